@@ -1,0 +1,114 @@
+import type { Readable, Writable } from "node:stream";
+import type { EventLog } from "../events/log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Actor, Event, EventType, LlmEvent } from "../schema/event.ts";
+import type {
+  CreateSandboxRequest, DetachedExec, DetachedLogs, DoctorReport, ExecRequestBody, RunRequest, SandboxInfo, StatusReport, UsageEntry,
+} from "../schema/api.ts";
+import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
+import type { PolicyCheck, SecretInfo } from "../schema/api.ts";
+
+/**
+ * What the surfaces (HTTP API, CLI `run`, library) call, and all they call. One implementation, made by `createApp`.
+ * Every call names its caller; every refusal is an `AppError`.
+ */
+export type Caller = { readonly actor: Actor; readonly requestId?: string };
+
+/** A command that runs, with its bytes. */
+export interface RunningExec {
+  readonly id: string;
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** settles after both streams were drained. `reason` when we ended it: `timeout`, `memory` … */
+  readonly exited: Promise<ExitStatus & { readonly reason?: string }>;
+  kill(signal: ExecSignal): void;
+  resize(size: { readonly rows: number; readonly cols: number }): void;
+}
+
+export type ExecOptions = ExecRequestBody & { readonly tty?: { readonly rows: number; readonly cols: number } };
+
+export type Cancel = { readonly signal: AbortSignal };
+
+export interface SandboxService {
+  /** created and started */
+  create(caller: Caller, request: CreateSandboxRequest, cancel: Cancel): Promise<SandboxInfo>;
+  list(filter?: { readonly label?: string }): Promise<readonly SandboxInfo[]>;
+  /** @throws NOT_FOUND */
+  get(name: string): Promise<SandboxInfo>;
+  getByUuid(uuid: string): Promise<SandboxInfo>;
+  start(caller: Caller, name: string, cancel: Cancel): Promise<SandboxInfo>;
+  stop(caller: Caller, name: string): Promise<SandboxInfo>;
+  /** idempotent for one that is going; @throws NOT_FOUND */
+  remove(caller: Caller, name: string): Promise<void>;
+  extend(caller: Caller, name: string, byMs: number): Promise<SandboxInfo>;
+  exec(caller: Caller, name: string, options: ExecOptions, cancel: Cancel): Promise<RunningExec>;
+  execDetached(caller: Caller, name: string, options: ExecOptions): Promise<DetachedExec>;
+  detachedList(name: string): Promise<readonly DetachedExec[]>;
+  detachedGet(name: string, id: string): Promise<DetachedExec>;
+  detachedLogs(name: string, id: string, stream?: "stdout" | "stderr"): Promise<DetachedLogs>;
+  detachedKill(caller: Caller, name: string, id: string): Promise<void>;
+  /** a fresh sandbox for one command, removed when the command has ended (`keep` keeps it) */
+  run(caller: Caller, request: RunRequest & { readonly tty?: { readonly rows: number; readonly cols: number } }, cancel: Cancel): Promise<RunningSandboxExec>;
+}
+
+export type RunningSandboxExec = RunningExec & {
+  readonly sandbox: SandboxInfo;
+  /** resolves when the sandbox is gone and, for a copied workspace, the changes are written back; rejects when they could not be */
+  readonly finished: Promise<WorkspaceOutcome>;
+};
+
+export type WorkspaceOutcome = {
+  readonly created: number;
+  readonly modified: number;
+  readonly deleted: number;
+  /** changed files that run on the host later */
+  readonly sensitive: readonly string[];
+  /** where the copy was kept, when it was not applied */
+  readonly keptAt?: string;
+};
+
+export type UsageQuery = { readonly sandbox?: string; readonly sinceMs?: number; readonly by?: "model" | "provider" | "sandbox" | "day"; readonly all?: boolean };
+
+export interface UsageService {
+  /** per sandbox, by its name; rows keyed by provider and requested model */
+  bySandbox(query: UsageQuery): Promise<Readonly<Record<string, readonly UsageEntry[]>>>;
+  /** aggregated rows over every sandbox of the query; `key` is the value of `by` */
+  grouped(query: UsageQuery & { readonly by: NonNullable<UsageQuery["by"]> }): Promise<readonly (UsageEntry & { readonly key: string })[]>;
+  clear(caller: Caller, sandbox: string): Promise<void>;
+  events(query: { readonly sandbox?: string; readonly sinceMs?: number; readonly limit?: number }): Promise<readonly LlmEvent[]>;
+}
+
+export interface EventService {
+  readonly log: EventLog;
+  /** the newest `last` events of the log, oldest first */
+  tail(query: { readonly last: number; readonly sinceMs?: number; readonly sandbox?: string; readonly types?: readonly EventType[] }): Promise<readonly Event[]>;
+  /** live; replays everything after `afterId` first when it is still held. Returns the unsubscribe. */
+  follow(listener: (event: Event) => void, options?: { readonly afterId?: string }): () => void;
+}
+
+export interface SecretService {
+  list(): Promise<readonly SecretInfo[]>;
+  set(caller: Caller, name: string, value: string): Promise<void>;
+  remove(caller: Caller, name: string): Promise<void>;
+}
+
+export interface PolicyService {
+  /** what would happen to a request for this URL */
+  check(query: { readonly url: string; readonly sandbox?: string; readonly profile?: string }): Promise<PolicyCheck>;
+  /** reads the configuration's rules again; a bad one keeps the old generation and throws */
+  reload(caller: Caller): Promise<void>;
+}
+
+export interface App extends AsyncDisposable {
+  readonly version: string;
+  readonly sandboxes: SandboxService;
+  readonly usage: UsageService;
+  readonly events: EventService;
+  readonly secrets: SecretService;
+  readonly policy: PolicyService;
+  readonly metrics: Metrics;
+  status(): Promise<StatusReport>;
+  doctor(signal: AbortSignal): Promise<DoctorReport>;
+}

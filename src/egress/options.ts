@@ -1,0 +1,101 @@
+import type { Socket as DatagramSocket } from "node:dgram";
+import type { Server } from "node:net";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { Secret } from "../base/secret.ts";
+import type { Policy } from "../policy/policy.ts";
+import type { CostOfCall } from "../usage/cost.ts";
+import type { DecisionEvent, ExchangeEvent, FindingEvent, LlmEvent } from "../schema/event.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { ProviderTable } from "../providers/recognize.ts";
+
+/** Sends a host's traffic to another origin. The Host header stays; the certificate must fit the url's host. */
+export type Upstream = {
+  readonly host: string;
+  /** https://…, or http:// (keys only over http on loopback) */
+  readonly url: URL;
+  /** PEM, more roots for this origin */
+  readonly ca?: string;
+};
+
+/** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
+export type GatewaySecret = {
+  /** environment variable inside */
+  readonly name: string;
+  readonly placeholder: string;
+  readonly value: Secret;
+  /** host pattern it is bound to */
+  readonly host: string;
+  /** header it belongs into, lower-case */
+  readonly header: string;
+  /** `bearer` puts `Bearer ` before it, `raw` nothing */
+  readonly scheme: "bearer" | "raw";
+};
+
+/** What the gateway knows about the sandbox behind a set of listeners. Replaced as a whole, never mutated. */
+export type SandboxEgress = {
+  readonly uuid: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly policy: Policy;
+  readonly secrets: readonly GatewaySecret[];
+  readonly upstreams: readonly Upstream[];
+};
+
+export type EgressLimits = {
+  readonly connectionsPerSandbox: number;
+  readonly connectionsPerListener: number;
+  /** ms for the first byte, the ClientHello and the request head */
+  readonly handshakeTimeoutMs: number;
+  readonly headBytes: number;
+  /** ms without a byte in either direction before an exchange is cut */
+  readonly idleTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  /** bytes of a request body held to read or change it; past it a body is only scanned */
+  readonly inspectBytes: number;
+};
+
+/** Takes what happened. Sync and cheap: the callee queues. A throw or `false` from `admit` denies new exchanges. */
+export type EgressReporter = {
+  exchange(event: Omit<ExchangeEvent, "id" | "schema_version" | "timestamp">): void;
+  decision(event: Omit<DecisionEvent, "id" | "schema_version" | "timestamp">): void;
+  llm(event: Omit<LlmEvent, "id" | "schema_version" | "timestamp">): void;
+  finding(event: Omit<FindingEvent, "id" | "schema_version" | "timestamp">): void;
+  /** may new exchanges start? null when yes, else why not (the audit log is not writable) */
+  blocked(): string | null;
+};
+
+export type GatewayOptions = {
+  /** directory of the authority's key (0600) and certificate; made when missing */
+  readonly authorityDir: string;
+  /** PEM bundles beside the system's: `[egress].ca_file` */
+  readonly extraCa?: string;
+  /** operator-wide, before a sandbox's own */
+  readonly upstreams: readonly Upstream[];
+  readonly providers: ProviderTable;
+  readonly includeUsage: "inject_strip" | "inject" | "off";
+  readonly costOf: CostOfCall;
+  readonly limits: EgressLimits;
+  readonly report: EgressReporter;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** name to addresses; default `dns.lookup` of the host */
+  readonly resolve?: (name: string) => Promise<readonly string[]>;
+};
+
+export interface Gateway extends AsyncDisposable {
+  /** PEM of our authority's certificate */
+  readonly authorityPem: string;
+  /** ours + the system's + the operator's extra roots, PEM */
+  readonly trustBundlePem: string;
+  /** takes the listeners of one sandbox; from the moment it returns every connection is served. Owns and closes them. */
+  attach(egress: SandboxEgress, listeners: { readonly tcp: ReadonlyMap<number, Server>; readonly dns?: DatagramSocket }): EgressAttachment;
+}
+
+export interface EgressAttachment extends AsyncDisposable {
+  /** new policy, secrets or upstreams; connections whose verdict changed are closed within a second */
+  update(egress: SandboxEgress): void;
+  /** resolves when exchanges in flight have been reported, at the latest after `deadlineMs` */
+  drain(deadlineMs: number): Promise<void>;
+}

@@ -1,0 +1,71 @@
+import type { CallOutcome, ProviderId, UsageSource } from "../schema/provider.ts";
+import type { Usage } from "../schema/usage.ts";
+
+/** What the wire looks like, whoever serves it. One folder per shape. */
+export type ShapeId = "openai-chat" | "openai-responses" | "anthropic-messages" | "google-generate-content" | "cohere";
+
+/** A request that was recognised as a call to a model API. */
+export type Recognition = {
+  readonly provider: ProviderId;
+  readonly shape: ShapeId;
+  /** `chat`, `text_completion`, `responses`, `messages`, `generate_content`, `embeddings`, `count_tokens`, `rerank` … */
+  readonly operation: string;
+  /** model, where the path carries it */
+  readonly model?: string;
+  /** stream flag, where the path decides it */
+  readonly streaming?: boolean;
+  /** false: tokens in the answer are information, not consumption (count_tokens, a poll) */
+  readonly billable: boolean;
+  /** may `stream_options.include_usage` be put into a streaming request that lacks it? */
+  readonly injectUsage: boolean;
+};
+
+export type RecognizeRequest = {
+  /** canonical host text */
+  readonly host: string;
+  readonly method: string;
+  /** path without query, as sent */
+  readonly path: string;
+  readonly query: string;
+};
+
+/** What a request's body says, found wherever it stands in a body of any size. */
+export type RequestFacts = {
+  readonly model: string | null;
+  readonly streaming: boolean;
+  /** OpenAI `stream_options.include_usage` as sent */
+  readonly includeUsage: boolean | null;
+  readonly maxOutputTokens: number | null;
+  readonly choices: number | null;
+  readonly serviceTier: string | null;
+  /** two different top-level `model` keys: parsers disagree on which counts */
+  readonly ambiguous: boolean;
+  /** body could not be read as this shape */
+  readonly unparsable: boolean;
+};
+
+/** What a finished (or cut off) response said. */
+export type ResponseFacts = {
+  readonly usage: Usage | null;
+  readonly source: UsageSource;
+  /** why there is no usage: not_sent, aborted, unparsable, encoding, tap_overflow */
+  readonly missing: string | null;
+  readonly responseModel: string | null;
+  readonly responseId: string | null;
+  readonly serviceTier: string | null;
+  readonly outcome: CallOutcome;
+};
+
+/** Reads a request body as it passes; bounded memory, never throws. */
+export interface RequestReader {
+  write(chunk: Uint8Array): void;
+  /** for a compressed body this waits for the decoder */
+  end(): Promise<RequestFacts>;
+}
+
+/** Reads a response body as it passes, on the same chunks; bounded memory, never throws, never delays. */
+export interface ResponseTap {
+  write(chunk: Uint8Array): void;
+  /** `complete`: the body ended by itself; `aborted`: the client left; `error`: upstream broke off */
+  end(how: "complete" | "aborted" | "error"): Promise<ResponseFacts>;
+}

@@ -1,0 +1,179 @@
+import { z } from "zod";
+
+/** Bodies and answers of the HTTP API (`docs/reference/api.md` is made from them). Canonical units on the wire. */
+
+export const sandboxName = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, "1–63 of [A-Za-z0-9._-], starting and ending alphanumeric");
+export const profileName = z.enum(["permissive", "moderate", "restrictive"]);
+export type ProfileName = z.infer<typeof profileName>;
+
+const command = z.array(z.string()).min(1);
+const environment = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string());
+/** `host[:port]`, `*.example.com` */
+const allow = z.array(z.string());
+
+export const mountRequest = z.strictObject({ source: z.string(), target: z.string(), read_only: z.boolean().prefault(false) });
+
+/** What `run` and `create` share: the place, its limits, its way out. */
+const place = {
+  image: z.string().optional(),
+  profile: profileName.optional(),
+  template: z.string().optional(),
+  backend: z.enum(["bubblewrap", "docker", "nomad", "qemu"]).optional(),
+  env: environment.optional(),
+  vcpus: z.number().positive().optional(),
+  memory_mb: z.int().positive().optional(),
+  pids: z.int().positive().optional(),
+  /** host directory given as /workspace; null: none */
+  workspace: z.string().nullable().optional(),
+  /** work on a copy that is written back */
+  copy: z.boolean().optional(),
+  mounts: z.array(mountRequest).optional(),
+  /** `KEY:host`, `KEY:host:header`, `KEY=value:host` */
+  secrets: z.array(z.string()).optional(),
+  allow: allow.optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+};
+
+export const createSandboxRequest = z.strictObject({
+  ...place,
+  name: sandboxName,
+  /** ends by itself after so long, as `2h` */
+  ttl: z.string().optional(),
+});
+export type CreateSandboxRequest = z.infer<typeof createSandboxRequest>;
+
+export const runRequest = z.strictObject({
+  ...place,
+  command,
+  fast: z.boolean().optional(),
+  workdir: z.string().optional(),
+  stdin: z.string().optional(),
+  timeout_ms: z.int().positive().optional(),
+  keep: z.boolean().optional(),
+});
+export type RunRequest = z.infer<typeof runRequest>;
+
+export const execRequestBody = z.strictObject({
+  command,
+  /** `KEY=VALUE` */
+  env: z.array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*=/)).optional(),
+  workdir: z.string().optional(),
+  sudo: z.boolean().optional(),
+  stdin: z.string().optional(),
+  timeout_ms: z.int().positive().optional(),
+});
+export type ExecRequestBody = z.infer<typeof execRequestBody>;
+
+export const limitInfo = z.strictObject({
+  value: z.number().nullable(),
+  enforced_by: z.enum(["cgroup", "watchdog", "rlimit", "tmpfs", "affinity", "backend", "none"]),
+});
+
+export const sandboxState = z.enum(["creating", "running", "stopping", "stopped", "failed"]);
+export type SandboxState = z.infer<typeof sandboxState>;
+
+export const sandboxInfo = z.strictObject({
+  name: z.string(),
+  uuid: z.string(),
+  /** for clients that know two states */
+  status: z.enum(["running", "stopped"]),
+  state: sandboxState,
+  /** why it is stopped or failed */
+  reason: z.string().optional(),
+  backend: z.string(),
+  image: z.string().optional(),
+  vcpus: z.number().optional(),
+  memory_mb: z.number().optional(),
+  created_at: z.string(),
+  profile: profileName,
+  template: z.string().optional(),
+  labels: z.record(z.string(), z.string()),
+  expires_at: z.string().optional(),
+  workspace: z.strictObject({ path: z.string(), mode: z.enum(["direct", "copy"]) }).optional(),
+  limits: z.record(z.string(), limitInfo).optional(),
+  allow: z.array(z.string()),
+  /** names of bound secrets with their hosts, never values */
+  secrets: z.array(z.string()),
+});
+export type SandboxInfo = z.infer<typeof sandboxInfo>;
+
+export const runOutput = z.strictObject({
+  /** stdout and stderr, interleaved as they came */
+  output: z.string(),
+  exit_code: z.int(),
+  stdout: z.string(),
+  stderr: z.string(),
+  duration_ms: z.number(),
+  /** true when output was cut at the cap */
+  truncated: z.boolean().optional(),
+  signal: z.string().optional(),
+  reason: z.string().optional(),
+});
+export type RunOutput = z.infer<typeof runOutput>;
+
+export const detachedExec = z.strictObject({
+  id: z.string(),
+  sandbox: z.string(),
+  command: z.array(z.string()),
+  pid: z.int(),
+  status: z.enum(["running", "completed", "failed"]),
+  exit_code: z.int().nullable(),
+  started_at: z.string(),
+});
+export type DetachedExec = z.infer<typeof detachedExec>;
+
+export const detachedLogs = z.strictObject({ stdout: z.string().optional(), stderr: z.string().optional() });
+export type DetachedLogs = z.infer<typeof detachedLogs>;
+
+/** Totals of known values are always numbers; `unmetered_requests` counts the calls without usage. */
+export const usageEntry = z.strictObject({
+  provider: z.string(),
+  model: z.string(),
+  request_count: z.int(),
+  streaming_count: z.int(),
+  error_count: z.int(),
+  unmetered_requests: z.int(),
+  total_input_tokens: z.int(),
+  total_output_tokens: z.int(),
+  total_tokens: z.int(),
+  cache_read_tokens: z.int(),
+  cache_write_tokens: z.int(),
+  reasoning_tokens: z.int(),
+  /** of the calls whose price is known; null when none is */
+  cost_usd: z.number().nullable(),
+  /** calls whose price is unknown */
+  unpriced_requests: z.int(),
+  last_request: z.string(),
+});
+export type UsageEntry = z.infer<typeof usageEntry>;
+
+export const secretInfo = z.strictObject({ name: z.string(), created_at: z.string(), updated_at: z.string() });
+export type SecretInfo = z.infer<typeof secretInfo>;
+
+export const policyCheck = z.strictObject({
+  url: z.string(),
+  verdict: z.enum(["allow", "deny"]),
+  rule: z.string(),
+  reason: z.string(),
+  hint: z.string().optional(),
+  policy: z.strictObject({ id: z.string(), name: z.string().optional(), version: z.int() }),
+});
+export type PolicyCheck = z.infer<typeof policyCheck>;
+
+export const doctorCheck = z.strictObject({ name: z.string(), ok: z.boolean(), required: z.boolean(), detail: z.string(), remedy: z.string().optional() });
+export const doctorReport = z.strictObject({ ok: z.boolean(), version: z.string(), checks: z.array(doctorCheck) });
+export type DoctorReport = z.infer<typeof doctorReport>;
+
+export const statusReport = z.strictObject({
+  version: z.string(),
+  pid: z.int(),
+  started_at: z.string(),
+  uptime_ms: z.number(),
+  state_dir: z.string(),
+  config_file: z.string().nullable(),
+  backends: z.record(z.string(), z.strictObject({ available: z.boolean(), detail: z.string().optional() })),
+  sandboxes: z.record(z.string(), z.int()),
+  gateway: z.strictObject({ connections: z.int(), exchanges: z.int() }),
+  audit: z.strictObject({ appended: z.int(), durable_lag_ms: z.number(), writable: z.boolean() }),
+});
+export type StatusReport = z.infer<typeof statusReport>;

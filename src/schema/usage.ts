@@ -1,0 +1,22 @@
+/** Normalised usage (llm-wire-formats.md §1.1). Every number is null when unknown. */
+export type Usage = {
+  /** includes cache reads and writes */
+  readonly input: number | null;
+  /** includes reasoning */
+  readonly output: number | null;
+  /** provider's own figure when sent, else the sum when both are known */
+  readonly total: number | null;
+  readonly cacheRead: number | null;
+  readonly cacheWrite: number | null;
+  /** part of `cacheWrite` kept for 1 h, where the provider tells */
+  readonly cacheWrite1h: number | null;
+  readonly reasoning: number | null;
+  readonly inputAudio: number | null;
+  readonly outputAudio: number | null;
+  readonly billedInput: number | null;
+  readonly billedOutput: number | null;
+  /** search units, images, seconds … by unit name */
+  readonly units: Readonly<Record<string, number>>;
+  /** money as the provider states it */
+  readonly costReportedUsd: number | null;
+};
