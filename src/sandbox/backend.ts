@@ -70,6 +70,9 @@ export type SandboxNetwork =
       readonly attach: (listeners: SandboxListeners) => Promise<void>;
     };
 
+/** A host uid and gid, never 0. */
+export type FileOwner = { readonly uid: number; readonly gid: number };
+
 export type SandboxSpec = {
   readonly uuid: string;
   readonly name: string;
@@ -89,7 +92,13 @@ export type SandboxSpec = {
   readonly network: SandboxNetwork;
   readonly image?: string;
   /** uid and gid on the host that own workspace and home, where the caller may choose; absent: the backend picks */
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly owner?: FileOwner;
+  /**
+   * Called once, when the backend has decided who owns the sandbox's files and before anything of it runs: hands home and
+   * workspace over to that owner. Not called by a backend that runs everything as the caller.
+   */
+  readonly prepare?: (owner: FileOwner) => Promise<void>;
+  /** private scratch of this sandbox on the host, exists, mode 0700 or 0711 */
   readonly runDir: string;
 };
 

@@ -1,0 +1,124 @@
+import type { Readable, Writable } from "node:stream";
+import { AppError, messageOf } from "../base/error.ts";
+import { newId } from "../base/id.ts";
+import type { NewEvent } from "../schema/event.ts";
+import type { BackendExec, EndReason, ExecRequest, ExecSignal, ExitStatus } from "./backend.ts";
+
+/** How a command ended; `reason` when we ended it (`timeout`, `memory`, `stopped` …). */
+export type ExecEnd = ExitStatus & { readonly reason?: string };
+
+/** A running command, recorded from launch to exit. */
+export interface SandboxExec {
+  readonly id: string;
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exited: Promise<ExecEnd>;
+  kill(signal: ExecSignal): void;
+  resize(size: { readonly rows: number; readonly cols: number }): void;
+}
+
+export type ExecContext = {
+  /** fields that every event of this sandbox carries */
+  readonly subject: Pick<Extract<NewEvent, { type: "sandbox.exec" }>, "actor" | "sandbox" | "sandbox_uuid" | "labels" | "request_id">;
+  readonly report: (event: NewEvent) => Promise<unknown>;
+  readonly launch: (request: ExecRequest, options: { readonly signal: AbortSignal }) => Promise<BackendExec>;
+  /** settles when the sandbox ends */
+  readonly ended: Promise<EndReason>;
+  readonly now: () => number;
+};
+
+/** ms between SIGTERM and SIGKILL for a command that exceeded its time */
+const GRACE_MS = 2_000;
+
+/** Launches a command and records it. The launch event is on disk before the command starts. */
+export async function launchExec(
+  context: ExecContext,
+  request: ExecRequest,
+  options: { readonly signal: AbortSignal; readonly timeoutMs?: number },
+): Promise<SandboxExec> {
+  const id = newId("exe");
+  const startedAt = context.now();
+  const about = {
+    ...context.subject,
+    type: "sandbox.exec" as const,
+    exec_id: id,
+    command: [...request.argv],
+    cwd: request.cwd,
+    tty: request.tty !== undefined,
+  };
+  await context.report({ ...about, operation: "launch", outcome: "permit" });
+  let exec: BackendExec;
+  try {
+    exec = await context.launch(request, { signal: options.signal });
+  } catch (error) {
+    await context.report({
+      ...about,
+      operation: "exit",
+      outcome: "error",
+      reason: messageOf(error),
+      ...(error instanceof AppError ? { error_code: error.code } : {}),
+      duration_ms: context.now() - startedAt,
+    });
+    throw error;
+  }
+
+  let reason: string | undefined;
+  const stopTimer = options.timeoutMs === undefined ? undefined : timeOut(exec, options.timeoutMs, () => (reason = "timeout"));
+  const onAbort = (): void => {
+    reason ??= "cancelled";
+    exec.kill("SIGKILL");
+  };
+  if (options.signal.aborted) onAbort();
+  else options.signal.addEventListener("abort", onAbort, { once: true });
+
+  const exited = (async (): Promise<ExecEnd> => {
+    let end: ExecEnd;
+    try {
+      end = await exec.exited;
+    } catch (error) {
+      // the sandbox ended under the command: its own reason says more than a broken channel does
+      const why = await context.ended;
+      reason ??= why.kind;
+      end = { code: null, signal: "SIGKILL" };
+      if (!(error instanceof AppError)) throw error;
+    } finally {
+      stopTimer?.();
+      options.signal.removeEventListener("abort", onAbort);
+    }
+    await context.report({
+      ...about,
+      operation: "exit",
+      outcome: "info",
+      exit_code: end.code,
+      ...(end.signal === null ? {} : { signal: end.signal }),
+      ...(reason === undefined ? {} : { reason }),
+      duration_ms: context.now() - startedAt,
+    });
+    return reason === undefined ? end : { ...end, reason };
+  })();
+  return {
+    id,
+    pid: exec.pid,
+    stdin: exec.stdin,
+    stdout: exec.stdout,
+    stderr: exec.stderr,
+    exited,
+    kill: (signal) => exec.kill(signal),
+    resize: (size) => exec.resize(size),
+  };
+}
+
+function timeOut(exec: BackendExec, ms: number, onTimeout: () => void): () => void {
+  let grace: NodeJS.Timeout | undefined;
+  const timer = setTimeout(() => {
+    onTimeout();
+    exec.kill("SIGTERM");
+    grace = setTimeout(() => exec.kill("SIGKILL"), GRACE_MS);
+  }, ms);
+  return () => {
+    clearTimeout(timer);
+    clearTimeout(grace);
+  };
+}

@@ -1,0 +1,42 @@
+import type { ProfileName, SandboxState } from "../schema/api.ts";
+import type { EnforcedBy, FileOwner, Mount } from "./backend.ts";
+
+export type LimitName = "memory" | "cpu" | "pids" | "files" | "disk";
+
+/** A sandbox as it is kept over restarts. Never holds a secret's value or a placeholder. */
+export type SandboxRecord = {
+  readonly uuid: string;
+  readonly name: string;
+  readonly backend: "bubblewrap" | "docker" | "nomad" | "qemu";
+  readonly profile: ProfileName;
+  readonly template?: string;
+  readonly image?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** the caller's own, without placeholders and CA variables */
+  readonly env: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<LimitName, number | null>>;
+  readonly requiredLimits: readonly LimitName[];
+  readonly enforcedBy?: Readonly<Record<LimitName, EnforcedBy>>;
+  readonly allow: readonly string[];
+  /** binding strings without values: `KEY:host[:header]` */
+  readonly secrets: readonly string[];
+  readonly mounts: readonly Mount[];
+  readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner };
+  readonly state: SandboxState;
+  readonly reason?: string;
+  /** ms since 1970 */
+  readonly createdAt: number;
+  readonly expiresAt?: number;
+};
+
+/** Where records are kept; the store implements it. */
+export interface SandboxRepository {
+  /** @throws CONFLICT when a sandbox of that name exists */
+  insert(record: SandboxRecord): void;
+  update(uuid: string, change: Partial<Pick<SandboxRecord, "state" | "reason" | "expiresAt" | "enforcedBy" | "allow">>): void;
+  byName(name: string): SandboxRecord | undefined;
+  byUuid(uuid: string): SandboxRecord | undefined;
+  list(filter?: { readonly label?: readonly [key: string, value: string] }): readonly SandboxRecord[];
+  /** keeps the row for usage queries, frees the name */
+  remove(uuid: string): void;
+}

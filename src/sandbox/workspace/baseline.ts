@@ -1,0 +1,67 @@
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { z } from "zod";
+import { errnoOf } from "../../base/error.ts";
+import type { Entry, Manifest } from "./manifest.ts";
+
+/** Both manifests of a copied workspace, kept beside the copy so that its changes can still be told after a crash. */
+export type Baseline = {
+  readonly original: string;
+  readonly originalBefore: Manifest;
+  /** the copy after it was handed over to the sandbox's owner */
+  readonly copyBefore: Manifest;
+};
+
+const row = z.tuple([
+  z.string(),
+  z.enum(["file", "directory", "symlink", "other"]),
+  z.string(),
+  z.string(),
+  z.string(),
+  z.number(),
+  z.string(),
+  z.string().nullable(),
+]);
+const stored = z.strictObject({ original: z.string(), originalBefore: z.array(row), copyBefore: z.array(row) });
+
+export async function saveBaseline(file: string, baseline: Baseline): Promise<void> {
+  const text = JSON.stringify({
+    original: baseline.original,
+    originalBefore: rowsOf(baseline.originalBefore),
+    copyBefore: rowsOf(baseline.copyBefore),
+  });
+  await writeFile(`${file}.new`, text, { mode: 0o600, flush: true });
+  await rename(`${file}.new`, file);
+}
+
+/** The saved baseline; undefined when there is none. */
+export async function loadBaseline(file: string): Promise<Baseline | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const data = stored.parse(JSON.parse(text));
+  return { original: data.original, originalBefore: manifestOf(data.originalBefore), copyBefore: manifestOf(data.copyBefore) };
+}
+
+function rowsOf(manifest: Manifest): unknown[] {
+  return [...manifest].map(([path, e]) => [path, e.kind, `${e.size}`, `${e.mtimeNs}`, `${e.ctimeNs}`, e.mode, `${e.inode}`, e.target ?? null]);
+}
+
+function manifestOf(rows: readonly z.infer<typeof row>[]): Manifest {
+  const manifest = new Map<string, Entry>();
+  for (const [path, kind, size, mtimeNs, ctimeNs, mode, inode, target] of rows) {
+    manifest.set(path, {
+      kind,
+      size: BigInt(size),
+      mtimeNs: BigInt(mtimeNs),
+      ctimeNs: BigInt(ctimeNs),
+      mode,
+      inode: BigInt(inode),
+      ...(target === null ? {} : { target }),
+    });
+  }
+  return manifest;
+}

@@ -1,0 +1,102 @@
+import { lchown, readdir, lstat, mkdir } from "node:fs/promises";
+import { HeldDirectory } from "../../base/beneath.ts";
+import { AppError, errnoOf, messageOf } from "../../base/error.ts";
+import { type Changes, changesBetween, isEmpty } from "./changes.ts";
+import { DEFAULT_TREE_LIMITS, type Manifest, readManifest, type TreeLimits } from "./manifest.ts";
+import { type Owner, placeEntry } from "./place.ts";
+
+/** A workspace that the sandbox works on as a copy, and what is needed to bring its changes back. */
+export type WorkspaceCopy = {
+  readonly original: string;
+  readonly copy: string;
+  /** the original as it was copied, to see whether the host changed it meanwhile */
+  readonly originalBefore: Manifest;
+  /** entries that cannot be copied (FIFO, socket, device), relative paths */
+  readonly skipped: readonly string[];
+};
+
+/** Copies a tree whole, ignored files too; reflinks where the file system has them. `copy` must not exist. */
+export async function copyWorkspace(original: string, copy: string, limits: TreeLimits = DEFAULT_TREE_LIMITS): Promise<WorkspaceCopy> {
+  try {
+    const originalBefore = await readManifest(original, limits);
+    await mkdir(copy, { recursive: true, mode: 0o700 });
+    const skipped: string[] = [];
+    await using from = await HeldDirectory.open(original);
+    await using to = await HeldDirectory.open(copy);
+    await eachEntry(from, to, originalBefore.keys(), async (source, target, name, path) => {
+      const entry = originalBefore.get(path);
+      if (entry === undefined || !(await placeEntry(source, target, name, entry, undefined))) skipped.push(path);
+    });
+    return { original, copy, originalBefore, skipped };
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw new AppError(errnoOf(error) === "ENOSPC" ? "DISK_FULL" : "VALIDATION", `could not copy the workspace ${original}: ${messageOf(error)}`, {
+      cause: error,
+      hint: "check that the directory is readable and that the disk has room, or choose another with --workspace DIR",
+    });
+  }
+}
+
+/** Hands a tree to an owner, symlinks not followed; skips the work when its top already belongs to them. */
+export async function handOver(root: string, owner: Owner): Promise<void> {
+  await using top = await HeldDirectory.open(root);
+  const stats = await lstat(top.self);
+  if (stats.uid === owner.uid && stats.gid === owner.gid) return;
+
+  async function visit(directory: HeldDirectory): Promise<void> {
+    for (const entry of await readdir(directory.self, { encoding: "latin1", withFileTypes: true })) {
+      if (entry.isDirectory()) {
+        await using below = await directory.descend(entry.name);
+        await visit(below);
+      }
+      await lchown(directory.entry(entry.name), owner.uid, owner.gid);
+    }
+  }
+  await visit(top);
+  // the top last: it is the mark that everything below is done
+  await lchown(top.self, owner.uid, owner.gid);
+}
+
+/** What the sandbox changed in its copy; `copyBefore` is the copy's manifest after it was handed over. */
+export async function copyChanges(copy: string, copyBefore: Manifest): Promise<Changes> {
+  return changesBetween(copyBefore, await readManifest(copy, { bytes: Number.MAX_SAFE_INTEGER, entries: 5_000_000 }));
+}
+
+/** True when nobody changed the original since it was copied. */
+export async function isOriginalUntouched(workspace: WorkspaceCopy): Promise<boolean> {
+  const now = await readManifest(workspace.original, { bytes: Number.MAX_SAFE_INTEGER, entries: 5_000_000 });
+  return isEmpty(changesBetween(workspace.originalBefore, now));
+}
+
+/** Calls `visit` for each path with its two parent directories held; parents that were just opened are kept for the next path. */
+export async function eachEntry(
+  from: HeldDirectory,
+  to: HeldDirectory,
+  paths: Iterable<string>,
+  visit: (from: HeldDirectory, to: HeldDirectory, name: string, path: string) => Promise<void>,
+): Promise<void> {
+  let parent = "";
+  let held: { readonly from: HeldDirectory; readonly to: HeldDirectory } | undefined;
+  const release = async (): Promise<void> => {
+    await held?.from[Symbol.asyncDispose]();
+    await held?.to[Symbol.asyncDispose]();
+    held = undefined;
+  };
+  try {
+    for (const path of paths) {
+      const slash = path.lastIndexOf("/");
+      const above = slash < 0 ? "" : path.slice(0, slash);
+      if (above !== parent) await release();
+      parent = above;
+      if (above === "") {
+        await visit(from, to, path, path);
+        continue;
+      }
+      const parts = above.split("/");
+      held ??= { from: await from.walk(parts), to: await to.walk(parts) };
+      await visit(held.from, held.to, path.slice(slash + 1), path);
+    }
+  } finally {
+    await release();
+  }
+}

@@ -1,0 +1,66 @@
+import type { BigIntStats } from "node:fs";
+import { lstat, readdir, readlink } from "node:fs/promises";
+import { AppError } from "../../base/error.ts";
+import { HeldDirectory } from "../../base/beneath.ts";
+
+/** What is remembered of one entry, to see later whether it changed. `ctimeNs` cannot be set back by its owner. */
+export type Entry = {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly mode: number;
+  readonly inode: bigint;
+  /** of a symlink */
+  readonly target?: string;
+};
+
+/** Relative path (bytes as latin1, joined by `/`) to entry; a directory stands before what it holds. */
+export type Manifest = ReadonlyMap<string, Entry>;
+
+export type TreeLimits = { readonly bytes: number; readonly entries: number };
+
+export const DEFAULT_TREE_LIMITS: TreeLimits = { bytes: 4 * 1024 ** 3, entries: 500_000 };
+
+/** Reads a tree without following any symlink. @throws TOO_LARGE past the limits */
+export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TREE_LIMITS): Promise<Manifest> {
+  const manifest = new Map<string, Entry>();
+  let bytes = 0n;
+
+  async function visit(directory: HeldDirectory, prefix: string): Promise<void> {
+    for (const name of await readdir(directory.self, { encoding: "latin1" })) {
+      const at = directory.entry(name);
+      const stats = await lstat(at, { bigint: true });
+      const path = prefix === "" ? name : `${prefix}/${name}`;
+      manifest.set(path, entryOf(stats, stats.isSymbolicLink() ? await readlink(at, { encoding: "latin1" }) : undefined));
+      if (stats.isFile()) bytes += stats.size;
+      if (manifest.size > limits.entries || bytes > BigInt(limits.bytes)) throw tooLarge(root, limits);
+      if (!stats.isDirectory()) continue;
+      await using below = await directory.descend(name);
+      await visit(below, path);
+    }
+  }
+  await using top = await HeldDirectory.open(root);
+  await visit(top, "");
+  return manifest;
+}
+
+function entryOf(stats: BigIntStats, target: string | undefined): Entry {
+  return {
+    kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSymbolicLink() ? "symlink" : "other",
+    size: stats.size,
+    mtimeNs: stats.mtimeNs,
+    ctimeNs: stats.ctimeNs,
+    mode: Number(stats.mode & 0o7777n),
+    inode: stats.ino,
+    ...(target === undefined ? {} : { target }),
+  };
+}
+
+function tooLarge(root: string, limits: TreeLimits): AppError {
+  return new AppError(
+    "TOO_LARGE",
+    `the workspace ${root} is larger than ${limits.bytes / 1024 ** 3} GiB or ${limits.entries} files, too large to copy`,
+    { hint: "give a smaller directory with --workspace DIR, or run as the user who owns it so that no copy is needed" },
+  );
+}
