@@ -7,5 +7,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // a test that stays `only` hides all others
+    allowOnly: false,
+    reporters: ["default", "./test/support/closing-line-reporter.ts"],
   },
 });
