@@ -72,7 +72,10 @@ function runQuietly(what, command, args, options = {}) {
   });
   if (result.error === undefined && result.status === 0) return;
   const output = `${result.stdout ?? ""}${result.stderr ?? ""}`.trim();
-  if (output) process.stderr.write(`${output}\n`);
+  // npm explains all its options after an error; what went wrong stands at the beginning, what a compiler means at the end
+  const lines = output.split("\n");
+  const shown = lines.length > 40 ? [...lines.slice(0, 20), `… ${lines.length - 40} more lines …`, ...lines.slice(-20)] : lines;
+  if (output) process.stderr.write(`${shown.join("\n")}\n`);
   const reason = result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exited with ${result.status}`);
   throw new Unable(`${what} failed: ${command} ${args.slice(0, 3).join(" ")} … ${reason}`);
 }
@@ -100,7 +103,7 @@ const dependencies = {
     const viaNode = npmCli !== undefined && /npm-cli\.c?js$/.test(npmCli);
     const [command, prefix] = viaNode ? [process.execPath, [npmCli]] : ["npm", []];
     // no dependency needs an install script, so none may run one; NODE_ENV=production must not drop the build tools
-    const args = ["ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
+    const args = ["ci", "--include=dev", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
     const env = { ...process.env };
     delete env.npm_config_omit;
     delete env.npm_config_production;
