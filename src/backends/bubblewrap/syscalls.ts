@@ -1,0 +1,81 @@
+/** System call numbers the filter speaks of, from asm/unistd_64.h and asm-generic/unistd.h. `undefined`: the architecture has none. */
+
+export type Architecture = "x64" | "arm64";
+
+/** [x86-64, arm64] */
+const NUMBERS = {
+  mount: [165, 40],
+  umount2: [166, 39],
+  pivot_root: [155, 41],
+  chroot: [161, 51],
+  open_tree: [428, 428],
+  open_tree_attr: [467, 467],
+  move_mount: [429, 429],
+  fsopen: [430, 430],
+  fsconfig: [431, 431],
+  fsmount: [432, 432],
+  fspick: [433, 433],
+  mount_setattr: [442, 442],
+  setns: [308, 268],
+  unshare: [272, 97],
+  clone: [56, 220],
+  clone3: [435, 435],
+  ptrace: [101, 117],
+  process_vm_readv: [310, 270],
+  process_vm_writev: [311, 271],
+  kcmp: [312, 272],
+  pidfd_getfd: [438, 438],
+  io_uring_setup: [425, 425],
+  io_uring_enter: [426, 426],
+  io_uring_register: [427, 427],
+  bpf: [321, 280],
+  perf_event_open: [298, 241],
+  userfaultfd: [323, 282],
+  memfd_secret: [447, 447],
+  add_key: [248, 217],
+  keyctl: [250, 219],
+  request_key: [249, 218],
+  open_by_handle_at: [304, 265],
+  name_to_handle_at: [303, 264],
+  quotactl: [179, 60],
+  quotactl_fd: [443, 443],
+  acct: [163, 89],
+  swapon: [167, 224],
+  swapoff: [168, 225],
+  reboot: [169, 142],
+  kexec_load: [246, 104],
+  kexec_file_load: [320, 294],
+  init_module: [175, 105],
+  finit_module: [313, 273],
+  delete_module: [176, 106],
+  iopl: [172, undefined],
+  ioperm: [173, undefined],
+  modify_ldt: [154, undefined],
+  uselib: [134, undefined],
+  sysfs: [139, undefined],
+  settimeofday: [164, 170],
+  clock_settime: [227, 112],
+  clock_adjtime: [305, 266],
+  adjtimex: [159, 171],
+  sethostname: [170, 161],
+  setdomainname: [171, 162],
+  syslog: [103, 116],
+  vhangup: [153, 58],
+  nfsservctl: [180, 42],
+  lookup_dcookie: [212, 18],
+  move_pages: [279, 239],
+  migrate_pages: [256, 238],
+  fanotify_init: [300, 262],
+  socket: [41, 198],
+  socketpair: [53, 199],
+  ioctl: [16, 29],
+  personality: [135, 92],
+} as const satisfies Record<string, readonly [number | undefined, number | undefined]>;
+
+export type SyscallName = keyof typeof NUMBERS;
+
+export const syscallNames = Object.keys(NUMBERS) as readonly SyscallName[];
+
+export function syscallNumber(name: SyscallName, architecture: Architecture): number | undefined {
+  return NUMBERS[name][architecture === "x64" ? 0 : 1];
+}
