@@ -9,8 +9,10 @@ export const BUILT_IN_RULES = {
   address: "address",
   identity: "identity",
   protocol: "protocol",
+  path: "path",
   error: "error",
   network: "no-network",
+  locked: "egress.locked",
 } as const;
 
 /** A verdict is a value, never an exception; anything thrown while deciding is a deny with rule `error`. */
@@ -23,6 +25,8 @@ export type Decision = {
   /** `tunnel` passes TLS unopened, without secrets; only for an allow */
   readonly effect?: "inspect" | "tunnel";
   readonly address?: AddressClass;
+  /** observe mode: allowed, but enforcing would have denied it; `rule` and `reason` are the denial's */
+  readonly observed?: true;
   /** the generation that decided */
   readonly policy: PolicyRef;
   /** the one command that would allow what was denied */

@@ -40,8 +40,18 @@ export type PolicyRequest = {
   readonly scheme: "http" | "https";
   /** absent while only the connection is known */
   readonly method?: string;
-  /** decoded once and normalised; absent while only the connection is known */
+  /**
+   * As sent, percent escapes and all, without query; absent while only the connection is known. `decide` normalises it: what no
+   * honest client sends is denied by rule `path`, what is only ambiguous is denied where a rule looks at paths.
+   */
   readonly path?: string;
+};
+
+export type AddressOptions = {
+  /** port that would be dialled */
+  readonly port: number;
+  /** the operator named this origin (an upstream) */
+  readonly trusted?: boolean;
 };
 
 /** An immutable generation, ready to decide. */
@@ -50,8 +60,8 @@ export interface Policy {
   readonly mode: "enforce" | "observe";
   /** never throws */
   decide(request: PolicyRequest): Decision;
-  /** may this resolved address be dialled for this host? `trusted`: the operator named this origin (an upstream) */
-  decideAddress(host: CanonicalHost, address: string, options?: { readonly trusted?: boolean }): Decision;
-  /** ports the sandbox has to listen on: 80, 443 and those its rules name */
+  /** may this resolved address be dialled for this host? never throws */
+  decideAddress(host: CanonicalHost, address: string, options: AddressOptions): Decision;
+  /** ports the sandbox has to listen on: 80, 443 and those its rules name; none without a network */
   readonly ports: readonly number[];
 }
