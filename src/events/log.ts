@@ -18,3 +18,30 @@ export interface EventLog extends AsyncDisposable {
   /** live feed, called after the write in append order; a slow listener must queue for itself. Returns the unsubscribe. */
   subscribe(listener: (event: Event) => void): () => void;
 }
+
+export type LogHealth =
+  | { readonly isWritable: true }
+  | { readonly isWritable: false; readonly code: "AUDIT_UNAVAILABLE" | "DISK_FULL"; readonly reason: string; readonly sinceMs: number; readonly refused: number };
+
+export type ChainHead = { readonly chain: string; readonly seq: number; readonly hash: string };
+
+export type LogStats = {
+  /** events of this process in the log */
+  readonly appended: number;
+  /** appends that were refused, or (with `onFailure = "allow"`) let pass unrecorded */
+  readonly lost: number;
+  readonly queuedEvents: number;
+  readonly queuedBytes: number;
+  /** age of the oldest durable event that waits for its sync */
+  readonly durableLagMs: number;
+  readonly lastSyncMs: number;
+  readonly headSeq: number;
+};
+
+/** The log with what operators ask it. */
+export interface ChainedEventLog extends EventLog {
+  health(): LogHealth;
+  /** last written line of this process's chain */
+  head(): ChainHead;
+  stats(): LogStats;
+}

@@ -1,0 +1,159 @@
+import { background } from "../base/background.ts";
+import { timestamp, type Clock } from "../base/clock.ts";
+import { AppError, messageOf } from "../base/error.ts";
+import type { Log } from "../base/log.ts";
+import type { Event, NewEvent } from "../schema/event.ts";
+import { auditLogEvent } from "./audit-log-event.ts";
+import type { ChainWriter } from "./chain-writer.ts";
+import { completeEvent } from "./complete-event.ts";
+import { durabilityOf } from "./durability.ts";
+import { encodeEvent } from "./encode-event.ts";
+import { type CommitLimits, GroupCommit, type Pending, type Refusals } from "./group-commit.ts";
+import type { ChainedEventLog, ChainHead, LogHealth, LogStats } from "./log.ts";
+
+/** Age is checked so often; size also at the end of every segment. */
+const RETENTION_MS = 60 * 60 * 1000;
+
+export type ChainedLogOptions = {
+  readonly writer: ChainWriter;
+  readonly chain: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: CommitLimits;
+  readonly onFailure: "deny" | "allow";
+  /** removes what retention no longer keeps */
+  readonly retain: () => Promise<void>;
+  /** the chain ended with a stop event and a checkpoint */
+  readonly finished: () => Promise<void>;
+};
+
+/** This process's chain; made by `openEventLog`. */
+export class ChainedLog implements ChainedEventLog {
+  readonly #options: ChainedLogOptions;
+  readonly #commit: GroupCommit;
+  readonly #listeners = new Set<(event: Event) => void>();
+  readonly #heartbeat: NodeJS.Timeout;
+  readonly #retention: NodeJS.Timeout;
+  #retaining: Promise<void> | undefined;
+  #lost = 0;
+  #isClosed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ChainedLogOptions) {
+    this.#options = options;
+    const { writer, clock, log, limits } = options;
+    this.#commit = new GroupCommit({
+      writer, clock, log, limits,
+      onWritten: (event) => this.#publish(event),
+      rotateEntry: () => ({ json: encodeEvent(completeEvent(auditLogEvent("rotate", { segment: writer.segment.name, last_seq: writer.written.seq + 1, bytes: writer.segment.bytes }), clock.now())), isVoid: false }),
+      onRotated: () => this.retain(),
+      gap: (refusals) => this.#gap(refusals),
+    });
+    this.#heartbeat = setInterval(() => this.#commit.tick(), limits.checkpointMs).unref();
+    this.#retention = setInterval(() => this.retain(), RETENTION_MS).unref();
+  }
+
+  async append(event: NewEvent): Promise<Event> {
+    if (this.#isClosed) throw new AppError("AUDIT_UNAVAILABLE", "the audit log is closed");
+    return this.#append(event);
+  }
+
+  async flush(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#commit.put({ event: null, entry: { json: "", isVoid: false }, isDurable: true, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+    });
+  }
+
+  subscribe(listener: (event: Event) => void): () => void {
+    // a wrapper of its own, so that one function can be subscribed twice
+    const own = (event: Event): void => listener(event);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  health(): LogHealth {
+    const failure = this.#commit.failure;
+    if (failure === undefined) return { isWritable: true };
+    const code = failure.error.code === "DISK_FULL" ? "DISK_FULL" : "AUDIT_UNAVAILABLE";
+    return { isWritable: false, code, reason: messageOf(failure.error), sinceMs: failure.sinceMs, refused: failure.refused };
+  }
+
+  head(): ChainHead {
+    return { chain: this.#options.chain, ...this.#options.writer.written };
+  }
+
+  stats(): LogStats {
+    const { seq } = this.#options.writer.written;
+    return { appended: seq, lost: this.#lost, headSeq: seq, ...this.#commit.stats };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  /** Starts a round of retention, unless one is under way. */
+  retain(): void {
+    if (this.#closing !== undefined || this.#retaining !== undefined) return;
+    const round = this.#options.retain().finally(() => {
+      this.#retaining = undefined;
+    });
+    this.#retaining = round;
+    background("audit retention", round, this.#options.log);
+  }
+
+  async #append(event: NewEvent): Promise<Event> {
+    const complete = completeEvent(event, this.#options.clock.now());
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#commit.put(pendingOf(complete, (error) => (error === undefined ? resolve() : reject(error))));
+      });
+    } catch (error) {
+      this.#lost += 1;
+      if (this.#options.onFailure === "deny") throw error;
+    }
+    return complete;
+  }
+
+  async #close(): Promise<void> {
+    const { writer, log } = this.#options;
+    clearInterval(this.#heartbeat);
+    clearInterval(this.#retention);
+    try {
+      await this.#retaining;
+      this.#isClosed = true;
+      await this.#append(auditLogEvent("stop", { last_seq: writer.written.seq + 1 }));
+      await this.flush();
+      await this.#commit.stop();
+      await writer.checkpoint("stop", { sync: true });
+      await writer.close();
+      await this.#options.finished();
+    } catch (error) {
+      // the owner's mark stays, and the next process finishes the chain
+      log.error("audit log was not closed cleanly", { chain: this.#options.chain, error: messageOf(error) });
+      await this.#commit.stop();
+      await writer.close();
+    }
+  }
+
+  #publish(event: Event): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.#options.log.error("a listener of the event log failed", { type: event.type, error: messageOf(error) });
+      }
+    }
+  }
+
+  #gap({ count, sinceMs, reason }: Refusals): Pending {
+    const event = auditLogEvent("gap", { reason: `${count} events since ${timestamp(sinceMs)} were not written: ${reason}` });
+    return pendingOf(completeEvent(event, this.#options.clock.now()), () => undefined);
+  }
+}
+
+function pendingOf(event: Event, settle: (error?: AppError) => void): Pending {
+  return { event, entry: { json: encodeEvent(event), isVoid: false }, isDurable: durabilityOf(event) === "durable", settle };
+}
