@@ -1,0 +1,24 @@
+import { accessSync, constants } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { AppError } from "../../base/error.ts";
+
+export type GuestProgram = "init" | "net-helper";
+
+/**
+ * Path of a compiled guest program. `src/backends/init/` of a checkout and `dist/backends/init/` of a package lie equally deep,
+ * so one relative path fits both.
+ * @throws AppError BACKEND_UNAVAILABLE when it was not built or may not be executed
+ */
+export function guestProgram(name: GuestProgram): string {
+  const path = fileURLToPath(new URL(`../../../guest/build/${process.platform}-${process.arch}/${name}`, import.meta.url));
+  try {
+    accessSync(path, constants.X_OK);
+  } catch (cause) {
+    throw new AppError("BACKEND_UNAVAILABLE", `the guest program ${name} is not built for ${process.platform}-${process.arch}`, {
+      cause,
+      hint: "build it: node scripts/build-guest.mjs (needs a C compiler: apt-get install musl-tools)",
+      details: { path },
+    });
+  }
+  return path;
+}
