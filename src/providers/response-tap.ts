@@ -1,22 +1,161 @@
+import type { CallOutcome } from "../schema/provider.ts";
+import type { Usage } from "../schema/usage.ts";
+import { BodyFraming, type FramingReport } from "./body-framing.ts";
+import { asBuffer, createBodyDecoder, TAP_LIMITS, type BodyDecoder } from "./decode/body-decoder.ts";
+import type { DecodeEnd } from "./decode/decoder.ts";
+import type { JsonSink } from "./json/scanner.ts";
 import type { BodyHeaders } from "./request-reader.ts";
-import type { Recognition, ResponseTap } from "./types.ts";
+import { usageOf } from "./shapes/fields.ts";
+import { SHAPES } from "./shapes/registry.ts";
+import type { ReaderResult, ResponseReader } from "./shapes/shape.ts";
+import type { Recognition, ResponseFacts, ResponseTap } from "./types.ts";
 
-export type ResponseHead = { readonly status: number; readonly headers: BodyHeaders };
+export type ResponseHead = {
+  readonly status: number;
+  readonly headers: BodyHeaders;
+  /** bytes of the request body: when given, an estimate covers the input too */
+  readonly requestBytes?: number;
+};
+
+/** bytes of text that one token stands for, on average over English and code; only for estimates that are marked as such */
+const BYTES_PER_TOKEN = 4;
 
 /** Reads usage, model and outcome out of a response body as it passes; bounded memory, never throws, never delays. */
 export function createResponseTap(recognition: Recognition, head: ResponseHead): ResponseTap {
-  void recognition;
-  return {
-    write: () => undefined,
-    end: (how) =>
-      Promise.resolve({
-        usage: null,
-        source: "none",
-        missing: "not_sent",
-        responseModel: null,
-        responseId: null,
-        serviceTier: null,
-        outcome: how === "aborted" ? "aborted" : head.status >= 500 ? "server_error" : "ok",
-      }),
-  };
+  return new ShapeTap(recognition, head);
+}
+
+type How = "complete" | "aborted" | "error";
+
+class ShapeTap implements ResponseTap, JsonSink {
+  readonly #recognition: Recognition;
+  readonly #head: ResponseHead;
+  readonly #reader: ResponseReader;
+  readonly #framing: BodyFraming;
+  readonly #decoder: BodyDecoder | null;
+  #textBytes = 0;
+  #usageDropped = false;
+  /** a fault of ours while reading; the body passes on */
+  #faulted = false;
+
+  constructor(recognition: Recognition, head: ResponseHead) {
+    const shape = SHAPES[recognition.shape];
+    this.#recognition = recognition;
+    this.#head = head;
+    this.#reader = shape.read({ provider: recognition.provider, operation: recognition.operation });
+    this.#framing = new BodyFraming(shape.response, this, head.headers.contentType);
+    this.#decoder = this.#isRead() ? createBodyDecoder(head.headers.contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk)) : null;
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#decoder?.write(asBuffer(chunk));
+  }
+
+  async end(how: How): Promise<ResponseFacts> {
+    const decoded = this.#decoder === null ? "complete" : await this.#decoder.end();
+    const framing = this.#framing.end();
+    const result = this.#reader.result();
+    const outcome = this.#outcome(how, result, framing);
+    return {
+      ...this.#usage(how, result, framing, decoded),
+      responseModel: result.responseModel,
+      responseId: result.responseId,
+      serviceTier: result.serviceTier,
+      outcome,
+    };
+  }
+
+  /** An error's body has no usage that counts (its tokens were not billed), and what does not count need not be read. */
+  #isRead(): boolean {
+    return this.#head.status < 300 && this.#recognition.billable;
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#faulted) return;
+    try {
+      this.#framing.write(chunk);
+    } catch {
+      // the bytes are the client's whatever we make of them: a fault here costs the figures (`unparsable`), never the stream
+      this.#faulted = true;
+    }
+  }
+
+  #outcome(how: How, result: ReaderResult, framing: FramingReport): CallOutcome {
+    const status = this.#head.status;
+    if (status === 429) return "rate_limited";
+    if (status >= 500) return "server_error";
+    if (status >= 300) return "client_error";
+    if (result.failed) return framing.kind === "sse" || framing.documents > 1 ? "stream_error" : "server_error";
+    // clients hang up as soon as they have the last event: such a call was served in full
+    if (how === "complete" || result.final || framing.done) return "ok";
+    return how === "aborted" ? "aborted" : "stream_error";
+  }
+
+  #usage(how: How, result: ReaderResult, framing: FramingReport, decoded: DecodeEnd): Pick<ResponseFacts, "usage" | "source" | "missing"> {
+    if (!this.#isRead()) return { usage: null, source: "none", missing: null };
+    if (result.usage !== null) {
+      const whole = !result.outputIsPlaceholder && (how === "complete" || result.final || framing.done);
+      if (whole) return { usage: result.usage, source: "reported", missing: null };
+      return { usage: this.#completed(result), source: "partial", missing: null };
+    }
+    if (result.pending) return { usage: null, source: "none", missing: null };
+    const missing = this.#missing(how, result, framing, decoded);
+    const isStream = framing.kind === "sse" || framing.documents > 1 || this.#recognition.streaming === true;
+    if (!isStream || this.#textBytes === 0) return { usage: null, source: "none", missing };
+    return { usage: usageOf({ input: this.#estimatedInput(), output: this.#estimatedOutput() }), source: "estimated", missing };
+  }
+
+  /** Usage of a call that broke off: what the provider said, its placeholder for the output replaced by the better guess. */
+  #completed(result: ReaderResult): Usage | null {
+    const usage = result.usage;
+    if (usage === null || !result.outputIsPlaceholder) return usage;
+    const output = Math.max(usage.output ?? 0, this.#estimatedOutput());
+    return usageOf({ ...usage, output, total: null });
+  }
+
+  #missing(how: How, result: ReaderResult, framing: FramingReport, decoded: DecodeEnd): string {
+    if (this.#decoder === null || decoded === "broken") return "encoding";
+    if (decoded === "queue_full" || decoded === "too_large" || this.#usageDropped) return "tap_overflow";
+    if (how !== "complete" && !result.final) return "aborted";
+    if (this.#faulted || framing.kind === "unknown" || (framing.documents === 0 && framing.broken > 0)) return "unparsable";
+    return "not_sent";
+  }
+
+  #estimatedOutput(): number {
+    return Math.ceil(this.#textBytes / BYTES_PER_TOKEN);
+  }
+
+  #estimatedInput(): number | null {
+    const bytes = this.#head.requestBytes;
+    return bytes === undefined ? null : Math.ceil(bytes / BYTES_PER_TOKEN);
+  }
+
+  wants(slot: string): boolean {
+    return this.#reader.wants(slot);
+  }
+
+  value(slot: string, value: unknown): void {
+    this.#reader.value(slot, value);
+  }
+
+  dropped(slot: string): void {
+    if (slot === "usage" || slot === "start") this.#usageDropped = true;
+    this.#reader.dropped(slot);
+  }
+
+  text(_slot: string, bytes: number): void {
+    this.#textBytes += bytes;
+  }
+
+  enter(): void {
+    // no shape asks for it
+  }
+
+  variant(): void {
+    // responses are the provider's own: nothing to suspect
+  }
+
+  other(): void {
+    // no shape asks for it
+  }
 }

@@ -1,7 +1,12 @@
+import { AppError } from "../base/error.ts";
+import { PROVIDER_IDS, type ProviderId } from "../schema/provider.ts";
+import { BUILT_IN_PROVIDERS, CUSTOM_ROUTES } from "./hosts.ts";
+import { canonicalPath } from "./path.ts";
 import type { ProviderTable } from "./recognize.ts";
-import type { ShapeId } from "./types.ts";
+import { anthropicRoutes, COHERE_ROUTES, googleRoutes, openaiRoutes, responsesRoutes, RouteTable, type Route } from "./routes.ts";
+import type { Recognition, RecognizeRequest, ShapeId } from "./types.ts";
 
-/** An operator's own provider, `[[llm.providers]]`. */
+/** An operator's own provider, `[[llm.providers]]`; reports `name` where that is a provider id, else `custom`. */
 export type OperatorProvider = { readonly name: string; readonly hosts: readonly string[]; readonly shape: ShapeId };
 
 export type ProviderTableOptions = {
@@ -10,8 +15,85 @@ export type ProviderTableOptions = {
   readonly providers?: readonly OperatorProvider[];
 };
 
-/** @throws AppError CONFIG_INVALID for a host pattern that cannot match anything */
+type Entry = { readonly provider: ProviderId; readonly injectUsage: boolean; readonly routes: RouteTable };
+
+const OPERATOR_ROUTES: Readonly<Record<ShapeId, readonly Route[]>> = {
+  "openai-chat": openaiRoutes(""),
+  "openai-responses": [...responsesRoutes(""), ...openaiRoutes("")],
+  "anthropic-messages": anthropicRoutes(""),
+  "google-generate-content": [...googleRoutes("/models"), ...googleRoutes("/tunedModels")],
+  cohere: COHERE_ROUTES,
+};
+
+const EXACT = new Map<string, Entry>();
+const PATTERNS: { readonly pattern: RegExp; readonly entry: Entry }[] = [];
+for (const row of BUILT_IN_PROVIDERS) {
+  const entry = { provider: row.provider, injectUsage: row.injectUsage, routes: new RouteTable(row.routes) };
+  for (const host of row.hosts) EXACT.set(host, entry);
+  if (row.hostPattern !== undefined) PATTERNS.push({ pattern: row.hostPattern, entry });
+}
+
+/**
+ * Host for identity, path for shape. `[[llm.providers]]` come first, then custom domains, then the built-in hosts.
+ * @throws AppError CONFIG_INVALID for a host that cannot match anything
+ */
 export function createProviderTable(options: ProviderTableOptions): ProviderTable {
-  void options;
-  return { recognize: () => undefined };
+  const exact = new Map<string, Entry>();
+  const below: { readonly suffix: string; readonly entry: Entry }[] = [];
+  const add = (host: string, entry: Entry): void => {
+    const name = canonicalPattern(host);
+    if (name.startsWith("*.")) below.push({ suffix: name.slice(1), entry });
+    else if (!exact.has(name)) exact.set(name, entry);
+  };
+  for (const own of options.providers ?? []) {
+    const provider = PROVIDER_IDS.find((id) => id === own.name) ?? "custom";
+    const injectUsage = own.shape === "openai-chat";
+    for (const host of own.hosts)
+      add(host, { provider, injectUsage, routes: new RouteTable(OPERATOR_ROUTES[own.shape], { suffixes: true }) });
+  }
+  const custom: Entry = { provider: "custom", injectUsage: true, routes: new RouteTable(CUSTOM_ROUTES, { suffixes: true }) };
+  for (const host of options.customDomains) add(host, custom);
+
+  const entryOf = (host: string): Entry | undefined =>
+    exact.get(host) ??
+    below.find(({ suffix }) => host.endsWith(suffix) && host.length > suffix.length)?.entry ??
+    EXACT.get(host) ??
+    PATTERNS.find(({ pattern }) => pattern.test(host))?.entry;
+
+  return {
+    recognize: (request) => {
+      const entry = entryOf(request.host);
+      return entry === undefined ? undefined : recognize(entry, request);
+    },
+  };
+}
+
+function recognize(entry: Entry, request: RecognizeRequest): Recognition | undefined {
+  const path = canonicalPath(request.path);
+  if (path === null) return undefined;
+  const found = entry.routes.match(request.method.toUpperCase(), path);
+  if (found === null) return undefined;
+  const { route, model } = found;
+  return {
+    provider: entry.provider,
+    shape: route.shape,
+    operation: route.operation,
+    ...(model === null ? {} : { model }),
+    ...(route.streaming === undefined ? {} : { streaming: route.streaming }),
+    billable: route.billable ?? true,
+    injectUsage: entry.injectUsage && route.takesStreamOptions === true,
+  };
+}
+
+const PATTERN = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
+const ADDRESS = /^\[?[0-9a-f:.]+\]?$/;
+
+/** `host` or `*.host` in canonical spelling. */
+function canonicalPattern(host: string): string {
+  const name = host.toLowerCase().replace(/\.$/, "");
+  if (PATTERN.test(name)) return name;
+  if (ADDRESS.test(name) && name.includes(":")) return name.replace(/^\[|\]$/g, "");
+  throw new AppError("CONFIG_INVALID", `${JSON.stringify(host)} is not a host name for a model provider`, {
+    hint: "write a host such as llm.corp.example or *.corp.example, without scheme, port or path",
+  });
 }

@@ -19,4 +19,16 @@ export type Usage = {
   readonly units: Readonly<Record<string, number>>;
   /** money as the provider states it */
   readonly costReportedUsd: number | null;
+  /** tokens of the same call that another model used and that stand outside the figures above (Anthropic's advisor) */
+  readonly extra?: readonly ExtraUsage[];
+};
+
+/** What another model used within a call. */
+export type ExtraUsage = {
+  readonly model: string;
+  /** includes cache reads and writes */
+  readonly input: number | null;
+  readonly cacheRead: number | null;
+  readonly cacheWrite: number | null;
+  readonly output: number | null;
 };

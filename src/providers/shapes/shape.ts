@@ -1,0 +1,46 @@
+import type { ProviderId } from "../../schema/provider.ts";
+import type { Usage } from "../../schema/usage.ts";
+import type { PathNode } from "../json/paths.ts";
+import type { ShapeId } from "../types.ts";
+
+/** Facts that a request body can state; the table of a shape says at which path. */
+export type RequestFact = "model" | "stream" | "streamOptions" | "maxOutputTokens" | "choices" | "serviceTier";
+
+/** What a response said, as its shape reads it. */
+export type ReaderResult = {
+  /** null when the response had none */
+  readonly usage: Usage | null;
+  /** `usage.output` is only a first guess that the stream was going to replace */
+  readonly outputIsPlaceholder: boolean;
+  /** the response said that it was over: what is known is all there is to know */
+  readonly final: boolean;
+  readonly responseModel: string | null;
+  readonly responseId: string | null;
+  readonly serviceTier: string | null;
+  /** the provider reported a failure inside the body */
+  readonly failed: boolean;
+  /** accepted, but not finished: usage comes with a later poll */
+  readonly pending: boolean;
+};
+
+/** Reads one response; is given the values at `Shape.response` in the order in which they stand. */
+export interface ResponseReader {
+  wants(slot: string): boolean;
+  value(slot: string, value: unknown): void;
+  /** a value too large to keep; its slot was present and not null */
+  dropped(slot: string): void;
+  result(): ReaderResult;
+}
+
+export type ReaderOptions = { readonly provider: ProviderId; readonly operation: string };
+
+/** One wire format: where its requests and responses say what, and how its numbers are meant. */
+export interface Shape {
+  readonly id: ShapeId;
+  readonly request: Readonly<Record<string, RequestFact>>;
+  readonly response: PathNode;
+  read(options: ReaderOptions): ResponseReader;
+}
+
+/** Shorthand for the paths of a shape: slot → paths whose values it takes. */
+export type SlotPaths = Readonly<Record<string, readonly string[]>>;
