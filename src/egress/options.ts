@@ -1,5 +1,5 @@
 import type { Socket as DatagramSocket } from "node:dgram";
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { Secret } from "../base/secret.ts";
@@ -12,6 +12,8 @@ import type { ProviderTable } from "../providers/recognize.ts";
 /** Sends a host's traffic to another origin. The Host header stays; the certificate must fit the url's host. */
 export type Upstream = {
   readonly host: string;
+  /** only traffic to this port of the host; undefined: every port */
+  readonly port?: number;
   /** https://…, or http:// (keys only over http on loopback) */
   readonly url: URL;
   /** PEM, more roots for this origin */
@@ -30,6 +32,8 @@ export type GatewaySecret = {
   readonly header: string;
   /** `bearer` puts `Bearer ` before it, `raw` nothing */
   readonly scheme: "bearer" | "raw";
+  /** whose key it is, for the record of a model call; undefined: the sandbox's own */
+  readonly source?: "org" | "sandbox";
 };
 
 /** What the gateway knows about the sandbox behind a set of listeners. Replaced as a whole, never mutated. */
@@ -90,8 +94,17 @@ export interface Gateway extends AsyncDisposable {
   /** ours + the system's + the operator's extra roots, PEM */
   readonly trustBundlePem: string;
   /** takes the listeners of one sandbox; from the moment it returns every connection is served. Owns and closes them. */
-  attach(egress: SandboxEgress, listeners: { readonly tcp: ReadonlyMap<number, Server>; readonly dns?: DatagramSocket }): EgressAttachment;
+  attach(egress: SandboxEgress, listeners: SandboxListeners): EgressAttachment;
 }
+
+/** The way out of one sandbox: everything that connects to these is that sandbox. */
+export type SandboxListeners = {
+  /** by port; 53 is DNS over TCP, every other port HTTP or TLS */
+  readonly tcp: ReadonlyMap<number, Server>;
+  readonly dns?: DatagramSocket;
+  /** where a connection wanted to go; undefined: its local address and port, which is what AnyIP routing makes of it */
+  readonly destinationOf?: (socket: Socket) => { readonly address: string; readonly port: number } | undefined;
+};
 
 export interface EgressAttachment extends AsyncDisposable {
   /** new policy, secrets or upstreams; connections whose verdict changed are closed within a second */

@@ -1,0 +1,22 @@
+import { BUILT_IN_RULES, type Decision } from "../../policy/decision.ts";
+import type { PolicyRequest } from "../../policy/policy.ts";
+import type { SandboxEgress, Upstream } from "../options.ts";
+import type { UpstreamPool } from "../upstream/pool.ts";
+
+/** One sandbox's policy, secrets and upstreams at one time, with the upstream connections that were judged under it. */
+export type Generation = {
+  readonly egress: SandboxEgress;
+  /** the operator's, then the sandbox's own */
+  readonly upstreams: readonly Upstream[];
+  readonly pool: UpstreamPool;
+};
+
+/** The policy's decision; anything thrown while deciding is a deny. */
+export function decide(generation: Generation, request: PolicyRequest): Decision {
+  const { policy } = generation.egress;
+  try {
+    return policy.decide(request);
+  } catch (error) {
+    return { verdict: "deny", rule: BUILT_IN_RULES.error, reason: `the request could not be judged: ${String(error)}`, policy: policy.ref };
+  }
+}

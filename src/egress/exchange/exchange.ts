@@ -1,0 +1,116 @@
+import type { Duplex, Readable } from "node:stream";
+import type { AddressClass } from "../../policy/address.ts";
+import type { Decision } from "../../policy/decision.ts";
+import type { CanonicalHost } from "../../policy/host.ts";
+import type { Recognition } from "../../providers/types.ts";
+import type { Connection } from "../accept/connection.ts";
+import type { Generation } from "../accept/generation.ts";
+import type { Origin } from "../upstream/origin.ts";
+import type { RequestHead } from "./headers.ts";
+
+/** Flat list of name, value, name, value …, in the sender's order and case, latin1. */
+export type HeaderList = readonly string[];
+
+/** The sandbox's side of one exchange: HTTP/1.1 response, HTTP/2 stream or upgraded socket. */
+export interface Downstream {
+  readonly protocol: "http/1.1" | "h2";
+  /** bytes of the request body; null when there is none. Paused until somebody listens. */
+  readonly source: Readable | null;
+  readonly headSent: boolean;
+  /** says `100 Continue` to a client that waits for it */
+  proceed(): void;
+  /** relays an interim response */
+  inform(status: number, headers: HeaderList): void;
+  head(status: number, statusText: string, headers: HeaderList): void;
+  /** false: wait for `onDrain` */
+  write(chunk: Uint8Array): boolean;
+  end(trailers: HeaderList): void;
+  /** ends the exchange without an ending, so that the client does not take what it has for whole */
+  reset(): void;
+  onDrain(listener: () => void): void;
+  /** the client left before the response was complete */
+  onGone(listener: () => void): void;
+  /** the connection turns into a plain stream of bytes; only for upgrades */
+  switchProtocols?(status: number, headers: HeaderList): Duplex;
+}
+
+/** Sees the response as it passes. Runs synchronously on the relay's path: cheap, and never throws. */
+export interface ResponseFilter {
+  head?(status: number, headers: HeaderList): HeaderList;
+  /** the bytes to forward now */
+  chunk?(chunk: Uint8Array): readonly Uint8Array[];
+  /** bytes held back until the end */
+  flush?(): readonly Uint8Array[];
+}
+
+/** Where a request goes, once every name in it was found to be the same. */
+export type Target = {
+  readonly scheme: "http" | "https";
+  readonly host: CanonicalHost;
+  readonly port: number;
+  /** path as sent, without query */
+  readonly path: string;
+  /** with its `?`, or empty */
+  readonly query: string;
+};
+
+export type RequestBody =
+  | { readonly kind: "none" }
+  | { readonly kind: "bytes"; readonly bytes: Buffer }
+  /** read once; `length` null: chunked */
+  | { readonly kind: "stream"; readonly stream: Readable; readonly length: number | null };
+
+/** `complete`: the response was relayed whole; `aborted`: the client left; `upstream_error`: the other side broke off. */
+export type ExchangeEnd = "complete" | "aborted" | "upstream_error" | "error";
+
+/** One request with its response, on its way through the interceptors. Each fills in its own part. */
+export type Exchange = {
+  readonly id: string;
+  readonly connection: Connection;
+  /** policy, secrets and upstreams as they were when the exchange began */
+  readonly generation: Generation;
+  readonly downstream: Downstream;
+  readonly method: string;
+  /** request target as sent */
+  readonly rawTarget: string;
+  readonly request: RequestHead;
+  readonly isUpgrade: boolean;
+  /** monotonic ms */
+  readonly startedAt: number;
+
+  // identity
+  target: Target | undefined;
+  recognition: Recognition | undefined;
+  // policy
+  decision: Decision | undefined;
+  // what is sent upstream
+  headers: string[];
+  body: RequestBody | undefined;
+  origin: Origin | undefined;
+  readonly secretsInjected: string[];
+  keySource: "org" | "sandbox" | "none";
+  /** the model call's record was made */
+  callReported: boolean;
+  readonly filters: ResponseFilter[];
+
+  // what came of it
+  status: number | null;
+  address: string | undefined;
+  addressClass: AddressClass | undefined;
+  /** request body bytes that the sandbox sent */
+  bytesOut: number;
+  /** response body bytes that the sandbox was sent */
+  bytesIn: number;
+  /** monotonic ms of the request going out and of the response's head and first body byte */
+  sentAt: number | undefined;
+  headAt: number | undefined;
+  firstByteAt: number | undefined;
+  end: ExchangeEnd | undefined;
+  errorCode: string | undefined;
+  /** ends it from outside: policy changed, sandbox stopped */
+  abort: ((reason: string) => void) | undefined;
+};
+
+export type Next = (exchange: Exchange) => Promise<void>;
+/** One step in the path of every exchange; resolves when the exchange is over. */
+export type Interceptor = (next: Next) => Next;

@@ -1,0 +1,50 @@
+import { newId } from "../../base/id.ts";
+import type { Connection } from "../accept/connection.ts";
+import type { Downstream, Exchange } from "./exchange.ts";
+import type { RequestHead } from "./headers.ts";
+
+export type NewExchange = {
+  readonly connection: Connection;
+  readonly downstream: Downstream;
+  readonly method: string;
+  readonly rawTarget: string;
+  readonly request: RequestHead;
+  readonly isUpgrade: boolean;
+  readonly startedAt: number;
+};
+
+/** An exchange at its beginning: nothing known but what the sandbox sent. */
+export function newExchange(start: NewExchange): Exchange {
+  return {
+    id: newId("req"),
+    connection: start.connection,
+    generation: start.connection.attachment.generation,
+    downstream: start.downstream,
+    method: start.method,
+    rawTarget: start.rawTarget,
+    request: start.request,
+    isUpgrade: start.isUpgrade,
+    startedAt: start.startedAt,
+    target: undefined,
+    recognition: undefined,
+    decision: undefined,
+    headers: [],
+    body: undefined,
+    origin: undefined,
+    secretsInjected: [],
+    keySource: "none",
+    callReported: false,
+    filters: [],
+    status: null,
+    address: undefined,
+    addressClass: undefined,
+    bytesOut: 0,
+    bytesIn: 0,
+    sentAt: undefined,
+    headAt: undefined,
+    firstByteAt: undefined,
+    end: undefined,
+    errorCode: undefined,
+    abort: undefined,
+  };
+}

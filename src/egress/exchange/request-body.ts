@@ -1,0 +1,107 @@
+import { Readable } from "node:stream";
+import type { RequestBody } from "./exchange.ts";
+
+/** bodies of known length up to this many bytes are sent in one piece, and again if the connection turns out to be dead */
+const SMALL_BODY = 64 * 1024;
+
+/**
+ * The body to send: held in one piece when it is small, or when the caller wants to look at up to `holdBytes` of it; else a stream.
+ * `gone` when the sender left while it was being held.
+ */
+export async function takeBody(source: Readable, length: number | null, holdBytes: number, onChunk: (chunk: Buffer) => void): Promise<RequestBody | "gone"> {
+  const limit = Math.max(holdBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
+  if (limit === 0 || (length !== null && length > limit)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
+  const held = await holdBody(source, limit, onChunk);
+  if (held === undefined) return "gone";
+  if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
+  return { kind: "bytes", bytes: held.bytes };
+}
+
+/** What was read of a body before the limit: all of it, or the first part with the rest still waiting in the source. */
+type Held = { readonly complete: true; readonly bytes: Buffer } | { readonly complete: false; readonly prefix: readonly Buffer[] };
+
+/**
+ * Reads a body until its end or until more than `limit` bytes are held; then pauses the source. Resolves with undefined when the
+ * sender left before the end.
+ */
+function holdBody(source: Readable, limit: number, onChunk: (chunk: Buffer) => void): Promise<Held | undefined> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (held: Held | undefined): void => {
+      source.off("data", onData);
+      source.off("end", onEnd);
+      source.off("close", onClose);
+      source.off("error", onClose);
+      resolve(held);
+    };
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      size += chunk.length;
+      onChunk(chunk);
+      if (size > limit) {
+        source.pause();
+        settle({ complete: false, prefix: chunks });
+      }
+    };
+    const onEnd = (): void => settle({ complete: true, bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size) });
+    const onClose = (): void => settle(undefined);
+    source.on("data", onData);
+    source.on("end", onEnd);
+    source.on("close", onClose);
+    source.on("error", onClose);
+    if (source.destroyed && !source.readableEnded) onClose();
+  });
+}
+
+/**
+ * A body that passes through with back-pressure. Destroying it leaves its source alone, whose rest is then read and thrown away: the
+ * client's connection must stay usable for the response.
+ */
+export class PassingBody extends Readable {
+  readonly #source: Readable;
+  readonly #onChunk: (chunk: Buffer) => void;
+  #prefix: readonly Buffer[];
+  readonly #onData = (chunk: Buffer): void => {
+    this.#onChunk(chunk);
+    if (!this.push(chunk)) this.#source.pause();
+  };
+  readonly #onEnd = (): void => {
+    this.push(null);
+  };
+  readonly #onClose = (): void => {
+    if (!this.#source.readableEnded) this.destroy(new Error("the client left before its body ended"));
+  };
+
+  constructor(source: Readable, prefix: readonly Buffer[], onChunk: (chunk: Buffer) => void) {
+    super({ highWaterMark: 64 * 1024 });
+    this.#source = source;
+    this.#prefix = prefix;
+    this.#onChunk = onChunk;
+    source.on("end", this.#onEnd);
+    source.on("close", this.#onClose);
+    source.on("error", this.#onClose);
+  }
+
+  override _read(): void {
+    if (this.#prefix.length > 0) {
+      const prefix = this.#prefix;
+      this.#prefix = [];
+      for (const chunk of prefix) this.push(chunk);
+      this.#source.on("data", this.#onData);
+      this.#source.pause();
+      return;
+    }
+    if (this.#source.listenerCount("data") === 0) this.#source.on("data", this.#onData);
+    this.#source.resume();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    this.#source.off("data", this.#onData);
+    this.#source.off("end", this.#onEnd);
+    this.#source.off("close", this.#onClose);
+    this.#source.off("error", this.#onClose);
+    this.#source.resume();
+    callback(error);
+  }
+}

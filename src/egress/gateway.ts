@@ -1,0 +1,89 @@
+import { Attachment } from "./accept/attachment.ts";
+import type { Exchange } from "./exchange/exchange.ts";
+import { createHttp1, KEEP_ALIVE_MS } from "./exchange/h1.ts";
+import { createHttp2 } from "./exchange/h2.ts";
+import { chain } from "./interceptors/chain.ts";
+import { forward } from "./interceptors/forward.ts";
+import { identityInterceptor } from "./interceptors/identity.ts";
+import { meterInterceptor } from "./interceptors/meter.ts";
+import { policyInterceptor } from "./interceptors/policy.ts";
+import { recordInterceptor } from "./interceptors/record.ts";
+import { secretsInterceptor } from "./interceptors/secrets.ts";
+import type { Gateway, GatewayOptions } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+import { createAuthority } from "./tls/authority.ts";
+import { ServerContexts } from "./tls/contexts.ts";
+import { systemRoots } from "./tls/roots.ts";
+import { Origins } from "./upstream/origin.ts";
+import { systemResolve } from "./upstream/resolve.ts";
+
+export type {
+  EgressAttachment,
+  EgressLimits,
+  EgressReporter,
+  Gateway,
+  GatewayOptions,
+  GatewaySecret,
+  SandboxEgress,
+  SandboxListeners,
+  Upstream,
+} from "./options.ts";
+
+const LEAVES = 1000;
+
+/**
+ * The one way out of every sandbox.
+ *
+ * @throws AppError STATE_UNUSABLE when the authority's key cannot be used
+ */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  const { providers, includeUsage, costOf, limits, report, metrics, log, clock, upstreams } = options;
+  const authority = await createAuthority(options.authorityDir, clock);
+  const roots = `${systemRoots()}${options.extraCa === undefined ? "" : withNewline(options.extraCa)}`;
+  const attachments = new Set<Attachment>();
+  const runtime: Runtime = {
+    providers,
+    includeUsage,
+    costOf,
+    limits,
+    report,
+    metrics,
+    log,
+    clock,
+    upstreams,
+    resolve: options.resolve ?? systemResolve,
+    contexts: new ServerContexts(authority, clock, metrics, LEAVES),
+    origins: new Origins(roots),
+    attachments,
+    serve: (exchange) => exchange.connection.attachment.track(serve(exchange)),
+    acceptHttp1: (connection, socket) => http1.accept(connection, socket),
+    acceptHttp2: (connection, socket) => http2.accept(connection, socket),
+  };
+  const path = chain(
+    [recordInterceptor(runtime), identityInterceptor(providers), policyInterceptor(runtime), meterInterceptor(runtime), secretsInterceptor(runtime)],
+    forward(runtime),
+  );
+  const serve = async (exchange: Exchange): Promise<void> => {
+    await path(exchange);
+    const { connection } = exchange;
+    if (connection.exchanges.size === 0 && connection.deadlineAt === 0) connection.deadlineAt = clock.monotonic() + KEEP_ALIVE_MS;
+  };
+  const http1 = createHttp1(runtime);
+  const http2 = createHttp2(runtime);
+  return {
+    authorityPem: authority.certificate,
+    trustBundlePem: `${withNewline(authority.certificate)}${roots}`,
+    attach: (egress, listeners) => {
+      const attachment = new Attachment(runtime, egress, listeners);
+      attachments.add(attachment);
+      return attachment;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...attachments].map((attachment) => attachment[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+function withNewline(pem: string): string {
+  return pem.endsWith("\n") ? pem : `${pem}\n`;
+}

@@ -1,0 +1,99 @@
+import { messageOf } from "../../base/error.ts";
+import type { Recognition, RequestFacts, ResponseFacts } from "../../providers/types.ts";
+import type { CallOutcome } from "../../schema/provider.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { EgressReporter } from "../options.ts";
+import type { Runtime } from "../runtime.ts";
+
+type CallRecord = Parameters<EgressReporter["llm"]>[0];
+
+const MAX_MODEL = 256;
+
+/** One record for one model call, allowed, denied or failed. */
+export function reportCall(
+  runtime: Runtime,
+  exchange: Exchange,
+  recognition: Recognition,
+  facts: RequestFacts | undefined,
+  response: ResponseFacts | undefined,
+): void {
+  const { egress } = exchange.generation;
+  const denied = exchange.decision?.verdict !== "allow";
+  const model = (facts?.model ?? recognition.model ?? "unknown").slice(0, MAX_MODEL);
+  const usage = response?.usage ?? null;
+  const outcome = denied ? "denied" : outcomeOf(exchange, response);
+  const event: CallRecord = {
+    type: "llm.call",
+    actor: { kind: "sandbox", user_id: egress.name },
+    outcome: denied ? "deny" : outcome === "ok" ? "permit" : outcome === "aborted" ? "info" : "error",
+    sandbox: egress.name,
+    sandbox_uuid: egress.uuid,
+    request_id: exchange.id,
+    labels: egress.labels,
+    provider: recognition.provider,
+    host: exchange.target?.host.text ?? "",
+    method: exchange.method.slice(0, 32),
+    path: (exchange.target?.path ?? "").slice(0, 1024),
+    model,
+    response_model: response?.responseModel?.slice(0, MAX_MODEL) ?? null,
+    operation: recognition.operation,
+    status: exchange.status,
+    latency_ms: round(runtime.clock.monotonic() - exchange.startedAt),
+    ttft_ms: exchange.firstByteAt === undefined ? null : round(exchange.firstByteAt - exchange.startedAt),
+    streaming: recognition.streaming ?? facts?.streaming ?? false,
+    input_tokens: usage?.input ?? null,
+    output_tokens: usage?.output ?? null,
+    total_tokens: usage?.total ?? null,
+    cache_read_tokens: usage?.cacheRead ?? null,
+    cache_write_tokens: usage?.cacheWrite ?? null,
+    reasoning_tokens: usage?.reasoning ?? null,
+    ...(usage?.billedInput == null ? {} : { billed_input_tokens: usage.billedInput }),
+    ...(usage?.billedOutput == null ? {} : { billed_output_tokens: usage.billedOutput }),
+    usage_source: response?.source ?? "none",
+    ...(response?.missing == null ? {} : { usage_missing: response.missing }),
+    call_outcome: outcome,
+    cost_usd: costUsd(runtime, recognition, exchange, facts, response),
+    ...(response?.responseId == null ? {} : { response_id: response.responseId.slice(0, 256) }),
+    secret_injected: exchange.secretsInjected.length > 0,
+    key_source: exchange.keySource,
+    decision: denied ? "deny" : "allow",
+  };
+  exchange.callReported = true;
+  runtime.metrics.llm(event, usage?.units);
+  runtime.report.llm(event);
+}
+
+function outcomeOf(exchange: Exchange, response: ResponseFacts | undefined): CallOutcome {
+  if (exchange.end === "aborted") return "aborted";
+  if (response !== undefined) return response.outcome;
+  // no head ever came from upstream: what the client got was ours
+  return "server_error";
+}
+
+function costUsd(
+  runtime: Runtime,
+  recognition: Recognition,
+  exchange: Exchange,
+  facts: RequestFacts | undefined,
+  response: ResponseFacts | undefined,
+): number | null {
+  const usage = response?.usage;
+  const model = response?.responseModel ?? facts?.model ?? recognition.model;
+  if (usage == null || model == null || !recognition.billable) return null;
+  if (usage.costReportedUsd !== null) return usage.costReportedUsd;
+  try {
+    const serviceTier = response?.serviceTier ?? facts?.serviceTier ?? null;
+    const nano =
+      runtime.costOf({ provider: recognition.provider, model, usage, serviceTier, at: runtime.clock.now() }) ??
+      // a response may name a snapshot that the price table does not know yet
+      (facts?.model == null ? null : runtime.costOf({ provider: recognition.provider, model: facts.model, usage, serviceTier, at: runtime.clock.now() }));
+    return nano === null ? null : Number(nano) / 1e9;
+  } catch (error) {
+    runtime.log.warn("the price of a call could not be computed", { request_id: exchange.id, error: messageOf(error) });
+    return null;
+  }
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}

@@ -1,0 +1,233 @@
+import type { Duplex } from "node:stream";
+import { AppError, errnoOf, messageOf } from "../../base/error.ts";
+import type { Exchange, ExchangeEnd, HeaderList, Next } from "../exchange/exchange.ts";
+import { filterTrailers, readResponseHead } from "../exchange/headers.ts";
+import { refuse } from "../exchange/refusal.ts";
+import { takeBody } from "../exchange/request-body.ts";
+import type { Runtime } from "../runtime.ts";
+import { AddressDenied, isCertificateError } from "../upstream/dial.ts";
+import { dispatch, type ResponseSink, type Transfer } from "../upstream/dispatch.ts";
+import type { Origin } from "../upstream/origin.ts";
+import type { UpstreamConnection } from "../upstream/pool.ts";
+import { join } from "../upstream/tunnel.ts";
+import { refusePolicy } from "./policy.ts";
+
+/** Last in the path: sends the request, relays the response as it comes. Resolves when both sides are done with it. */
+export function forward(runtime: Runtime): Next {
+  return (exchange) => new Relay(runtime, exchange).run();
+}
+
+class Relay implements ResponseSink {
+  readonly #runtime: Runtime;
+  readonly #exchange: Exchange;
+  readonly #done = Promise.withResolvers<void>();
+  #connection: UpstreamConnection | undefined;
+  #transfer: Transfer | undefined;
+  #retried = false;
+  #over = false;
+
+  constructor(runtime: Runtime, exchange: Exchange) {
+    this.#runtime = runtime;
+    this.#exchange = exchange;
+  }
+
+  async run(): Promise<void> {
+    const exchange = this.#exchange;
+    const { origin, downstream } = exchange;
+    if (origin === undefined) throw new Error("forwarding comes after policy");
+    downstream.onGone(() => this.#abort("aborted"));
+    downstream.onDrain(() => this.#transfer?.resume());
+    exchange.abort = () => {
+      exchange.errorCode = "POLICY_DENIED";
+      downstream.reset();
+      this.#abort("aborted");
+    };
+    if (exchange.body === undefined && !(await this.#takeBody())) {
+      this.#abort("aborted");
+      return;
+    }
+    const idle = exchange.generation.pool.take(origin);
+    if (idle !== undefined) this.#send(idle);
+    else await this.#open(origin);
+    return this.#done.promise;
+  }
+
+  async #takeBody(): Promise<boolean> {
+    const exchange = this.#exchange;
+    const { source } = exchange.downstream;
+    if (source === null) {
+      exchange.body = { kind: "none" };
+      return true;
+    }
+    if (exchange.request.expectsContinue) exchange.downstream.proceed();
+    const body = await takeBody(source, exchange.request.contentLength, 0, (chunk) => {
+      exchange.bytesOut += chunk.length;
+    });
+    if (body === "gone") return false;
+    exchange.body = body;
+    return true;
+  }
+
+  async #open(origin: Origin): Promise<void> {
+    try {
+      const connection = await this.#exchange.generation.pool.open(origin);
+      if (this.#over) this.#exchange.generation.pool.release(connection);
+      else this.#send(connection);
+    } catch (error) {
+      if (!this.#over) this.#failed(error);
+    }
+  }
+
+  #send(connection: UpstreamConnection): void {
+    const exchange = this.#exchange;
+    const { body, target } = exchange;
+    if (body === undefined || target === undefined) throw new Error("a request is sent after it was read");
+    this.#connection = connection;
+    exchange.address = connection.address;
+    exchange.addressClass = connection.addressClass;
+    exchange.sentAt ??= this.#runtime.clock.monotonic();
+    const headers = body.kind === "stream" && body.length !== null ? [...exchange.headers, "content-length", String(body.length)] : exchange.headers;
+    this.#transfer = dispatch(
+      connection,
+      {
+        method: exchange.method,
+        path: `${target.path}${target.query}`,
+        headers,
+        body: body.kind === "bytes" ? body.bytes : body.kind === "stream" ? body.stream : null,
+        ...(exchange.isUpgrade ? { upgrade: "websocket" } : {}),
+      },
+      this,
+    );
+  }
+
+  onInfo(status: number, headers: HeaderList): void {
+    if (!this.#over) this.#exchange.downstream.inform(status, readResponseHead(headers).headers);
+  }
+
+  onHead(status: number, statusText: string, raw: HeaderList): void {
+    if (this.#over) return;
+    const exchange = this.#exchange;
+    exchange.headAt = this.#runtime.clock.monotonic();
+    exchange.status = status;
+    let { headers } = readResponseHead(raw);
+    for (const filter of exchange.filters) headers = filter.head?.(status, headers) ?? headers;
+    exchange.downstream.head(status, statusText, headers);
+  }
+
+  onChunk(chunk: Buffer): boolean {
+    if (this.#over) return true;
+    this.#exchange.firstByteAt ??= this.#runtime.clock.monotonic();
+    return this.#write([chunk], 0);
+  }
+
+  onEnd(trailers: HeaderList): void {
+    if (this.#over) return;
+    const exchange = this.#exchange;
+    exchange.filters.forEach((filter, i) => {
+      const held = filter.flush?.();
+      if (held !== undefined && held.length > 0) this.#write(held, i + 1);
+    });
+    exchange.downstream.end(filterTrailers(trailers));
+    const connection = this.#connection;
+    // undici closes a connection that must not be used again right after this call
+    queueMicrotask(() => {
+      if (connection !== undefined) exchange.generation.pool.release(connection);
+    });
+    this.#finish("complete");
+  }
+
+  onError(error: Error, answered: boolean): void {
+    if (this.#over) return;
+    const exchange = this.#exchange;
+    const connection = this.#connection;
+    if (connection !== undefined) exchange.generation.pool.discard(connection);
+    // a kept connection that dies without one byte of answer was closing when we took it; a body that is gone cannot be sent again
+    const mayRetry = !answered && !this.#retried && connection?.reused === true && exchange.body?.kind !== "stream";
+    if (mayRetry && exchange.origin !== undefined) {
+      this.#retried = true;
+      this.#runtime.metrics.upstreamRetry("stale_connection");
+      void this.#open(exchange.origin);
+      return;
+    }
+    this.#failed(error);
+  }
+
+  onUpgrade(status: number, raw: HeaderList, socket: Duplex): void {
+    const exchange = this.#exchange;
+    const { downstream } = exchange;
+    if (this.#over || downstream.switchProtocols === undefined) {
+      socket.destroy();
+      return;
+    }
+    exchange.status = status;
+    exchange.headAt = this.#runtime.clock.monotonic();
+    const client = downstream.switchProtocols(status, readResponseHead(raw).headers);
+    client.on("data", (chunk: Buffer) => (exchange.bytesOut += chunk.length));
+    socket.on("data", (chunk: Buffer) => (exchange.bytesIn += chunk.length));
+    client.pause();
+    socket.pause();
+    void join(client, socket).then(() => this.#finish("complete"));
+  }
+
+  /** Passes chunks through the filters from number `from` on, and writes what comes out. */
+  #write(chunks: readonly Uint8Array[], from: number): boolean {
+    const exchange = this.#exchange;
+    let pieces = chunks;
+    for (const filter of exchange.filters.slice(from)) {
+      if (filter.chunk !== undefined) pieces = pieces.flatMap((piece) => filter.chunk?.(piece) ?? [piece]);
+    }
+    let flowing = true;
+    for (const piece of pieces) {
+      if (piece.length === 0) continue;
+      exchange.bytesIn += piece.length;
+      flowing = exchange.downstream.write(piece);
+    }
+    return flowing;
+  }
+
+  #failed(error: unknown): void {
+    const exchange = this.#exchange;
+    const { target, downstream } = exchange;
+    if (error instanceof AddressDenied) {
+      exchange.decision = error.decision;
+      exchange.address = error.address;
+      exchange.addressClass = error.decision.address;
+      refusePolicy(exchange);
+      return this.#finish(undefined);
+    }
+    const cause = error instanceof AppError && error.cause !== undefined ? error.cause : error;
+    const timedOut = error instanceof AppError && error.code === "TIMEOUT";
+    exchange.errorCode = timedOut ? "TIMEOUT" : "UPSTREAM_ERROR";
+    this.#runtime.log.debug("an upstream failed", { request_id: exchange.id, host: target?.host.text, error: messageOf(error) });
+    if (downstream.headSent) {
+      downstream.reset();
+    } else {
+      refuse(exchange, {
+        status: timedOut ? 504 : 502,
+        error: "upstream_error",
+        host: target?.host.text ?? "",
+        port: target?.port ?? 0,
+        rule: isCertificateError(cause) ? "certificate" : "upstream",
+        reason: error instanceof AppError ? error.message : "the other side broke the connection off",
+        code: errnoOf(cause),
+      });
+    }
+    this.#finish("upstream_error");
+  }
+
+  #abort(end: ExchangeEnd): void {
+    if (this.#over) return;
+    this.#finish(end);
+    this.#transfer?.abort();
+    const connection = this.#connection;
+    if (connection !== undefined) this.#exchange.generation.pool.discard(connection);
+  }
+
+  #finish(end: ExchangeEnd | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#exchange.end = end;
+    this.#exchange.abort = undefined;
+    this.#done.resolve();
+  }
+}

@@ -1,0 +1,168 @@
+import { messageOf } from "../../base/error.ts";
+import { decodeBody } from "../../providers/decode/body-decoder.ts";
+import { planUsageInjection } from "../../providers/inject.ts";
+import { createRequestReader } from "../../providers/request-reader.ts";
+import { createResponseTap } from "../../providers/response-tap.ts";
+import { createUsageStripper, type UsageStripper } from "../../providers/strip.ts";
+import type { Recognition, RequestFacts, RequestReader, ResponseFacts, ResponseTap } from "../../providers/types.ts";
+import type { Exchange, Interceptor, ResponseFilter } from "../exchange/exchange.ts";
+import { headerOf, withoutHeader } from "../exchange/headers.ts";
+import { takeBody } from "../exchange/request-body.ts";
+import type { Runtime } from "../runtime.ts";
+import { reportCall } from "./call-record.ts";
+
+const NO_FACTS: RequestFacts = {
+  model: null,
+  streaming: false,
+  includeUsage: null,
+  maxOutputTokens: null,
+  choices: null,
+  serviceTier: null,
+  ambiguous: false,
+  unparsable: false,
+};
+
+/** Reads model and usage of model calls off the passing bytes. What it cannot read it leaves unknown; the bytes pass all the same. */
+export function meterInterceptor(runtime: Runtime): Interceptor {
+  return (next) => async (exchange) => {
+    const { recognition } = exchange;
+    // a handshake has no body to read; frames are not metered yet
+    if (recognition === undefined || exchange.isUpgrade) return next(exchange);
+    const sandbox = exchange.generation.egress.name;
+    const meter = new CallMeter(runtime, exchange, recognition);
+    runtime.metrics.llmStarted(sandbox);
+    try {
+      if ((await meter.takeRequest()) === "gone") {
+        exchange.end = "aborted";
+        return;
+      }
+      exchange.filters.push(meter);
+      await next(exchange);
+    } finally {
+      await meter.finish();
+      runtime.metrics.llmEnded(sandbox);
+    }
+  };
+}
+
+/** One model call: the request's reader, the response's tap, and the stripper where usage was asked for on the client's behalf. */
+class CallMeter implements ResponseFilter {
+  readonly #runtime: Runtime;
+  readonly #exchange: Exchange;
+  readonly #recognition: Recognition;
+  readonly #reader: RequestReader;
+  #facts: RequestFacts | undefined;
+  #injected = false;
+  #tap: ResponseTap | undefined;
+  #stripper: UsageStripper | undefined;
+
+  constructor(runtime: Runtime, exchange: Exchange, recognition: Recognition) {
+    this.#runtime = runtime;
+    this.#exchange = exchange;
+    this.#recognition = recognition;
+    const { contentType, contentEncoding } = exchange.request;
+    this.#reader = createRequestReader(recognition, { contentType, contentEncoding });
+  }
+
+  /** Sets the body that goes upstream; `gone` when the client left while it was being held. */
+  async takeRequest(): Promise<"ready" | "gone"> {
+    const exchange = this.#exchange;
+    const { source } = exchange.downstream;
+    const write = (chunk: Uint8Array): void => {
+      exchange.bytesOut += chunk.length;
+      this.#safely(() => this.#reader.write(chunk));
+    };
+    if (source === null) {
+      exchange.body = { kind: "none" };
+      return "ready";
+    }
+    if (exchange.request.expectsContinue) exchange.downstream.proceed();
+    const mayInject = this.#recognition.injectUsage && this.#runtime.includeUsage !== "off";
+    // what need not be changed is not held, except when it is so small that one write is cheaper than a stream
+    const body = await takeBody(source, exchange.request.contentLength, mayInject ? this.#runtime.limits.inspectBytes : 0, write);
+    if (body === "gone") return "gone";
+    exchange.body = body;
+    if (mayInject && body.kind === "bytes") await this.#inject(body.bytes);
+    return "ready";
+  }
+
+  async #inject(bytes: Buffer): Promise<void> {
+    const exchange = this.#exchange;
+    const facts = await this.#readFacts();
+    if (!facts.streaming || facts.includeUsage === true || facts.unparsable) return;
+    try {
+      const { contentEncoding } = exchange.request;
+      const plain = contentEncoding === undefined ? bytes : await decodeBody(bytes, contentEncoding, this.#runtime.limits.inspectBytes);
+      const plan = plain === null ? null : planUsageInjection(this.#recognition, facts, plain);
+      if (plan === null) return;
+      exchange.body = { kind: "bytes", bytes: plan.body };
+      let headers = exchange.headers;
+      // the body changed: its digest and coding no longer hold, and stripping needs an answer that is not compressed
+      for (const name of ["content-encoding", "content-md5", "digest", "content-digest", "repr-digest", "accept-encoding"]) {
+        headers = withoutHeader(headers, name);
+      }
+      headers.push("accept-encoding", "identity");
+      exchange.headers = headers;
+      this.#injected = this.#runtime.includeUsage === "inject_strip";
+    } catch (error) {
+      this.#runtime.log.warn("usage could not be asked for", { request_id: exchange.id, error: messageOf(error) });
+    }
+  }
+
+  head(status: number, headers: readonly string[]): readonly string[] {
+    const contentType = headerOf(headers, "content-type");
+    const contentEncoding = headerOf(headers, "content-encoding");
+    this.#safely(() => {
+      this.#tap = createResponseTap(this.#recognition, { status, headers: { contentType, contentEncoding } });
+    });
+    const plain = contentEncoding === undefined || contentEncoding.toLowerCase() === "identity";
+    if (!this.#injected || !plain || !/^\s*text\/event-stream/i.test(contentType ?? "")) return headers;
+    this.#stripper = createUsageStripper();
+    return withoutHeader(headers, "content-length");
+  }
+
+  chunk(chunk: Uint8Array): readonly Uint8Array[] {
+    const tap = this.#tap;
+    if (tap !== undefined) this.#safely(() => tap.write(chunk));
+    if (this.#stripper === undefined) return [chunk];
+    return this.#stripper.transform(chunk);
+  }
+
+  flush(): readonly Uint8Array[] {
+    return this.#stripper?.flush() ?? [];
+  }
+
+  /** Reports the call, once, after the exchange. */
+  async finish(): Promise<void> {
+    const exchange = this.#exchange;
+    const facts = await this.#readFacts();
+    let response: ResponseFacts | undefined;
+    try {
+      const how = exchange.end === "complete" ? "complete" : exchange.end === "aborted" ? "aborted" : "error";
+      response = await this.#tap?.end(how);
+    } catch (error) {
+      this.#runtime.log.warn("usage could not be read", { request_id: exchange.id, error: messageOf(error) });
+    }
+    reportCall(this.#runtime, exchange, this.#recognition, facts, response);
+  }
+
+  async #readFacts(): Promise<RequestFacts> {
+    if (this.#facts === undefined) {
+      try {
+        this.#facts = await this.#reader.end();
+      } catch (error) {
+        this.#runtime.log.warn("the request could not be read", { request_id: this.#exchange.id, error: messageOf(error) });
+        this.#facts = NO_FACTS;
+      }
+    }
+    return this.#facts;
+  }
+
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#runtime.log.warn("metering failed on a chunk", { request_id: this.#exchange.id, error: messageOf(error) });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import { decide } from "../accept/generation.ts";
+import type { Exchange, Interceptor } from "../exchange/exchange.ts";
+import { refuse } from "../exchange/refusal.ts";
+import type { EgressReporter } from "../options.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Lets through what the policy allows, while what happens can be recorded. */
+export function policyInterceptor(runtime: Runtime): Interceptor {
+  return (next) => (exchange) => {
+    const { target, generation } = exchange;
+    if (target === undefined) throw new Error("policy runs after identity");
+    const { host, port, scheme } = target;
+    const decision = decide(generation, { host, port, scheme, method: exchange.method, path: target.path });
+    exchange.decision = decision;
+    if (decision.verdict === "deny") {
+      refusePolicy(exchange);
+      return Promise.resolve();
+    }
+    const blocked = blockedReason(runtime.report);
+    if (blocked !== null) {
+      exchange.decision = { ...decision, verdict: "deny", rule: "audit", reason: blocked };
+      exchange.errorCode = "AUDIT_UNAVAILABLE";
+      const facts = { host: host.text, port, rule: "audit", reason: `nothing may leave while it cannot be recorded: ${blocked}` };
+      refuse(exchange, { status: 503, error: "audit_unavailable", ...facts });
+      return Promise.resolve();
+    }
+    exchange.origin = runtime.origins.find(generation.upstreams, host, port, scheme);
+    return next(exchange);
+  };
+}
+
+/** The 403 of an exchange whose decision is a deny. */
+export function refusePolicy(exchange: Exchange): void {
+  const { target, decision } = exchange;
+  if (target === undefined || decision === undefined) return;
+  const { rule, reason, hint } = decision;
+  refuse(exchange, { status: 403, error: "policy_denied", host: target.host.text, port: target.port, rule, reason, hint });
+}
+
+function blockedReason(report: EgressReporter): string | null {
+  try {
+    return report.blocked();
+  } catch (error) {
+    return String(error);
+  }
+}

@@ -1,0 +1,23 @@
+import type { Attachment } from "./accept/attachment.ts";
+import type { Connection } from "./accept/connection.ts";
+import type { Exchange } from "./exchange/exchange.ts";
+import type { GatewayOptions } from "./options.ts";
+import type { ServerContexts } from "./tls/contexts.ts";
+import type { Origins } from "./upstream/origin.ts";
+import type { Resolve } from "./upstream/resolve.ts";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+
+/** What every part of one gateway shares. */
+export type Runtime = Pick<GatewayOptions, "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams"> & {
+  readonly resolve: Resolve;
+  readonly contexts: ServerContexts;
+  readonly origins: Origins;
+  readonly attachments: Set<Attachment>;
+  /** starts an exchange's way through the interceptors */
+  serve(exchange: Exchange): void;
+  /** hands a connection over to HTTP/1.1 */
+  acceptHttp1(connection: Connection, socket: Socket | TLSSocket): void;
+  /** hands a connection over to HTTP/2 */
+  acceptHttp2(connection: Connection, socket: TLSSocket): void;
+};
