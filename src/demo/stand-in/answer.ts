@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Figures, Reply, Shape, Tool, ToolCall, Turn } from "./shape.ts";
+import { sample, type Figures, type Reply, type Shape, type Tool, type ToolCall, type Turn } from "./shape.ts";
 
 /**
  * What the stand-in says. It is no model: it repeats what it was asked, and does the one task it understands, with whatever tool
@@ -10,8 +10,8 @@ const TASK = /write the file (\S+) with the text "([^"]+)"/i;
 /** The same request gets the same answer and the same figures. */
 export function answer(shape: Shape, turn: Turn, serial: number, now: number): Reply {
   const toolCall = turn.hasToolResult ? undefined : callFor(turn, serial);
-  const said = turn.wantsJson ? "{}" : toolCall === undefined ? sentence(turn) : "";
-  const outputText = toolCall === undefined ? said : JSON.stringify(toolCall.arguments);
+  const said = turn.json !== undefined ? JSON.stringify(sample(turn.json.schema)) : toolCall === undefined ? sentence(turn) : "";
+  const outputText = toolCall === undefined ? said : (toolCall.input ?? JSON.stringify(toolCall.arguments));
   const id = createHash("sha256").update(`${serial} ${turn.model} ${turn.prompt}`).digest("hex").slice(0, 24);
   return {
     id,
@@ -44,6 +44,16 @@ function callFor(turn: Turn, serial: number): ToolCall | undefined {
   if (path === undefined || content === undefined) return undefined;
   const command = `printf '%s' '${content.replaceAll("'", "'\\''")}' > ${path}`;
   for (const tool of turn.tools) {
+    const input = scriptInput(tool, command);
+    if (input !== undefined) {
+      return {
+        id: `call_${serial}`,
+        name: tool.name,
+        arguments: {},
+        input,
+        ...(tool.namespace === undefined ? {} : { namespace: tool.namespace }),
+      };
+    }
     const values = writeArguments(tool, path, content) ?? commandArguments(tool, command);
     if (values !== undefined) return { id: `call_${serial}`, name: tool.name, arguments: values };
   }
@@ -55,6 +65,12 @@ function writeArguments(tool: Tool, path: string, content: string): ToolCall["ar
   if (!/write/i.test(tool.name) || !tool.properties.includes("content")) return undefined;
   const key = ["file_path", "filePath", "path"].find((name) => tool.properties.includes(name));
   return key === undefined ? undefined : { [key]: path, content };
+}
+
+/** Codex's `exec`: a program in JavaScript that calls the other tools. */
+function scriptInput(tool: Tool, command: string): string | undefined {
+  if (tool.takesText !== true || tool.name !== "exec") return undefined;
+  return `text(await tools.exec_command(${JSON.stringify({ cmd: command })}));`;
 }
 
 /** Codex's `exec_command` and `shell`, anybody's `bash`. */

@@ -32,7 +32,6 @@ export const anthropicMessages: Shape = {
       weight: weigh(body["system"], body["messages"], body["tools"]),
       tools: objects(body["tools"]).map((tool) => ({ name: text(tool["name"]), properties: propertyNames(tool["input_schema"]) })),
       hasToolResult: messages.some((message) => objects(message["content"]).some((part) => part["type"] === "tool_result")),
-      wantsJson: false,
       usageAsked: true,
       framing: "events",
     };

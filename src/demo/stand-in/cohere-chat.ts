@@ -20,7 +20,6 @@ export const cohereChat: Shape = {
       // no agent that we run speaks this format: it answers with text only
       tools: [],
       hasToolResult: false,
-      wantsJson: false,
       usageAsked: true,
       framing: "events",
     };

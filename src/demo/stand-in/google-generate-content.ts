@@ -26,7 +26,10 @@ export const googleGenerateContent: Shape = {
         .flatMap((tool) => objects(tool["functionDeclarations"]))
         .map((tool) => ({ name: text(tool["name"]), properties: propertyNames(tool["parametersJsonSchema"] ?? tool["parameters"]) })),
       hasToolResult: contents.some((content) => parts(content).some((part) => part["functionResponse"] !== undefined)),
-      wantsJson: isObject(config) && config["responseMimeType"] === "application/json",
+      ...(isObject(config) &&
+        config["responseMimeType"] === "application/json" && {
+          json: { schema: config["responseJsonSchema"] ?? config["responseSchema"] },
+        }),
       usageAsked: true,
       framing: target.searchParams.get("alt") === "sse" ? "events" : "array",
     };

@@ -38,7 +38,7 @@ export const openaiChat: Shape = {
           : [],
       ),
       hasToolResult: messages.some((message) => message["role"] === "tool"),
-      wantsJson: isObject(format) && text(format["type"]).startsWith("json"),
+      ...(isObject(format) && text(format["type"]).startsWith("json") && { json: { schema: schemaOf(format) } }),
       usageAsked: isObject(options) && options["include_usage"] === true,
       framing: "events",
     };
@@ -84,6 +84,10 @@ export const openaiChat: Shape = {
 
   error: openaiError,
 };
+
+function schemaOf(format: Json): unknown {
+  return isObject(format["json_schema"]) ? format["json_schema"]["schema"] : undefined;
+}
 
 export function openaiError(status: number, message: string): object {
   return {

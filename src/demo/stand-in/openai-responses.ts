@@ -12,6 +12,7 @@ import {
   type Piece,
   type Reply,
   type Shape,
+  type Tool,
   type Turn,
 } from "./shape.ts";
 import { openaiError } from "./openai-chat.ts";
@@ -38,11 +39,10 @@ export const openaiResponses: Shape = {
               .map((item) => contentText(item["content"]))
               .join("\n"),
       weight: weigh(body["instructions"], input, body["tools"]),
-      tools: objects(body["tools"])
-        .filter((tool) => tool["type"] === "function")
-        .map((tool) => ({ name: text(tool["name"]), properties: propertyNames(tool["parameters"]) })),
+      // Codex declares its tools in the conversation
+      tools: [body, ...items.filter((item) => item["type"] === "additional_tools")].flatMap((holder) => readTools(holder["tools"])),
       hasToolResult: items.some((item) => text(item["type"]).endsWith("_call_output")),
-      wantsJson: isObject(format) && text(format["type"]).startsWith("json"),
+      ...(isObject(format) && text(format["type"]).startsWith("json") && { json: { schema: format["schema"] } }),
       usageAsked: true,
       framing: "events",
     };
@@ -75,8 +75,18 @@ export const openaiResponses: Shape = {
   error: openaiError,
 };
 
+function readTools(list: unknown, namespace?: string): readonly Tool[] {
+  return objects(list).flatMap((tool): readonly Tool[] => {
+    const name = text(tool["name"]);
+    const inSpace = namespace === undefined ? {} : { namespace };
+    if (tool["type"] === "namespace") return readTools(tool["tools"], name);
+    if (tool["type"] === "custom") return [{ name, properties: [], takesText: true, ...inSpace }];
+    return tool["type"] === "function" ? [{ name, properties: propertyNames(tool["parameters"]), ...inSpace }] : [];
+  });
+}
+
 function textEvents(reply: Reply): readonly Json[] {
-  const at = { item_id: `msg_${reply.id}`, output_index: 0, content_index: 0 };
+  const at = { item_id: itemId(reply), output_index: 0, content_index: 0 };
   const part = (whole: string): Json => ({ type: "output_text", text: whole, annotations: [], logprobs: [] });
   return [
     { type: "response.content_part.added", ...at, part: part("") },
@@ -87,21 +97,31 @@ function textEvents(reply: Reply): readonly Json[] {
 }
 
 function callEvents(reply: Reply): readonly Json[] {
-  const at = { item_id: `fc_${reply.id}`, output_index: 0 };
-  const whole = JSON.stringify(reply.toolCall?.arguments ?? {});
+  const input = reply.toolCall?.input;
+  const at = { item_id: itemId(reply), output_index: 0 };
+  const whole = input ?? JSON.stringify(reply.toolCall?.arguments ?? {});
+  const kind = input === undefined ? "response.function_call_arguments" : "response.custom_tool_call_input";
   return [
-    ...cut(whole, 24).map((delta) => ({ type: "response.function_call_arguments.delta", ...at, delta })),
-    { type: "response.function_call_arguments.done", ...at, arguments: whole },
+    ...cut(whole, 24).map((delta) => ({ type: `${kind}.delta`, ...at, delta })),
+    { type: `${kind}.done`, ...at, ...(input === undefined ? { arguments: whole } : { input: whole }) },
   ];
 }
 
+function itemId(reply: Reply): string {
+  if (reply.toolCall === undefined) return `msg_${reply.id}`;
+  return reply.toolCall.input === undefined ? `fc_${reply.id}` : `ctc_${reply.id}`;
+}
+
 function outputItem(reply: Reply, status: string): Json {
+  const head = { id: itemId(reply), status };
   if (reply.toolCall !== undefined) {
-    const { id, name } = reply.toolCall;
-    return { id: `fc_${reply.id}`, type: "function_call", status, name, call_id: id, arguments: JSON.stringify(reply.toolCall.arguments) };
+    const { id, name, input, namespace } = reply.toolCall;
+    const call = { ...head, name, call_id: id, ...(namespace === undefined ? {} : { namespace }) };
+    if (input !== undefined) return { ...call, type: "custom_tool_call", input };
+    return { ...call, type: "function_call", arguments: JSON.stringify(reply.toolCall.arguments) };
   }
   const content = [{ type: "output_text", text: reply.text, annotations: [], logprobs: [] }];
-  return { id: `msg_${reply.id}`, type: "message", status, role: "assistant", content };
+  return { ...head, type: "message", role: "assistant", content };
 }
 
 function response(turn: Turn, reply: Reply, status: "in_progress" | "completed"): Json {

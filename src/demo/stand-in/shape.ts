@@ -1,7 +1,14 @@
 import type { ProviderId } from "../../schema/provider.ts";
 
 /** A tool as an agent declares it in its request. */
-export type Tool = { readonly name: string; readonly properties: readonly string[] };
+export type Tool = {
+  readonly name: string;
+  readonly properties: readonly string[];
+  /** takes a text instead of JSON arguments (OpenAI's custom tools) */
+  readonly takesText?: boolean;
+  /** OpenAI's tool namespaces */
+  readonly namespace?: string;
+};
 
 /** What a request asks for, whatever its wire format. */
 export type Turn = {
@@ -14,15 +21,22 @@ export type Turn = {
   readonly tools: readonly Tool[];
   /** the conversation already holds the result of a tool */
   readonly hasToolResult: boolean;
-  /** the answer must be a JSON text */
-  readonly wantsJson: boolean;
+  /** the answer must be a JSON text, of this schema where one is given */
+  readonly json?: { readonly schema: unknown };
   /** OpenAI chat streams carry usage only when asked */
   readonly usageAsked: boolean;
   /** Google's streams are one JSON array unless events are asked for */
   readonly framing: "events" | "array";
 };
 
-export type ToolCall = { readonly id: string; readonly name: string; readonly arguments: Readonly<Record<string, unknown>> };
+export type ToolCall = {
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: Json;
+  /** instead of arguments, for a tool that takes a text */
+  readonly input?: string;
+  readonly namespace?: string;
+};
 
 /** Tokens in the product's own terms: input includes cache, output includes reasoning. */
 export type Figures = {
@@ -101,6 +115,19 @@ export function contentText(content: unknown): string {
 /** The names of a JSON schema's properties. */
 export function propertyNames(schema: unknown): readonly string[] {
   return isObject(schema) && isObject(schema["properties"]) ? Object.keys(schema["properties"]) : [];
+}
+
+/** The least value that a JSON schema accepts, as far as agents' schemas go. */
+export function sample(schema: unknown): unknown {
+  if (!isObject(schema)) return {};
+  if (Array.isArray(schema["enum"])) return schema["enum"][0];
+  const type = text(Array.isArray(schema["type"]) ? schema["type"][0] : schema["type"]).toLowerCase();
+  if (type === "string") return "stand-in";
+  if (type === "number" || type === "integer") return typeof schema["minimum"] === "number" ? schema["minimum"] : 1;
+  if (type === "boolean") return false;
+  if (type === "array") return [];
+  if (!isObject(schema["properties"])) return {};
+  return Object.fromEntries(Object.entries(schema["properties"]).map(([name, property]) => [name, sample(property)]));
 }
 
 /** Cuts a text into pieces of about `size` characters, at least one. */
