@@ -2,10 +2,16 @@ import { describe, expect, it } from "vitest";
 import { parseDuration, parseSince } from "./duration.ts";
 
 describe("parseDuration", () => {
-  it.each([["90s", 90_000], ["15m", 900_000], ["2h", 7_200_000], ["7d", 604_800_000], ["1h30m", 5_400_000], ["1.5h", 5_400_000], ["20ms", 20], ["0s", 0]])(
-    "reads %s",
-    (text, ms) => expect(parseDuration(text)).toBe(ms),
-  );
+  it.each([
+    ["90s", 90_000],
+    ["15m", 900_000],
+    ["2h", 7_200_000],
+    ["7d", 604_800_000],
+    ["1h30m", 5_400_000],
+    ["1.5h", 5_400_000],
+    ["20ms", 20],
+    ["0s", 0],
+  ])("reads %s", (text, ms) => expect(parseDuration(text)).toBe(ms));
   it.each(["", "1", "h", "-1h", "1h ", "1w", "1e3s", "999999999d"])("refuses %j", (text) =>
     expect(() => parseDuration(text)).toThrowError(expect.objectContaining({ code: "VALIDATION" })),
   );

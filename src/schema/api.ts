@@ -2,7 +2,9 @@ import { z } from "zod";
 
 /** Bodies and answers of the HTTP API (`docs/reference/api.md` is made from them). Canonical units on the wire. */
 
-export const sandboxName = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, "1–63 of [A-Za-z0-9._-], starting and ending alphanumeric");
+export const sandboxName = z
+  .string()
+  .regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, "1–63 of [A-Za-z0-9._-], starting and ending alphanumeric");
 export const profileName = z.enum(["permissive", "moderate", "restrictive"]);
 export type ProfileName = z.infer<typeof profileName>;
 
@@ -27,6 +29,8 @@ const place = {
   workspace: z.string().nullable().optional(),
   /** work on a copy that is written back */
   copy: z.boolean().optional(),
+  /** write a copy's changes back when it stops; default: only for the copy of a workspace that root owns */
+  apply: z.boolean().optional(),
   mounts: z.array(mountRequest).optional(),
   /** `KEY:host`, `KEY:host:header`, `KEY=value:host` */
   secrets: z.array(z.string()).optional(),
@@ -63,6 +67,38 @@ export const execRequestBody = z.strictObject({
   timeout_ms: z.int().positive().optional(),
 });
 export type ExecRequestBody = z.infer<typeof execRequestBody>;
+
+/** a detached command has no stdin */
+export const detachRequest = execRequestBody.omit({ stdin: true });
+export type DetachRequest = z.infer<typeof detachRequest>;
+
+export const terminalSize = z.strictObject({ rows: z.int().min(1).max(65_535), cols: z.int().min(1).max(65_535) });
+export type TerminalSize = z.infer<typeof terminalSize>;
+
+/** signals that may be sent to a command */
+export const execSignal = z.enum([
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGKILL",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGWINCH",
+  "SIGTSTP",
+  "SIGCONT",
+  "SIGSTOP",
+]);
+
+export const batchRunRequest = z.strictObject({ commands: z.array(z.strictObject({ command })).max(256) });
+export type BatchRunRequest = z.infer<typeof batchRunRequest>;
+
+export const extendRequest = z.strictObject({
+  /** `90s`, `15m`, `2h`, `7d` */
+  by: z.string(),
+});
+export const extendResult = z.strictObject({ expires_at: z.string().optional() });
+export type ExtendResult = z.infer<typeof extendResult>;
 
 export const limitInfo = z.strictObject({
   value: z.number().nullable(),
@@ -108,8 +144,37 @@ export const runOutput = z.strictObject({
   truncated: z.boolean().optional(),
   signal: z.string().optional(),
   reason: z.string().optional(),
+  /** what changed in a copied workspace, when anything did */
+  workspace: z
+    .strictObject({
+      /** written back to the host */
+      applied: z.boolean(),
+      /** why it was not, although it should have been */
+      conflict: z.string().optional(),
+      created: z.int(),
+      modified: z.int(),
+      deleted: z.int(),
+      /** changed files that run on the host later */
+      sensitive: z.array(z.string()),
+      /** where the copy was kept, when it was not applied */
+      kept_at: z.string().optional(),
+    })
+    .optional(),
 });
 export type RunOutput = z.infer<typeof runOutput>;
+
+export const batchRunResult = z.strictObject({
+  results: z.array(
+    z.strictObject({
+      /** null when the command could not be run */
+      output: z.string().nullable(),
+      /** why it could not be run, or that it exited with another code than 0 */
+      error: z.string().nullable(),
+      exit_code: z.int().nullable(),
+    }),
+  ),
+});
+export type BatchRunResult = z.infer<typeof batchRunResult>;
 
 export const detachedExec = z.strictObject({
   id: z.string(),
@@ -147,6 +212,13 @@ export const usageEntry = z.strictObject({
 });
 export type UsageEntry = z.infer<typeof usageEntry>;
 
+/** a row over every sandbox of a query; `key` is the value of what it was grouped by */
+export const usageGroup = usageEntry.extend({ key: z.string() });
+export type UsageGroup = z.infer<typeof usageGroup>;
+
+/** a name that is also an environment variable's */
+export const secretName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "up to 128 of [A-Za-z0-9_], not starting with a digit");
+export const setSecretRequest = z.strictObject({ name: secretName, value: z.string().min(1).max(65_536) });
 export const secretInfo = z.strictObject({ name: z.string(), created_at: z.string(), updated_at: z.string() });
 export type SecretInfo = z.infer<typeof secretInfo>;
 
@@ -160,7 +232,13 @@ export const policyCheck = z.strictObject({
 });
 export type PolicyCheck = z.infer<typeof policyCheck>;
 
-export const doctorCheck = z.strictObject({ name: z.string(), ok: z.boolean(), required: z.boolean(), detail: z.string(), remedy: z.string().optional() });
+export const doctorCheck = z.strictObject({
+  name: z.string(),
+  ok: z.boolean(),
+  required: z.boolean(),
+  detail: z.string(),
+  remedy: z.string().optional(),
+});
 export const doctorReport = z.strictObject({ ok: z.boolean(), version: z.string(), checks: z.array(doctorCheck) });
 export type DoctorReport = z.infer<typeof doctorReport>;
 
@@ -177,3 +255,15 @@ export const statusReport = z.strictObject({
   audit: z.strictObject({ appended: z.int(), durable_lag_ms: z.number(), writable: z.boolean() }),
 });
 export type StatusReport = z.infer<typeof statusReport>;
+
+/** Every failed answer. `code` is a key of the table of errors. */
+export const failure = z.strictObject({
+  success: z.literal(false),
+  /** one sentence */
+  error: z.string(),
+  code: z.string(),
+  /** what to do about it */
+  hint: z.string().optional(),
+  request_id: z.string(),
+});
+export type Failure = z.infer<typeof failure>;

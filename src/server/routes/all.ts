@@ -1,0 +1,21 @@
+import type { Route } from "../route.ts";
+import { eventRoutes } from "./events.ts";
+import { execRoutes } from "./exec.ts";
+import { policyRoutes } from "./policy.ts";
+import { runRoutes } from "./run.ts";
+import { sandboxRoutes } from "./sandboxes.ts";
+import { secretRoutes } from "./secrets.ts";
+import { systemRoutes } from "./system.ts";
+import { usageRoutes } from "./usage.ts";
+
+/** Every route of this version, in the order of the reference. */
+export const ROUTES: readonly Route[] = [
+  ...systemRoutes,
+  ...runRoutes,
+  ...sandboxRoutes,
+  ...execRoutes,
+  ...usageRoutes,
+  ...eventRoutes,
+  ...secretRoutes,
+  ...policyRoutes,
+];

@@ -1,0 +1,32 @@
+/** Paths that this API has in later versions. They answer 501 for every method, never 404 or an empty list. */
+export const LATER_PATHS: readonly { readonly path: string; readonly feature: string }[] = [
+  { path: "/sandboxes/:name/files", feature: "Files of a sandbox" },
+  { path: "/sandboxes/:name/files/*", feature: "Files of a sandbox" },
+  ...trees("/snapshots", "Snapshots"),
+  ...trees("/volumes", "Volumes"),
+  ...trees("/proxy/hooks", "Hooks"),
+  ...trees("/llm/budgets", "Budgets"),
+  ...trees("/llm/keys", "Organisation keys"),
+  ...trees("/llm/prices", "The price list"),
+  ...trees("/llm/providers", "The list of providers"),
+  ...trees("/pool", "Pools of warm sandboxes"),
+  ...trees("/templates", "Templates"),
+  ...trees("/opencode", "OpenCode attach"),
+  ...trees("/orchestrations", "Orchestrations"),
+  ...trees("/objects", "Durable objects"),
+  ...trees("/schedules", "Schedules"),
+  ...trees("/stores", "Durable stores"),
+  { path: "/policy", feature: "Changing the policy over the API" },
+  { path: "/audit/head", feature: "The head of the audit chain" },
+  { path: "/audit/export", feature: "Audit export" },
+  { path: "/audit/verify", feature: "Audit verification" },
+  { path: "/audit/replay", feature: "Audit replay" },
+  ...trees("/ui", "The dashboard"),
+];
+
+function trees(path: string, feature: string): { readonly path: string; readonly feature: string }[] {
+  return [
+    { path, feature },
+    { path: `${path}/*`, feature },
+  ];
+}

@@ -1,0 +1,375 @@
+import { PassThrough, type Writable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import type { App, RunningExec, RunningSandboxExec } from "../../src/app/facade.ts";
+import { AppError } from "../../src/base/error.ts";
+import { newId, newUuid } from "../../src/base/id.ts";
+import type { Metrics } from "../../src/metrics/metrics.ts";
+import type { DetachedExec, SandboxInfo, SecretInfo, UsageEntry } from "../../src/schema/api.ts";
+import type { Event, LlmEvent, NewEvent } from "../../src/schema/event.ts";
+
+/** What a program of the fake sandboxes is given. */
+export type ProgramIo = {
+  readonly args: readonly string[];
+  readonly stdin: AsyncIterable<Buffer>;
+  readonly closeStdin: () => void;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** aborted by a signal; the reason is its name */
+  readonly killed: AbortSignal;
+  readonly sizes: readonly { readonly rows: number; readonly cols: number }[];
+  /** counts bytes that somebody took */
+  readonly produced: (bytes: number) => void;
+};
+type Program = (io: ProgramIo) => Promise<number>;
+
+const write = (to: Writable, bytes: Buffer | string): Promise<void> =>
+  new Promise((resolve) => {
+    if (to.destroyed) resolve();
+    else to.write(bytes, () => resolve());
+  });
+
+/** Programs that a fake sandbox can run. */
+const PROGRAMS: Readonly<Record<string, Program>> = {
+  echo: async ({ args, stdout }) => {
+    await write(stdout, `${args.join(" ")}\n`);
+    return 0;
+  },
+  exit: ({ args }) => Promise.resolve(Number(args[0])),
+  both: async ({ stdout, stderr }) => {
+    for (const [to, text] of [
+      [stdout, "out1\n"],
+      [stderr, "err1\n"],
+      [stdout, "out2\n"],
+    ] as const) {
+      await write(to, text);
+      await delay(5);
+    }
+    return 3;
+  },
+  /** an é cut in two */
+  split: async ({ stdout }) => {
+    await write(stdout, Buffer.from([0x61, 0xc3]));
+    await delay(5);
+    await write(stdout, Buffer.from([0xa9, 0x62, 0xff]));
+    return 0;
+  },
+  cat: async ({ stdin, stdout }) => {
+    for await (const chunk of stdin) await write(stdout, chunk);
+    return 0;
+  },
+  count: async ({ stdin, stdout }) => {
+    let bytes = 0;
+    for await (const chunk of stdin) bytes += chunk.length;
+    await write(stdout, String(bytes));
+    return 0;
+  },
+  /** `bytes N`: N bytes that differ */
+  bytes: async ({ args, stdout, produced }) => {
+    const chunk = Buffer.from(Array.from({ length: 65_536 }, (_, i) => (i * 7 + (i >> 8)) & 0xff));
+    for (let left = Number(args[0]); left > 0; left -= chunk.length) {
+      await write(stdout, chunk.subarray(0, Math.min(left, chunk.length)));
+      produced(Math.min(left, chunk.length));
+    }
+    return 0;
+  },
+  sleep: ({ killed }) => new Promise((resolve) => killed.addEventListener("abort", () => resolve(-1), { once: true })),
+  /** writes without end, reads nothing */
+  yes: async ({ stdout, killed }) => {
+    while (!killed.aborted)
+      await Promise.race([
+        write(stdout, Buffer.alloc(65_536, "y\n")),
+        new Promise((resolve) => killed.addEventListener("abort", resolve, { once: true })),
+      ]);
+    return -1;
+  },
+  closestdin: async ({ closeStdin, killed, stdout }) => {
+    closeStdin();
+    await write(stdout, "closed\n");
+    return PROGRAMS["sleep"]?.({ killed } as ProgramIo) ?? 0;
+  },
+  /** prints the terminal's sizes until it is killed */
+  sizes: async ({ killed, sizes, stdout }) => {
+    let shown = 0;
+    while (!killed.aborted) {
+      for (const size of sizes.slice(shown)) await write(stdout, `${size.rows}x${size.cols}\n`);
+      shown = sizes.length;
+      await delay(2);
+    }
+    return -1;
+  },
+};
+
+function launch(
+  app: FakeApp,
+  argv: readonly string[],
+  options: {
+    readonly tty?: { rows: number; cols: number } | undefined;
+    readonly signal: AbortSignal;
+    readonly timeoutMs?: number | undefined;
+  },
+): RunningExec {
+  const program = PROGRAMS[argv[0] ?? ""];
+  if (program === undefined) throw new AppError("EXEC_NOT_FOUND", `${argv[0]}: not found`);
+  const stdin = new PassThrough();
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const killed = new AbortController();
+  let signal: NodeJS.Signals | null = null;
+  let reason: string | undefined;
+  const kill = (name: NodeJS.Signals, why?: string): void => {
+    signal ??= name;
+    reason ??= why;
+    killed.abort(name);
+  };
+  if (options.signal.aborted) kill("SIGKILL", "cancelled");
+  options.signal.addEventListener("abort", () => kill("SIGKILL", "cancelled"), { once: true });
+  const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => kill("SIGTERM", "timeout"), options.timeoutMs);
+  const sizes = options.tty === undefined ? [] : [options.tty];
+  const run = async (): Promise<{ code: number | null; signal: NodeJS.Signals | null; reason?: string }> => {
+    const code = await program({
+      args: argv.slice(1),
+      stdin,
+      closeStdin: () => stdin.destroy(),
+      stdout,
+      stderr,
+      killed: killed.signal,
+      sizes,
+      produced: (bytes) => (app.produced += bytes),
+    });
+    clearTimeout(timer);
+    stdout.end();
+    stderr.end();
+    const end = signal === null ? { code, signal } : { code: null, signal };
+    return reason === undefined ? end : { ...end, reason };
+  };
+  const exited = run();
+  return {
+    id: newId("exe"),
+    pid: 7,
+    stdin,
+    stdout,
+    stderr,
+    exited,
+    kill: (name) => kill(name),
+    resize: (size) => sizes.push({ ...size }),
+  };
+}
+
+export type FakeApp = App & {
+  readonly calls: { readonly method: string; readonly user: string; readonly args: unknown }[];
+  /** runs whose sandbox is not gone yet */
+  readonly running: Set<string>;
+  emit(event: NewEvent): Event;
+  failNext: unknown;
+  /** bytes that `bytes` got rid of, all commands together */
+  produced: number;
+  readonly appended: Event[];
+  usage: App["usage"] & { readonly rows: Map<string, UsageEntry[]> };
+};
+
+/** An `App` in memory, with programs instead of processes. */
+export function createFakeApp(): FakeApp {
+  const sandboxes = new Map<string, SandboxInfo>();
+  const secrets = new Map<string, SecretInfo>();
+  const detached = new Map<string, DetachedExec>();
+  const rows = new Map<string, UsageEntry[]>();
+  const appended: Event[] = [];
+  const listeners = new Set<(event: Event) => void>();
+  const calls: FakeApp["calls"] = [];
+  const running = new Set<string>();
+  const note = (method: string, caller: { actor: { user_id: string } }, args: unknown): void => {
+    calls.push({ method, user: caller.actor.user_id, args });
+    if (app.failNext !== undefined) {
+      const error = app.failNext;
+      app.failNext = undefined;
+      throw error;
+    }
+  };
+  const find = (name: string): SandboxInfo => {
+    const found = sandboxes.get(name);
+    if (found === undefined) throw new AppError("NOT_FOUND", `there is no sandbox ${name}`);
+    return found;
+  };
+  const info = (name: string, image?: string, labels: Record<string, string> = {}): SandboxInfo => ({
+    name,
+    uuid: newUuid(),
+    status: "running",
+    state: "running",
+    backend: "fake",
+    created_at: new Date().toISOString(),
+    profile: "moderate",
+    labels,
+    allow: [],
+    secrets: [],
+    ...(image === undefined ? {} : { image }),
+  });
+  const set = (name: string, state: "running" | "stopped"): SandboxInfo => {
+    const next: SandboxInfo = { ...find(name), status: state, state };
+    sandboxes.set(name, next);
+    return next;
+  };
+  const emit = (event: NewEvent): Event => {
+    const whole = { id: newId("evt"), schema_version: 1, timestamp: new Date().toISOString(), ...event } as Event;
+    appended.push(whole);
+    for (const listener of listeners) listener(whole);
+    return whole;
+  };
+  const app: FakeApp = {
+    version: "0.0.0-test",
+    calls,
+    running,
+    emit,
+    failNext: undefined,
+    produced: 0,
+    appended,
+    sandboxes: {
+      create: async (caller, request) => {
+        note("create", caller, request);
+        if (sandboxes.has(request.name)) throw new AppError("CONFLICT", `sandbox ${request.name} exists`);
+        const made = info(request.name, request.image, request.labels);
+        sandboxes.set(request.name, made);
+        return made;
+      },
+      list: async ({ label } = {}) =>
+        [...sandboxes.values()].filter((one) => label === undefined || Object.entries(one.labels).some(([k, v]) => `${k}:${v}` === label)),
+      get: async (name) => find(name),
+      getByUuid: async (uuid) => {
+        const found = [...sandboxes.values()].find((one) => one.uuid === uuid);
+        if (found === undefined) throw new AppError("NOT_FOUND", "there is no such sandbox");
+        return found;
+      },
+      start: async (_caller, name) => set(name, "running"),
+      stop: async (_caller, name) => set(name, "stopped"),
+      remove: async (caller, name) => {
+        note("remove", caller, name);
+        find(name);
+        sandboxes.delete(name);
+      },
+      extend: async (_caller, name, byMs) => {
+        const next = { ...find(name), expires_at: new Date(Date.UTC(2030, 0, 1) + byMs).toISOString() };
+        sandboxes.set(name, next);
+        return next;
+      },
+      exec: async (caller, name, options, { signal }) => {
+        note("exec", caller, options);
+        if (find(name).state !== "running") throw new AppError("SANDBOX_ENDED", `sandbox ${name} is stopped`);
+        return launch(app, options.command, { tty: options.tty, signal, timeoutMs: options.timeout_ms });
+      },
+      execDetached: async (caller, name, options) => {
+        note("execDetached", caller, options);
+        find(name);
+        const one: DetachedExec = {
+          id: newId("exe"),
+          sandbox: name,
+          command: [...options.command],
+          pid: 9,
+          status: "running",
+          exit_code: null,
+          started_at: new Date().toISOString(),
+        };
+        detached.set(one.id, one);
+        return one;
+      },
+      detachedList: async (name) => [...detached.values()].filter((one) => one.sandbox === find(name).name),
+      detachedGet: async (_name, id) => {
+        const found = detached.get(id);
+        if (found === undefined) throw new AppError("NOT_FOUND", `there is no command ${id}`);
+        return found;
+      },
+      detachedLogs: async (_name, _id, stream) =>
+        stream === undefined ? { stdout: "o", stderr: "e" } : stream === "stdout" ? { stdout: "o" } : { stderr: "e" },
+      detachedKill: async (_caller, _name, id) => {
+        const found = detached.get(id);
+        if (found !== undefined) detached.set(id, { ...found, status: "failed", exit_code: 137 });
+      },
+      run: async (caller, request, { signal }) => {
+        note("run", caller, request);
+        const sandbox = info(`run-${newId("exe")}`, request.image);
+        const exec = launch(app, request.command, { signal, timeoutMs: request.timeout_ms });
+        running.add(sandbox.name);
+        const finished = exec.exited.then(() => {
+          running.delete(sandbox.name);
+          return { applied: false, created: 0, modified: 0, deleted: 0, sensitive: [] };
+        });
+        return { ...exec, sandbox, finished } satisfies RunningSandboxExec;
+      },
+    },
+    usage: {
+      rows,
+      bySandbox: async ({ sandbox }) => Object.fromEntries([...rows].filter(([name]) => sandbox === undefined || name === sandbox)),
+      grouped: async ({ by }) => [...rows.values()].flat().map((row) => ({ ...row, key: by === "model" ? row.model : row.provider })),
+      clear: async (caller, sandbox) => {
+        note("clear", caller, sandbox);
+        rows.delete(sandbox);
+      },
+      events: async ({ limit }) => appended.filter((event): event is LlmEvent => event.type === "llm.call").slice(-(limit ?? 100)),
+    },
+    events: {
+      log: {
+        append: async (event) => emit(event),
+        flush: async () => undefined,
+        subscribe: (listener) => {
+          listeners.add(listener);
+          return () => listeners.delete(listener);
+        },
+        [Symbol.asyncDispose]: async () => undefined,
+      },
+      tail: async ({ last, sandbox, types }) =>
+        appended
+          .filter((event) => (sandbox === undefined || event.sandbox === sandbox) && (types === undefined || types.includes(event.type)))
+          .slice(-last),
+      follow: (listener, { afterId } = {}) => {
+        if (afterId !== undefined) for (const event of appended) if (event.id > afterId) listener(event);
+        listeners.add(listener);
+        return () => void listeners.delete(listener);
+      },
+    },
+    secrets: {
+      list: async () => [...secrets.values()],
+      set: async (caller, name) => {
+        note("setSecret", caller, name);
+        secrets.set(name, { name, created_at: new Date().toISOString(), updated_at: new Date().toISOString() });
+      },
+      remove: async (_caller, name) => {
+        if (!secrets.delete(name)) throw new AppError("NOT_FOUND", `there is no secret ${name}`);
+      },
+    },
+    policy: {
+      check: async ({ url }) => ({
+        url,
+        verdict: "deny",
+        rule: "default",
+        reason: "no rule allows it",
+        policy: { id: "moderate", version: 1 },
+      }),
+      reload: async () => undefined,
+    },
+    metrics: fakeMetrics(),
+    status: async () => ({
+      version: "0.0.0-test",
+      pid: process.pid,
+      started_at: new Date(0).toISOString(),
+      uptime_ms: 1,
+      state_dir: "/state",
+      config_file: null,
+      backends: {},
+      sandboxes: { running: sandboxes.size },
+      gateway: { connections: 0, exchanges: 0 },
+      audit: { appended: appended.length, durable_lag_ms: 0, writable: true },
+    }),
+    doctor: async () => ({ ok: true, version: "0.0.0-test", checks: [] }),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+  return app;
+}
+
+/** Counts API requests, ignores the rest. */
+function fakeMetrics(): Metrics {
+  const requests: string[] = [];
+  const known: Partial<Metrics> = {
+    contentType: "text/plain; version=0.0.4",
+    text: async () => requests.join("\n"),
+    apiRequest: ({ method, route, status }) => void requests.push(`${method} ${route} ${status}`),
+  };
+  return new Proxy(known as Metrics, { get: (target, key) => Reflect.get(target, key) ?? (() => undefined) });
+}
