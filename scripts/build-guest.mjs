@@ -83,7 +83,7 @@ export function buildGuest(options = {}) {
   const outDir = options.outDir ?? join(GUEST, "build", `${process.platform}-${process.arch}`);
   const compiler = findCompiler();
   const done = {};
-  for (const name of PROGRAMS) done[name] = build(name, outDir, compiler);
+  for (const name of options.programs ?? PROGRAMS) done[name] = build(name, outDir, compiler);
   return done;
 }
 
