@@ -68,7 +68,10 @@ bool watch_memory(pid_t child, int pidfd, const char *proc_path, const char *scr
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
     int ready = poll(&ended, 1, wait_ms);
     if (ready > 0) return false;
-    if (ready < 0 && errno != EINTR) fail("poll");
+    if (ready < 0) {
+      if (errno == EINTR) continue;
+      fail("poll");
+    }
     struct usage cheap = measure(proc_path, false);
     uint64_t scratch = occupied(scratch_path);
     uint64_t total = cheap.anonymous + cheap.shared + scratch;

@@ -143,7 +143,23 @@ static void limit(int resource, unsigned long most) {
   if (setrlimit(resource, &wanted) < 0) fail("setrlimit");
 }
 
+static pid_t child = -1;
+
+/* The polite end: kill what runs, and exit only when the kernel has reaped all of it. */
+static void on_terminate(int number) {
+  (void)number;
+  kill(child, SIGKILL);
+}
+
+static void mask_terminate(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  if (sigprocmask(how, &set, NULL) < 0) fail("sigprocmask");
+}
+
 static _Noreturn void stage_two(int alive, char **argv) {
+  mask_terminate(SIG_UNBLOCK);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) fail("parent death signal");
   /* getppid() is 0 across the namespace; only the parent holds the pipe's other end, so a hang-up means that it died */
   struct pollfd parent = {.fd = alive, .events = 0};
@@ -195,12 +211,16 @@ int main(int argc, char **argv) {
 
   int alive[2];
   if (pipe2(alive, O_CLOEXEC) < 0) fail("pipe");
-  pid_t child = fork();
+  mask_terminate(SIG_BLOCK);
+  child = fork();
   if (child < 0) fail("fork");
   if (child == 0) {
     close(alive[1]);
     stage_two(alive[0], argv + command);
   }
+  struct sigaction action = {.sa_handler = on_terminate};
+  if (sigaction(SIGTERM, &action, NULL) < 0) fail("sigaction");
+  mask_terminate(SIG_UNBLOCK);
   /* everything of stage 2's must close when it ends: keep only the pipe and standard error */
   int held = dup2(alive[1], 3);
   if (held < 0) fail("dup2");

@@ -1,0 +1,83 @@
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { AppError, errnoOf } from "../../base/error.ts";
+import type { FileOwner } from "../../sandbox/backend.ts";
+
+/** Not among Node's constants; asm-generic/fcntl.h, the same on x86-64 and arm64. */
+const O_PATH = 0o10000000;
+const READ = 4;
+const EXECUTE = 1;
+
+export type HeldPath = AsyncDisposable & { readonly fd: number; readonly isDirectory: boolean };
+
+/**
+ * Opens a directory (or a file) component by component without following a symlink, so that what was judged is what gets mounted,
+ * whatever the sandbox swaps meanwhile. With `reader`, also refuses what that uid could not reach or list: bwrap resolves the
+ * descriptor's path once more as that uid. (Access control lists beyond mode bits are not seen; they may only permit less here.)
+ * @throws AppError VALIDATION that names the component
+ */
+export async function holdPath(path: string, what: string, reader?: FileOwner): Promise<HeldPath> {
+  if (!path.startsWith("/") || path.includes("\0")) throw new AppError("VALIDATION", `${what} must be an absolute path: ${JSON.stringify(path)}`);
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  if (parts.includes("..")) throw new AppError("VALIDATION", `${what} must not contain "..": ${path}`);
+  let at = await open("/", O_PATH | constants.O_DIRECTORY);
+  try {
+    for (const [index, part] of parts.entries()) {
+      const here = `/${parts.slice(0, index + 1).join("/")}`;
+      const next = await descend(at, part, here, what, index < parts.length - 1);
+      const above = at;
+      at = next;
+      await above.close();
+    }
+    const info = await at.stat();
+    if (!info.isDirectory() && !info.isFile()) throw new AppError("VALIDATION", `${what} ${path} is neither a directory nor a file`);
+    if (reader !== undefined) await assertAccess(parts, info, what, path, reader);
+    const held = at;
+    return { fd: held.fd, isDirectory: info.isDirectory(), [Symbol.asyncDispose]: () => held.close() };
+  } catch (error) {
+    await at.close();
+    throw error;
+  }
+}
+
+async function descend(above: FileHandle, part: string, here: string, what: string, isInner: boolean): Promise<FileHandle> {
+  let next: FileHandle;
+  try {
+    next = await open(`/proc/self/fd/${above.fd}/${part}`, O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    const missing = errnoOf(error) === "ENOENT";
+    throw new AppError("VALIDATION", missing ? `${what}: ${here} does not exist` : `${what}: ${here} cannot be opened`, { cause: error });
+  }
+  // O_PATH with O_NOFOLLOW opens the link itself
+  const info = await next.stat();
+  if (!info.isSymbolicLink() && (info.isDirectory() || !isInner)) return next;
+  await next.close();
+  const problem = info.isSymbolicLink() ? "is a symlink, which is not followed here" : "is not a directory";
+  throw new AppError("VALIDATION", `${what}: ${here} ${problem}`, info.isSymbolicLink() ? { hint: `give the path that it stands for: realpath ${here}` } : {});
+}
+
+async function assertAccess(parts: readonly string[], last: ModeBits, what: string, path: string, reader: FileOwner): Promise<void> {
+  for (let depth = 0; depth < parts.length; depth += 1) {
+    const here = `/${parts.slice(0, depth).join("/")}`;
+    await using directory = await openForStat(here);
+    if (!permits(await directory.stat(), reader, EXECUTE))
+      throw new AppError("VALIDATION", `${what} ${path} cannot be reached by the sandbox, which runs as uid ${reader.uid}: ${here} is closed to it`, {
+        hint: `chmod o+x ${here}, or choose a directory that uid ${reader.uid} can reach`,
+      });
+  }
+  if (!permits(last, reader, last.isDirectory() ? READ | EXECUTE : READ))
+    throw new AppError("VALIDATION", `${what} ${path} cannot be read by the sandbox, which runs as uid ${reader.uid}`, {
+      hint: `chmod o+rx ${path}, or give it to uid ${reader.uid}`,
+    });
+}
+
+function openForStat(path: string): Promise<FileHandle> {
+  return open(path, O_PATH | constants.O_NOFOLLOW);
+}
+
+export type ModeBits = { readonly mode: number; readonly uid: number; readonly gid: number; isDirectory(): boolean };
+
+export function permits(info: ModeBits, reader: FileOwner, wanted: number): boolean {
+  const shift = info.uid === reader.uid ? 6 : info.gid === reader.gid ? 3 : 0;
+  return ((info.mode >> shift) & wanted) === wanted;
+}

@@ -1,0 +1,100 @@
+import { createHash, randomBytes } from "node:crypto";
+import { chmod, link, lstat, mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, errnoOf } from "../../base/error.ts";
+
+/**
+ * A directory that every sandbox's host uid can reach (0755, owned by us), with the programs and files that stand in sandboxes
+ * under names that hold their content's hash. A checkout under a home of mode 0700 is not reachable for them.
+ */
+export class StageDirectory {
+  readonly path: string;
+  readonly #byContent = new Map<string, string>();
+  readonly #byPath = new Map<string, { readonly staged: string; readonly mtimeMs: number; readonly size: number }>();
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** @throws AppError STATE_UNUSABLE when somebody else could replace what lies there */
+  static async open(path: string): Promise<StageDirectory> {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+    const info = await lstat(path);
+    const uid = process.getuid?.() ?? 0;
+    if (!info.isDirectory() || info.uid !== uid)
+      throw new AppError("STATE_UNUSABLE", `${path} must be a directory owned by uid ${uid}`, { hint: `remove ${path} and start again` });
+    await chmod(path, 0o755);
+    await mkdir(join(path, "scratch"), { recursive: true, mode: 0o755 });
+    return new StageDirectory(path);
+  }
+
+  /** Where stage 1 mounts a sandbox's scratch file system, each in a mount namespace of its own. */
+  get scratch(): string {
+    return join(this.path, "scratch");
+  }
+
+  /** A copy of a program of ours; made again when the original has changed. */
+  async program(source: string): Promise<string> {
+    const info = await stat(source);
+    const known = this.#byPath.get(source);
+    if (known !== undefined && known.mtimeMs === info.mtimeMs && known.size === info.size) return known.staged;
+    const staged = await this.#place(await readFile(source), 0o755);
+    this.#byPath.set(source, { staged, mtimeMs: info.mtimeMs, size: info.size });
+    return staged;
+  }
+
+  /** A read-only file with this content. For what many sandboxes share: nothing here is ever removed while the program runs. */
+  async file(content: string | Buffer): Promise<string> {
+    const key = typeof content === "string" ? content : content.toString("latin1");
+    const known = this.#byContent.get(key);
+    if (known !== undefined) return known;
+    const staged = await this.#place(Buffer.from(content), 0o444);
+    // the few bundles and programs of this installation; a caller with ever new content must not fill memory
+    if (this.#byContent.size >= 32) this.#byContent.clear();
+    this.#byContent.set(key, staged);
+    return staged;
+  }
+
+  async #place(content: Buffer, mode: number): Promise<string> {
+    const target = join(this.path, `${createHash("sha256").update(content).digest("hex")}-${mode.toString(8)}`);
+    if (await isComplete(target, content.length)) return target;
+    const temporary = join(this.path, `.${process.pid}.${randomBytes(6).toString("hex")}`);
+    try {
+      const handle = await open(temporary, "wx", mode);
+      try {
+        await handle.writeFile(content);
+        // the umask does not count here
+        await handle.chmod(mode);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await replace(temporary, target, content.length);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    return target;
+  }
+}
+
+async function isComplete(path: string, size: number): Promise<boolean> {
+  try {
+    const info = await lstat(path);
+    return info.isFile() && info.size === size;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Another process may place the same content at the same time: the first one stays. */
+async function replace(temporary: string, target: string, size: number): Promise<void> {
+  try {
+    await link(temporary, target);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+    if (await isComplete(target, size)) return;
+    await rm(target, { recursive: true, force: true });
+    await link(temporary, target);
+  }
+}

@@ -1,0 +1,48 @@
+import { readdir, readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { errnoOf } from "../../base/error.ts";
+import type { Log } from "../../base/log.ts";
+
+/** Live processes (no zombies) by their real uid, of those that `wanted` names. */
+export async function processesOf(wanted: (uid: number) => boolean): Promise<readonly { readonly pid: number; readonly uid: number }[]> {
+  const found: { pid: number; uid: number }[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const status = await readFile(`/proc/${name}/status`, "latin1");
+      const uid = Number(/^Uid:\t(\d+)/m.exec(status)?.[1] ?? Number.NaN);
+      if (!/^State:\t[ZX]/m.test(status) && wanted(uid)) found.push({ pid: Number(name), uid });
+    } catch (error) {
+      // it ended meanwhile
+      if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ESRCH") throw error;
+    }
+  }
+  return found;
+}
+
+/**
+ * Kills what runs under uids that belong to sandboxes and that nobody holds: there is nothing such unless a start was cut off at the
+ * one moment that parent-death signals do not cover, or somebody else uses the range.
+ */
+export async function killStrays(isStray: (uid: number) => boolean, log: Log, timeoutMs = 2000): Promise<number> {
+  const deadline = performance.now() + timeoutMs;
+  let killed = 0;
+  for (;;) {
+    const strays = await processesOf(isStray);
+    if (strays.length === 0) return killed;
+    for (const { pid, uid } of strays) {
+      try {
+        process.kill(pid, "SIGKILL");
+        killed += 1;
+        log.warn("killed a process that was left behind under a sandbox's uid", { pid, uid });
+      } catch (error) {
+        if (errnoOf(error) !== "ESRCH") throw error;
+      }
+    }
+    if (performance.now() > deadline) {
+      log.error("processes under sandbox uids do not end", { pids: strays.map((stray) => stray.pid) });
+      return killed;
+    }
+    await delay(10);
+  }
+}

@@ -1,0 +1,110 @@
+import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, errnoOf } from "../../base/error.ts";
+import { livenessOf, ownIdentity } from "../../base/process-identity.ts";
+import type { FileOwner } from "../../sandbox/backend.ts";
+import { holderName, parseHolderName } from "./holder-name.ts";
+
+/** The system user whose subordinate ids sandboxes run as when agentkernel was started by root. */
+export const POOL_USER = "agentkernel";
+export const POOL_REMEDY = `useradd --system --no-create-home --shell /usr/sbin/nologin --add-subids-for-system ${POOL_USER}`;
+
+export type IdRange = { readonly firstUid: number; readonly firstGid: number; readonly count: number };
+
+/** The first range that `user` has in the text of /etc/subuid or /etc/subgid. */
+export function parseSubordinateIds(text: string, user: string): { readonly first: number; readonly count: number } | undefined {
+  for (const line of text.split("\n")) {
+    const [name, first, count] = line.trim().split(":");
+    if (name !== user || !/^\d+$/.test(first ?? "") || !/^\d+$/.test(count ?? "")) continue;
+    // uid 0 and the system's own uids are nothing to run a sandbox as, whatever the file says
+    if (Number(first) >= 1000 && Number(count) > 0) return { first: Number(first), count: Number(count) };
+  }
+  return undefined;
+}
+
+/** @throws AppError BACKEND_UNAVAILABLE, with the command that makes the range, when there is none */
+export async function readPoolRange(): Promise<IdRange> {
+  const [uids, gids] = await Promise.all(
+    ["/etc/subuid", "/etc/subgid"].map(async (path) => {
+      try {
+        return parseSubordinateIds(await readFile(path, "utf8"), POOL_USER);
+      } catch (error) {
+        if (errnoOf(error) === "ENOENT") return undefined;
+        throw error;
+      }
+    }),
+  );
+  if (uids === undefined || gids === undefined)
+    throw new AppError("BACKEND_UNAVAILABLE", `started by root, but the user ${POOL_USER} has no subordinate uids for sandboxes to run as`, { hint: POOL_REMEDY });
+  return { firstUid: uids.first, firstGid: gids.first, count: Math.min(uids.count, gids.count) };
+}
+
+export type UidLease = { readonly owner: FileOwner; release(): Promise<void> };
+
+/**
+ * One host uid per running sandbox, leased among all processes of this machine that share `leaseDir`. A taker announces itself with
+ * a file of its own and then looks who else is there: two that meet both give way, so no uid ever has two holders, and a file is
+ * removed only by its holder or when that is dead for ever.
+ */
+export class UidPool {
+  readonly range: IdRange;
+  readonly #leaseDir: string;
+  readonly #held = new Set<number>();
+  #next: number;
+
+  constructor(range: IdRange, leaseDir: string) {
+    this.range = range;
+    this.#leaseDir = leaseDir;
+    this.#next = Math.floor(Math.random() * range.count);
+  }
+
+  async acquire(): Promise<UidLease> {
+    await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
+    for (let tries = 0; tries < Math.min(this.range.count, 4096); tries += 1) {
+      const index = this.#next;
+      this.#next = (this.#next + 1) % this.range.count;
+      if (this.#held.has(index)) continue;
+      this.#held.add(index);
+      const path = join(this.#leaseDir, holderName(ownIdentity(), String(index)));
+      const file = await open(path, "wx", 0o600);
+      await file.close();
+      if (await this.#isMine(index)) return this.#lease(index, path);
+      await this.#giveBack(index, path);
+    }
+    throw new AppError("LIMIT_EXCEEDED", `no free uid among the ${this.range.count} of ${POOL_USER}`, { hint: "stop some sandboxes" });
+  }
+
+  /** Uids of this range that a living process holds. */
+  async leased(): Promise<ReadonlySet<number>> {
+    await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
+    const uids = new Set<number>();
+    for (const name of await readdir(this.#leaseDir)) {
+      const lease = parseHolderName(name);
+      if (lease !== undefined && livenessOf(lease.holder) !== "dead") uids.add(this.range.firstUid + Number(lease.what));
+    }
+    return uids;
+  }
+
+  async #isMine(index: number): Promise<boolean> {
+    let alone = true;
+    for (const name of await readdir(this.#leaseDir)) {
+      const other = parseHolderName(name);
+      if (other === undefined || other.what !== String(index) || name === holderName(ownIdentity(), String(index))) continue;
+      if (livenessOf(other.holder) === "dead") await rm(join(this.#leaseDir, name), { force: true });
+      else alone = false;
+    }
+    return alone;
+  }
+
+  #lease(index: number, path: string): UidLease {
+    return {
+      owner: { uid: this.range.firstUid + index, gid: this.range.firstGid + index },
+      release: () => this.#giveBack(index, path),
+    };
+  }
+
+  async #giveBack(index: number, path: string): Promise<void> {
+    await rm(path, { force: true });
+    this.#held.delete(index);
+  }
+}
