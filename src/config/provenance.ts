@@ -1,0 +1,48 @@
+import { AppError } from "../base/error.ts";
+import type { ConfigFile } from "../schema/config.ts";
+import type { RawTable } from "./parse-toml.ts";
+import { suggest } from "./suggest.ts";
+
+/** One source of settings, weakest first. */
+export type Layer = { readonly origin: string; readonly values: RawTable };
+
+/** A value with its origin: a file, `environment NAME`, a flag, or `default`. Secrets are references, so nothing here is secret. */
+export type Provenance = {
+  readonly key: string;
+  readonly value: unknown;
+  readonly origin: string;
+  /** what the value stands in front of, strongest first */
+  readonly overrode: readonly { readonly origin: string; readonly value: unknown }[];
+};
+
+export function provenanceOf(
+  complete: ConfigFile,
+  layers: readonly Layer[],
+): { readonly explain: (key: string) => Provenance; readonly keys: readonly string[] } {
+  const flat = new Map(leaves(complete, ""));
+  const sources = layers.map(({ origin, values }) => ({ origin, values: new Map(leaves(values, "")) })).reverse();
+  const keys = [...flat.keys()].sort();
+  const explain = (key: string): Provenance => {
+    if (!flat.has(key)) {
+      const near = suggest(key, keys);
+      throw new AppError("NOT_FOUND", `${JSON.stringify(key.slice(0, 100))} is no key of the configuration that has a value`, {
+        hint: near === undefined ? "agentkernel config explain lists the keys" : `did you mean ${near}?`,
+      });
+    }
+    const set = sources.flatMap(({ origin, values }) => (values.has(key) ? [{ origin, value: values.get(key) }] : []));
+    // the value as it was written, so that it reads as in the file: 2h, not 7200000
+    const [strongest, ...overrode] = set;
+    return strongest === undefined ? { key, value: flat.get(key), origin: "default", overrode: [] } : { key, ...strongest, overrode };
+  };
+  return { explain, keys };
+}
+
+/** Dotted keys with what stands there. A list or a reference is one value; an empty table is none. */
+function leaves(table: object, prefix: string): [string, unknown][] {
+  return Object.entries(table).flatMap(([key, value]): [string, unknown][] => {
+    const name = prefix === "" ? key : `${prefix}.${key}`;
+    if (value === undefined) return [];
+    const isGroup = typeof value === "object" && value !== null && !Array.isArray(value) && key !== "api_key" && prefix !== "secrets";
+    return isGroup ? leaves(value, name) : [[name, value]];
+  });
+}

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { parseDuration, parseSize } from "../base/units.ts";
+import { profileName } from "./api.ts";
+import { secretReference } from "./secret-reference.ts";
+
+/**
+ * `agentkernel.toml`, as written. Everything is optional and absence is the safest value. `docs/reference/config.md` is made from the
+ * descriptions here; what a later version knows is in `later-config.ts`.
+ */
+
+const host = z
+  .string()
+  .regex(/^[^\s/@%\\?#]{1,253}$/, "is not a host: write api.example.com or *.example.com, without https:// and without a path")
+  .meta({ title: "host" });
+const port = z
+  .int("must be a whole number: from 1 to 65535")
+  .min(1, "must be a port: from 1 to 65535")
+  .max(65_535, "must be a port: from 1 to 65535");
+const path = z
+  .string()
+  .regex(/^(?:\/|~\/)/, "must be absolute: write a path that begins with / or ~/")
+  .meta({ title: "path" });
+
+const duration = z
+  .string("must be a duration: 90s, 15m, 2h, 7d")
+  .superRefine(readable(parseDuration, "must be a duration: 90s, 15m, 2h, 7d"))
+  .transform(parseDuration)
+  .meta({ title: "duration" });
+const size = z
+  .string("must be a size: 512MiB, 2GiB")
+  .superRefine(readable(parseSize, "must be a size: 512MiB, 2GiB"))
+  .transform(parseSize)
+  .meta({ title: "size" });
+
+function readable(parse: (text: string) => number, message: string) {
+  return (text: string, context: z.RefinementCtx): void => {
+    try {
+      parse(text);
+    } catch {
+      // the parser's only fault is that the text is none; a transform must not run on it
+      context.addIssue({ code: "custom", message, continue: false });
+    }
+  };
+}
+
+const limits = {
+  memory: size.optional().meta({ description: "memory of all processes and scratch files together", examples: ["2GiB"] }),
+  cpus: z
+    .number()
+    .positive()
+    .optional()
+    .meta({ description: "cores, may be a fraction", examples: [0.5] }),
+  pids: z
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: "processes and threads", examples: [512] }),
+  open_files: z
+    .int()
+    .min(64)
+    .optional()
+    .meta({ description: "open files of each process", examples: [65_536] }),
+  scratch: size.optional().meta({ description: "size of each scratch file system (/tmp, /dev/shm)", examples: ["1GiB"] }),
+};
+
+const server = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .prefault("127.0.0.1")
+    .meta({ description: "address that `serve` listens on; anything but loopback needs `api_key`" }),
+  port: z.int().min(0).max(65_535).prefault(18_888).meta({ description: "TCP port of `serve`; 0 picks a free one" }),
+  api_key: secretReference
+    .optional()
+    .meta({ description: "key that callers send as `Authorization: Bearer`; default the variable AGENTKERNEL_API_KEY, when it is set" }),
+  allowed_origins: z
+    .array(z.string().refine(isOrigin, "is not an origin: write https://dash.example.com, without a path"))
+    .prefault([])
+    .meta({ description: "browser origins that may call the API" }),
+});
+
+const sandbox = z.strictObject({
+  backend: z.enum(["bubblewrap"]).prefault("bubblewrap").meta({ description: "how sandboxes run when a request does not say" }),
+  profile: profileName.prefault("moderate").meta({ description: "profile of sandboxes whose request names none" }),
+  ttl: duration.optional().meta({ description: "sandboxes end by themselves after so long; absent: never", examples: ["2h"] }),
+  limits: z.strictObject(limits).prefault({}).meta({ description: "limits that replace the profile's" }),
+  max: z
+    .strictObject(limits)
+    .prefault({})
+    .meta({ description: "how far a request may widen its profile's limits; the limits themselves stay inside as well" }),
+});
+
+const rule = z.strictObject({
+  host: host.meta({ description: "`api.example.com`, `*.example.com` (every name below, not `example.com` itself) or an address" }),
+  ports: z.array(port).optional().meta({ description: "absent: 80 and 443; an empty list: none" }),
+  methods: z
+    .array(z.string())
+    .optional()
+    .meta({ description: "absent: every method; an empty list: none", examples: [["GET", "POST"]] }),
+  paths: z
+    .array(z.string())
+    .optional()
+    .meta({
+      description: "absent: every path; `*` stands for a part of a segment, `**` for any number of segments",
+      examples: [["/v1/chat/**"]],
+    }),
+  effect: z
+    .enum(["allow", "deny", "tunnel"])
+    .prefault("allow")
+    .meta({ description: "deny beats allow; `tunnel` passes TLS unopened and without secrets" }),
+});
+
+const upstream = z.strictObject({
+  host: host.meta({ description: "host whose requests are sent elsewhere" }),
+  url: z
+    .string()
+    .refine(isOrigin, "is not an origin: write https://gateway.example.com:8443, without a path")
+    .meta({ title: "URL", description: "origin that they are sent to; the Host header stays; secrets go over http:// only on loopback" }),
+  ca_file: path.optional().meta({ description: "PEM file with more roots for this origin" }),
+});
+
+const egress = z.strictObject({
+  default: z
+    .enum(["deny", "allow"])
+    .prefault("deny")
+    .meta({ description: "what happens to hosts no rule names; `allow` means public addresses" }),
+  mode: z
+    .enum(["enforce", "observe"])
+    .prefault("enforce")
+    .meta({ description: "`observe` allows what rules deny and records that it would have been denied" }),
+  locked: z.boolean().prefault(false).meta({ description: "`rules` are the outer bound: nobody else may add hosts" }),
+  ca_file: path.optional().meta({ description: "PEM file with more roots for every upstream" }),
+  unsafe_allow_private: z
+    .boolean()
+    .prefault(false)
+    .meta({ description: "allowed names may resolve to private addresses; loopback, link-local and metadata addresses stay closed" }),
+  rules: z.array(rule).prefault([]),
+  upstreams: z.array(upstream).prefault([]),
+});
+
+const llm = z.strictObject({
+  enabled: z.boolean().prefault(true).meta({ description: "recognise and meter model calls; policy holds either way" }),
+  custom_domains: z.array(host).prefault([]).meta({ description: "hosts that speak the OpenAI shape and are reported as `custom`" }),
+  include_usage: z
+    .enum(["inject_strip", "inject", "off"])
+    .prefault("inject_strip")
+    .meta({
+      description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
+    }),
+});
+
+const binding = z
+  .union(
+    [
+      host,
+      z.strictObject({
+        host: host.meta({ description: "host that the secret is for" }),
+        header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
+        scheme: z.enum(["bearer", "raw"]).optional().meta({ description: "`bearer` puts `Bearer ` before it; default by header" }),
+      }),
+    ],
+    { error: 'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw" }' },
+  )
+  .meta({ title: "binding", description: "a host, or { host, header, scheme }" });
+
+const secrets = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not the name of a variable: write letters, digits and underscores"), binding)
+  .meta({
+    description:
+      "secrets of every new sandbox: variable inside = host it is for; the value is looked up in the environment, then in the vault",
+  });
+
+const audit = z.strictObject({
+  on_failure: z
+    .enum(["deny", "allow"])
+    .prefault("deny")
+    .meta({ description: "what happens to new exchanges while the audit log cannot be written" }),
+  max_bytes: size.prefault("1GiB").meta({ description: "closed segments are removed past this size" }),
+  max_age: duration.prefault("90d").meta({ description: "closed segments are removed past this age" }),
+});
+
+export const configFile = z.strictObject({
+  server: server.prefault({}).meta({ description: "the HTTP API of `agentkernel serve`" }),
+  sandbox: sandbox.prefault({}).meta({ description: "what new sandboxes are like" }),
+  egress: egress.prefault({}).meta({ description: "what may leave sandboxes" }),
+  llm: llm.prefault({}).meta({ description: "metering of model calls" }),
+  secrets: secrets.prefault({}),
+  audit: audit.prefault({}).meta({ description: "the record of everything that happened" }),
+});
+
+/** With every default filled in, durations in ms and sizes in bytes. */
+export type ConfigFile = z.output<typeof configFile>;
+
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  return (
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === "" &&
+    url.password === "" &&
+    /^https?:\/\/[^/?#\s\\]+\/?$/i.test(text)
+  );
+}

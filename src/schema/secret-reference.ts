@@ -1,0 +1,31 @@
+import { z } from "zod";
+
+/** Where a secret's value is found when it is needed; exactly one of the four. Never the value itself. */
+export const secretReference = z
+  .union(
+    [
+      z.strictObject({ env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/) }).meta({ description: "a variable of the host's environment" }),
+      z
+        .strictObject({ file: z.string().startsWith("/") })
+        .meta({ description: "an absolute path; one trailing newline is not part of the value" }),
+      z.strictObject({ command: z.array(z.string()).min(1) }).meta({ description: "argv of a program that prints the value" }),
+      z
+        .strictObject({ vault: z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/) })
+        .meta({ description: "a name that `agentkernel secret set` stored" }),
+    ],
+    {
+      error:
+        'must be a reference: write { env = "NAME" }, { file = "/path" }, { command = ["prog", "arg"] } or { vault = "NAME" }, never the value itself',
+    },
+  )
+  .meta({ id: "SecretReference", title: "secret reference" });
+
+export type SecretReference = z.infer<typeof secretReference>;
+
+/** As it is shown to people: where the value is, never what it is. */
+export function describeReference(reference: SecretReference): string {
+  if ("env" in reference) return `environment variable ${reference.env}`;
+  if ("file" in reference) return `file ${reference.file}`;
+  if ("command" in reference) return `command ${reference.command[0]}`;
+  return `vault entry ${reference.vault}`;
+}

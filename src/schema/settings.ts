@@ -1,0 +1,119 @@
+import type { ProfileName } from "./api.ts";
+import type { ConfigFile } from "./config.ts";
+import type { SecretReference } from "./secret-reference.ts";
+
+/** Limits that somebody set; absent: not set. */
+export type LimitSettings = {
+  readonly memoryBytes?: number;
+  readonly cpus?: number;
+  readonly pids?: number;
+  readonly openFiles?: number;
+  readonly scratchBytes?: number;
+};
+
+export type EgressRuleSettings = {
+  readonly host: string;
+  readonly ports?: readonly number[];
+  readonly methods?: readonly string[];
+  readonly paths?: readonly string[];
+  readonly effect: "allow" | "deny" | "tunnel";
+};
+
+export type UpstreamSettings = { readonly host: string; readonly url: string; readonly caFile?: string };
+
+export type BindingSettings = {
+  readonly name: string;
+  readonly host: string;
+  readonly header?: string;
+  readonly scheme?: "bearer" | "raw";
+};
+
+export type EgressSettings = {
+  readonly default: "deny" | "allow";
+  readonly mode: "enforce" | "observe";
+  readonly locked: boolean;
+  /** absolute path of a PEM file */
+  readonly caFile?: string;
+  readonly unsafeAllowPrivate: boolean;
+  readonly rules: readonly EgressRuleSettings[];
+  readonly upstreams: readonly UpstreamSettings[];
+};
+
+/** The configuration of one process: complete, checked, in canonical units and frozen all the way down. */
+export type Config = {
+  /** file it was read from; null: there is none */
+  readonly file: string | null;
+  readonly server: {
+    readonly host: string;
+    readonly port: number;
+    readonly apiKey: SecretReference | null;
+    readonly allowedOrigins: readonly string[];
+  };
+  readonly sandbox: {
+    readonly backend: "bubblewrap";
+    readonly profile: ProfileName;
+    /** null: sandboxes do not end by themselves */
+    readonly ttlMs: number | null;
+    readonly limits: LimitSettings;
+    readonly max: LimitSettings;
+  };
+  readonly egress: EgressSettings;
+  readonly llm: {
+    readonly enabled: boolean;
+    readonly customDomains: readonly string[];
+    readonly includeUsage: "inject_strip" | "inject" | "off";
+  };
+  readonly secrets: readonly BindingSettings[];
+  readonly audit: { readonly onFailure: "deny" | "allow"; readonly maxBytes: number; readonly maxAgeMs: number };
+};
+
+/** The one place where the file's names become the program's. `expand` makes `~/` absolute. */
+export function settingsOf(file: ConfigFile, from: { readonly file: string | null; readonly expand: (path: string) => string }): Config {
+  const { server, sandbox, egress, llm, secrets, audit } = file;
+  const caFile = (path: string | undefined) => (path === undefined ? {} : { caFile: from.expand(path) });
+  return freeze({
+    file: from.file,
+    server: { host: server.host, port: server.port, apiKey: server.api_key ?? null, allowedOrigins: server.allowed_origins },
+    sandbox: {
+      backend: sandbox.backend,
+      profile: sandbox.profile,
+      ttlMs: sandbox.ttl ?? null,
+      limits: limitsOf(sandbox.limits),
+      max: limitsOf(sandbox.max),
+    },
+    egress: {
+      default: egress.default,
+      mode: egress.mode,
+      locked: egress.locked,
+      ...caFile(egress.ca_file),
+      unsafeAllowPrivate: egress.unsafe_allow_private,
+      rules: egress.rules.map(present),
+      upstreams: egress.upstreams.map(({ host, url, ca_file }) => ({ host, url, ...caFile(ca_file) })),
+    },
+    llm: { enabled: llm.enabled, customDomains: llm.custom_domains, includeUsage: llm.include_usage },
+    secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
+    audit: { onFailure: audit.on_failure, maxBytes: audit.max_bytes, maxAgeMs: audit.max_age },
+  });
+}
+
+function limitsOf(limits: ConfigFile["sandbox"]["limits"]): LimitSettings {
+  const { memory, cpus, pids, open_files, scratch } = limits;
+  return present({ memoryBytes: memory, cpus, pids, openFiles: open_files, scratchBytes: scratch });
+}
+
+type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** Without the keys whose value is undefined, which the type then promises. */
+function present<T extends object>(value: T): Present<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, part]) => part !== undefined)) as Present<T>;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) freeze(part);
+  }
+  return value;
+}
