@@ -73,7 +73,7 @@ const IMPURE =
 const PURE_FOLDERS = ["policy", "providers", "usage"];
 
 /** the agent that the demo runs inside the sandbox is a program of its own */
-const GUEST_PROGRAMS = ["demo/agent.mjs"];
+const GUEST_PROGRAMS = ["demo/agent.mts"];
 
 /** raise it with the code: a gate that examined nothing is red */
 const EXPECTED_FILES = 120;
@@ -136,7 +136,7 @@ describe("imports", () => {
     expect([...new Set(files.map((file) => file.path.split("/")[0] ?? ""))].filter((folder) => !known.has(folder))).toEqual([]);
   });
 
-  test("relative ones end in .ts or .mjs and exist", () => {
+  test("relative ones end in .ts and exist", () => {
     const bad = violations(files, (file) =>
       file.imports.filter(({ target }) => target !== undefined && !existsSync(join(src, target))).map(({ specifier }) => specifier),
     );

@@ -64,9 +64,9 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     return 0;
   },
   /** `bytes N`: N bytes that differ */
-  bytes: async ({ args, stdout, produced }) => {
+  bytes: async ({ args, stdout, killed, produced }) => {
     const chunk = Buffer.from(Array.from({ length: 65_536 }, (_, i) => (i * 7 + (i >> 8)) & 0xff));
-    for (let left = Number(args[0]); left > 0; left -= chunk.length) {
+    for (let left = Number(args[0]); left > 0 && !killed.aborted; left -= chunk.length) {
       await write(stdout, chunk.subarray(0, Math.min(left, chunk.length)));
       produced(Math.min(left, chunk.length));
     }

@@ -27,7 +27,7 @@ const DYNAMIC = /\bimport\(\s*([^)]*?)\s*[,)]/g;
 /** Every hand-written source file below `src`, tests included, with what it imports. */
 export function readSources(src: string): readonly SourceFile[] {
   const names = readdirSync(src, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(ts|mjs)$/.test(entry.name) && !entry.name.endsWith(".d.ts"))
+    .filter((entry) => entry.isFile() && /\.(ts|mts)$/.test(entry.name) && !entry.name.endsWith(".d.ts"))
     .map((entry) => relative(src, join(entry.parentPath, entry.name)));
   return names.toSorted().map((path) => readSource(src, path));
 }
