@@ -60,7 +60,7 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   await prepareDirectory(dir);
   const signer = await loadOrCreateKey(options.keyFile);
-  const recovered = await recoverAbandoned({ dir, signer, clock, log, hostname });
+  const recovered = await recoverAbandoned({ dir, signer, clock, log, hostname, keepTampered: options.onTampered === "refuse" });
   const tampered = recovered.filter((chain) => chain.verdict === "tampered");
   if (tampered.length > 0 && options.onTampered === "refuse") throw new AppError("AUDIT_UNAVAILABLE", `the audit log was tampered with: chain ${tampered[0]?.chain}: ${tampered[0]?.detail}`, { hint: "agentkernel audit verify" });
   const chain = newId("chn", clock.now());

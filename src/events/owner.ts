@@ -41,6 +41,11 @@ export async function takeOver(dir: string, from: Owner): Promise<Owner | undefi
   }
 }
 
+/** Undoes {@link takeOver}. */
+export async function giveBack(dir: string, owner: Owner, to: Owner): Promise<void> {
+  await rename(join(ownersDir(dir), owner.name), join(ownersDir(dir), to.name));
+}
+
 /** The chain is finished. */
 export async function release(dir: string, owner: Owner): Promise<void> {
   await unlink(join(ownersDir(dir), owner.name));

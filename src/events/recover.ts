@@ -12,11 +12,11 @@ import { completeEvent } from "./complete-event.ts";
 import { encodeEvent } from "./encode-event.ts";
 import { type LogFile, openExisting, realFiles, syncDirectory } from "./files.ts";
 import { CHECKPOINTS, listSegments, segmentName } from "./layout.ts";
-import { isAbandoned, listOwners, type Owner, release, takeOver } from "./owner.ts";
+import { giveBack, isAbandoned, listOwners, type Owner, release, takeOver } from "./owner.ts";
 import { readCheckpoints } from "./read-checkpoints.ts";
 import { type ChainReport, verifyChain } from "./verify-chain.ts";
 
-export type RecoverOptions = { readonly dir: string; readonly signer: Signer; readonly clock: Clock; readonly log: Log; readonly hostname: string };
+export type RecoverOptions = { readonly dir: string; readonly signer: Signer; readonly clock: Clock; readonly log: Log; readonly hostname: string; readonly keepTampered: boolean };
 
 export type Recovered = { readonly chain: string; readonly verdict: "recovered" | "tampered" | "unreadable"; readonly detail: string };
 
@@ -29,7 +29,9 @@ export async function recoverAbandoned(options: RecoverOptions): Promise<readonl
     if (owner === undefined) continue;
     try {
       const outcome = await recoverChain(options, owner);
-      await release(options.dir, owner);
+      // who refuses to go on leaves the chain as it was found, for the next to refuse too
+      if (outcome.verdict === "tampered" && options.keepTampered) await giveBack(options.dir, owner, found);
+      else await release(options.dir, owner);
       recovered.push(outcome);
       options.log[outcome.verdict === "recovered" ? "info" : "error"]("audit chain of an earlier process", outcome);
     } catch (error) {
