@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AppError } from "../../base/error.ts";
+import { AppError, messageOf } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import type { BackendExec, ExecRequest } from "../../sandbox/backend.ts";
 import { DialStream } from "./dial-stream.ts";
@@ -178,8 +178,7 @@ class SocketInitClient implements InitClient {
 
   #onBreak(error: AppError): void {
     this.#hello.reject(error);
-    if (error.cause !== undefined)
-      this.#log.warn("the connection to a sandbox's init broke", { error: error.message, cause: String(error.cause) });
-    for (const stream of [...this.#streams.values()]) stream.lost(error);
+    if (error.cause !== undefined) this.#log.warn("the connection to a sandbox's init broke", { error: messageOf(error) });
+    for (const stream of this.#streams.values()) stream.lost(error);
   }
 }
