@@ -2,6 +2,7 @@ import { copyFile, mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
+import type { guestProgram as findGuestProgram } from "../../src/backends/init/program.ts";
 import { runProcess } from "../../src/base/process.ts";
 import { requires } from "../support/requires.ts";
 import { tempDir } from "../support/temp.ts";
@@ -75,9 +76,9 @@ test("an installed package finds its programs, and says what to do when they are
   await mkdir(join(dir.path, "dist/base"), { recursive: true });
   await copyFile(join(ROOT, "src/backends/init/program.ts"), join(dir.path, "dist/backends/init/program.ts"));
   await copyFile(join(ROOT, "src/base/error.ts"), join(dir.path, "dist/base/error.ts"));
-  const { guestProgram } = (await import(
-    pathToFileURL(join(dir.path, "dist/backends/init/program.ts")).href
-  )) as typeof import("../../src/backends/init/program.ts");
+  const { guestProgram } = (await import(pathToFileURL(join(dir.path, "dist/backends/init/program.ts")).href)) as {
+    guestProgram: typeof findGuestProgram;
+  };
   expect(() => guestProgram("init")).toThrow(
     expect.objectContaining({ code: "BACKEND_UNAVAILABLE", hint: expect.stringContaining("apt-get install musl-tools") }),
   );
