@@ -98,6 +98,12 @@ const dependencies = {
     return false;
   },
   make() {
+    const place = join(root, "node_modules");
+    if (fs.lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink()) {
+      throw new Unable(
+        `node_modules is a link and holds something else than package-lock.json says; set up where it points to: ${fs.readlinkSync(place)}`,
+      );
+    }
     say("installing dependencies (npm ci)");
     const npmCli = process.env.npm_execpath;
     const viaNode = npmCli !== undefined && /npm-cli\.c?js$/.test(npmCli);

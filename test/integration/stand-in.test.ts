@@ -12,7 +12,7 @@ function fetchFor(standIn: StandIn): AsyncDisposable & { readonly fetch: typeof 
   const agent = new Agent({ connect: { ca: standIn.caPem } });
   const call = (input: string | URL | Request, init?: RequestInit) =>
     undiciFetch(input as string, { ...(init as object), dispatcher: agent });
-  return { fetch: call as typeof fetch, [Symbol.asyncDispose]: () => agent.close() };
+  return { fetch: call, [Symbol.asyncDispose]: () => agent.close() };
 }
 
 const LONG = "lorem ipsum ".repeat(600);

@@ -15,6 +15,8 @@ export type CliResult = {
 };
 
 export type CliOptions = {
+  /** another copy of the front, for the installed package; default: the checkout's */
+  readonly program?: string;
   readonly cwd?: string;
   /** state directory; every test has its own */
   readonly home: string;
@@ -35,7 +37,7 @@ export function stateHome(dir: string): string {
 
 /** Starts a command line; the caller waits for it. */
 export function startCli(args: readonly string[], options: CliOptions): ChildProcess {
-  return spawn(AGENTKERNEL, [...args], {
+  return spawn(options.program ?? AGENTKERNEL, [...args], {
     cwd: options.cwd ?? tmpdir(),
     env: {
       PATH: process.env["PATH"] ?? "/usr/bin:/bin",
