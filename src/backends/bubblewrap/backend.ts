@@ -1,6 +1,7 @@
 import type { Log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { Backend, BackendSandbox, Capabilities, ProbeReport, SandboxSpec } from "../../sandbox/backend.ts";
+import type { Controller } from "./cgroup.ts";
 import { launch, validateSpec } from "./launch.ts";
 import { readMachine, type Machine, type MachineOptions } from "./machine.ts";
 import { probeMachine } from "./probe.ts";
@@ -25,15 +26,16 @@ class BubblewrapBackend implements Backend {
   readonly #options: BubblewrapOptions;
   readonly #starts = new Semaphore(STARTS_AT_ONCE);
   #machine: Promise<Machine> | undefined;
+  #controllers: ReadonlySet<Controller> | undefined;
   #probed: ProbeReport | undefined;
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
   }
 
-  /** How limits are held as a rule; a sandbox's own `limits` say how its are. */
+  /** How limits are held as a rule: before the first look at the machine, what root usually has. A sandbox's own `limits` are exact. */
   get capabilities(): Capabilities {
-    const isRoot = process.getuid?.() === 0;
+    const has = (controller: Controller): boolean => this.#controllers?.has(controller) ?? process.getuid?.() === 0;
     return {
       transparentEgress: true,
       tty: true,
@@ -41,7 +43,13 @@ class BubblewrapBackend implements Backend {
       images: false,
       adopt: false,
       bindMounts: true,
-      limits: { memory: isRoot ? "cgroup" : "watchdog", cpu: isRoot ? "cgroup" : "affinity", pids: isRoot ? "cgroup" : "rlimit", files: "rlimit", disk: "tmpfs" },
+      limits: {
+        memory: has("memory") ? "cgroup" : "watchdog",
+        cpu: has("cpu") ? "cgroup" : "affinity",
+        pids: has("pids") ? "cgroup" : "rlimit",
+        files: "rlimit",
+        disk: "tmpfs",
+      },
     };
   }
 
@@ -64,10 +72,15 @@ class BubblewrapBackend implements Backend {
     if (this.#machine === undefined) {
       const machine = readMachine(this.#options, this.#options.log);
       this.#machine = machine;
-      machine.catch(() => {
-        // what was missing may be there at the next try
-        if (this.#machine === machine) this.#machine = undefined;
-      });
+      machine.then(
+        (read) => {
+          this.#controllers = read.means.controllers;
+        },
+        () => {
+          // what was missing may be there at the next try
+          if (this.#machine === machine) this.#machine = undefined;
+        },
+      );
     }
     return this.#machine;
   }

@@ -14,7 +14,9 @@ export type Layout = {
   readonly initPath: string;
   /** an empty file, for masks */
   readonly emptyPath: string;
-  /** files of the host (staged ones) that stand at `target` */
+  /** staged directory that stands at /etc */
+  readonly etcPath: string;
+  /** staged files that stand at `target` */
   readonly fileBinds: readonly { readonly source: string; readonly target: string }[];
   /** contents that bwrap reads from a descriptor */
   readonly fileData: readonly { readonly fd: number; readonly target: string }[];
@@ -64,6 +66,8 @@ export function bwrapArguments(layout: Layout): readonly string[] {
     ...directories.flatMap((path) => ["--dir", path]),
     ...["--symlink", "/tmp", "/var/tmp", "--symlink", "/run", "/var/run"],
     ...tree.binds.flatMap((path) => ["--ro-bind", path, path]),
+    ...["--ro-bind", layout.etcPath, "/etc"],
+    ...tree.etcBinds.flatMap((path) => ["--ro-bind", path, path]),
     ...tree.symlinks.flatMap(([target, path]) => ["--symlink", target, path]),
     ...layout.fileBinds.flatMap(({ source, target }) => ["--ro-bind", source, target]),
     ...layout.fileData.flatMap(({ fd, target }) => ["--perms", "0444", "--ro-bind-data", String(fd), target]),

@@ -1,11 +1,13 @@
 import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { HOST_BUNDLE } from "./host-tree.ts";
-import type { StageDirectory } from "./stage-directory.ts";
+import type { TreeEntry } from "./host-tree.ts";
+import type { Machine } from "./machine.ts";
 import { ownFiles, SHARED_FILES } from "./system-files.ts";
 
 export type InsideFiles = {
-  /** shared by sandboxes: staged once, bound from there */
+  /** staged directory with everything in /etc that sandboxes share */
+  readonly etc: string;
+  /** further shared files: staged once, bound from there */
   readonly binds: readonly { readonly source: string; readonly target: string }[];
   /** this sandbox's own: bwrap copies them from descriptors, whose directory its uid need not reach */
   readonly data: readonly { readonly fd: number; readonly target: string }[];
@@ -17,9 +19,13 @@ export type InsideFiles = {
 const SHARED_FROM_CHARS = 4096;
 
 /** Generated files, those of the caller in their place where both name one. */
-export async function prepareFiles(stage: StageDirectory, hostname: string, files: Readonly<Record<string, string>>, runDir: string, hasHostBundle: boolean): Promise<InsideFiles> {
-  const contents = { ...SHARED_FILES, ...ownFiles(hostname), ...files };
-  const binds: { source: string; target: string }[] = hasHostBundle && !(HOST_BUNDLE in contents) ? [{ source: HOST_BUNDLE, target: HOST_BUNDLE }] : [];
+export async function prepareFiles(
+  machine: Pick<Machine, "stage" | "tree">,
+  spec: { readonly hostname: string; readonly files: Readonly<Record<string, string>>; readonly runDir: string },
+): Promise<InsideFiles> {
+  const contents = { ...SHARED_FILES, ...ownFiles(spec.hostname), ...spec.files };
+  const etc: Record<string, TreeEntry> = { ...machine.tree.etc };
+  const binds: { source: string; target: string }[] = [];
   const data: { fd: number; target: string }[] = [];
   const close = (): void => {
     for (const { fd } of data.splice(0)) closeSync(fd);
@@ -27,10 +33,13 @@ export async function prepareFiles(stage: StageDirectory, hostname: string, file
   try {
     for (const [target, content] of Object.entries(contents)) {
       const isShared = content === SHARED_FILES[target] || content.length >= SHARED_FROM_CHARS;
-      if (isShared) binds.push({ source: await stage.file(content), target });
-      else data.push({ fd: openContent(join(runDir, `.file-${data.length}`), content), target });
+      const inEtc = target.startsWith("/etc/");
+      // a small one in /etc finds its mount point there
+      if (inEtc) etc[target.slice("/etc/".length)] = { content: isShared ? content : "" };
+      if (isShared && !inEtc) binds.push({ source: await machine.stage.file(content), target });
+      if (!isShared) data.push({ fd: openContent(join(spec.runDir, `.file-${data.length}`), content), target });
     }
-    return { binds, data, close };
+    return { etc: await machine.stage.directory(etc), binds, data, close };
   } catch (error) {
     close();
     throw error;

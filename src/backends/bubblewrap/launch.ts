@@ -100,7 +100,7 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
   for (const held of [home, workspace]) if (held?.isDirectory === false) throw new AppError("VALIDATION", "home and workspace must be directories");
   const mounts: HeldPath[] = [];
   for (const mount of spec.mounts) mounts.push(await hold(mount.source, `the mount at ${mount.target}`));
-  const files = await prepareFiles(machine.stage, spec.hostname, spec.files, spec.runDir, machine.tree.hasBundle);
+  const files = await prepareFiles(machine, spec);
   open.defer(() => files.close());
   assertDescriptors(DESCRIPTORS + ports.length);
 
@@ -114,6 +114,7 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
       scratch: machine.stage.scratch,
       initPath: machine.initPath,
       emptyPath: machine.emptyPath,
+      etcPath: files.etc,
       fileBinds: files.binds,
       fileData: files.data.map(({ fd, target }) => ({ fd: pass(fd), target })),
       mounts: spec.mounts.map(({ target, readOnly }, index) => ({ fd: pass(mounts[index]?.fd ?? -1), target, readOnly })),

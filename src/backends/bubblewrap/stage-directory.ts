@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, link, lstat, mkdir, open, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, link, lstat, mkdir, open, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { AppError, errnoOf } from "../../base/error.ts";
+import type { TreeEntry } from "./host-tree.ts";
 
 /**
  * A directory that every sandbox's host uid can reach (0755, owned by us), with the programs and files that stand in sandboxes
@@ -10,6 +11,8 @@ import { AppError, errnoOf } from "../../base/error.ts";
 export class StageDirectory {
   readonly path: string;
   readonly #byContent = new Map<string, string>();
+  readonly #digests = new Map<string | Buffer, string>();
+  readonly #placing = new Map<string, Promise<string>>();
   readonly #byPath = new Map<string, { readonly staged: string; readonly mtimeMs: number; readonly size: number }>();
 
   private constructor(path: string) {
@@ -55,6 +58,34 @@ export class StageDirectory {
     return staged;
   }
 
+  /** A directory with these entries, all readable and none writable; the same entries give the same directory. */
+  async directory(entries: Readonly<Record<string, TreeEntry>>): Promise<string> {
+    const lines = Object.keys(entries)
+      .sort()
+      .map((name) => [name, this.#describe(entries[name] ?? { directory: true })]);
+    const target = join(this.path, `${createHash("sha256").update(JSON.stringify(lines)).digest("hex")}-tree`);
+    let placing = this.#placing.get(target);
+    if (placing === undefined) {
+      placing = placeTree(target, entries);
+      if (this.#placing.size >= 32) this.#placing.clear();
+      this.#placing.set(target, placing);
+      placing.catch(() => this.#placing.delete(target));
+    }
+    return placing;
+  }
+
+  #describe(entry: TreeEntry): string {
+    if ("directory" in entry) return "directory";
+    if ("symlink" in entry) return `symlink ${entry.symlink}`;
+    let digest = this.#digests.get(entry.content);
+    if (digest === undefined) {
+      digest = createHash("sha256").update(entry.content).digest("hex");
+      if (this.#digests.size >= 64) this.#digests.clear();
+      this.#digests.set(entry.content, digest);
+    }
+    return digest;
+  }
+
   async #place(content: Buffer, mode: number): Promise<string> {
     const target = join(this.path, `${createHash("sha256").update(content).digest("hex")}-${mode.toString(8)}`);
     if (await isComplete(target, content.length)) return target;
@@ -97,4 +128,41 @@ async function replace(temporary: string, target: string, size: number): Promise
     await rm(target, { recursive: true, force: true });
     await link(temporary, target);
   }
+}
+
+/** Made aside and renamed, so that what stands at `target` is whole. */
+async function placeTree(target: string, entries: Readonly<Record<string, TreeEntry>>): Promise<string> {
+  try {
+    if ((await lstat(target)).isDirectory()) return target;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+  const temporary = join(dirname(target), `.${process.pid}.${randomBytes(6).toString("hex")}`);
+  try {
+    await makeDirectory(temporary);
+    for (const [name, entry] of Object.entries(entries)) {
+      const path = join(temporary, name);
+      const parents = name.split("/").slice(0, -1);
+      for (const [depth] of parents.entries()) await makeDirectory(join(temporary, ...parents.slice(0, depth + 1)));
+      if ("directory" in entry) await makeDirectory(path);
+      else if ("symlink" in entry) await symlink(entry.symlink, path);
+      else {
+        await writeFile(path, entry.content, { flag: "wx" });
+        await chmod(path, 0o444);
+      }
+    }
+    await rename(temporary, target);
+  } catch (error) {
+    // another process was faster with the same content
+    if (errnoOf(error) !== "ENOTEMPTY" && errnoOf(error) !== "EEXIST") throw error;
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  return target;
+}
+
+/** Whatever the umask is. */
+async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chmod(path, 0o755);
 }

@@ -50,6 +50,7 @@ export class UidPool {
   readonly range: IdRange;
   readonly #leaseDir: string;
   readonly #held = new Set<number>();
+  #made: Promise<unknown> | undefined;
   #next: number;
 
   constructor(range: IdRange, leaseDir: string) {
@@ -59,7 +60,8 @@ export class UidPool {
   }
 
   async acquire(): Promise<UidLease> {
-    await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
+    this.#made ??= mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
+    await this.#made;
     for (let tries = 0; tries < Math.min(this.range.count, 4096); tries += 1) {
       const index = this.#next;
       this.#next = (this.#next + 1) % this.range.count;
