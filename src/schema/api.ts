@@ -251,7 +251,6 @@ export const statusReport = z.strictObject({
   config_file: z.string().nullable(),
   backends: z.record(z.string(), z.strictObject({ available: z.boolean(), detail: z.string().optional() })),
   sandboxes: z.record(z.string(), z.int()),
-  gateway: z.strictObject({ connections: z.int(), exchanges: z.int() }),
   audit: z.strictObject({ appended: z.int(), durable_lag_ms: z.number(), writable: z.boolean() }),
 });
 export type StatusReport = z.infer<typeof statusReport>;

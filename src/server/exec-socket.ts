@@ -77,9 +77,11 @@ class ExecSocket {
     const { tty, ...request } = start;
     const exec = await app.sandboxes.exec(caller, name, tty === undefined ? request : { ...request, tty }, { signal });
     this.#exec = exec;
-    exec.stdin.on("error", () => this.#endStdin());
-    exec.stdin.on("close", () => this.#endStdin());
+    // "close" follows every error
+    exec.stdin.on("error", () => undefined);
     await this.#send({ kind: "started", value: { id: exec.id, pid: exec.pid } });
+    exec.stdin.on("close", () => this.#endStdin());
+    if (exec.stdin.destroyed) this.#endStdin();
     return exec;
   }
 

@@ -1,17 +1,65 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { ERRORS, type ErrorCode } from "../base/error.ts";
-import { failure } from "../schema/api.ts";
+import {
+  batchRunRequest,
+  batchRunResult,
+  createSandboxRequest,
+  detachedExec,
+  detachRequest,
+  doctorReport,
+  execRequestBody,
+  failure,
+  policyCheck,
+  runOutput,
+  runRequest,
+  sandboxInfo,
+  secretInfo,
+  statusReport,
+  usageEntry,
+  usageGroup,
+} from "../schema/api.ts";
+import { event, llmEvent } from "../schema/event.ts";
 import { type Route } from "./route.ts";
 
 /** codes that any route may answer */
 const COMMON_ERRORS: readonly ErrorCode[] = ["VALIDATION", "UNAUTHENTICATED", "FORBIDDEN", "INTERNAL"];
 const COMMON_POST_ERRORS: readonly ErrorCode[] = ["TOO_LARGE", "CONFLICT"];
 
+/** Schemas that stand once, under a name, in the document. */
+const NAMED: Readonly<Record<string, z.ZodType>> = {
+  BatchRunRequest: batchRunRequest,
+  BatchRunResult: batchRunResult,
+  CreateSandboxRequest: createSandboxRequest,
+  DetachedExec: detachedExec,
+  DetachRequest: detachRequest,
+  DoctorReport: doctorReport,
+  Event: event,
+  ExecRequest: execRequestBody,
+  LlmEvent: llmEvent,
+  PolicyCheck: policyCheck,
+  RunOutput: runOutput,
+  RunRequest: runRequest,
+  Sandbox: sandboxInfo,
+  Secret: secretInfo,
+  StatusReport: statusReport,
+  UsageEntry: usageEntry,
+  UsageGroup: usageGroup,
+};
+
 /** The OpenAPI 3.1 document of these routes. */
 export function openApiDocument(routes: readonly Route[], version: string): ReturnType<OpenAPIHono["getOpenAPI31Document"]> {
   const api = new OpenAPIHono();
   api.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   const failureSchema = api.openAPIRegistry.register("Failure", failure);
+  const names = new Map(Object.entries(NAMED).map(([name, schema]) => [schema, api.openAPIRegistry.register(name, schema)]));
+  const named = (schema: z.ZodType): z.ZodType => {
+    const found = names.get(schema);
+    if (found !== undefined) return found;
+    if (schema instanceof z.ZodArray) return z.array(named(schema.element as z.ZodType));
+    // what prepares the input of a schema does not show in the document
+    if (schema instanceof z.ZodPipe) return named(schema.out as z.ZodType);
+    return schema;
+  };
   for (const route of routes) {
     const { params, query, body } = route.inputs;
     api.openAPIRegistry.registerPath({
@@ -24,10 +72,10 @@ export function openApiDocument(routes: readonly Route[], version: string): Retu
       request: {
         ...(params === undefined ? {} : { params: params as z.ZodObject }),
         ...(query === undefined ? {} : { query: query as z.ZodObject }),
-        ...(body === undefined ? {} : { body: { required: true, content: { "application/json": { schema: body } } } }),
+        ...(body === undefined ? {} : { body: { required: true, content: { "application/json": { schema: named(body) } } } }),
         ...(route.method === "post" ? { headers: z.object({ "Idempotency-Key": z.string().max(255).optional() }) } : {}),
       },
-      responses: { ...successOf(route), ...failuresOf(route, failureSchema) },
+      responses: { ...successOf(route, named), ...failuresOf(route, failureSchema) },
     });
   }
   return api.getOpenAPI31Document({
@@ -43,7 +91,7 @@ export function openApiDocument(routes: readonly Route[], version: string): Retu
 
 type Responses = Parameters<OpenAPIHono["openAPIRegistry"]["registerPath"]>[0]["responses"];
 
-function successOf(route: Route): Responses {
+function successOf(route: Route, named: (schema: z.ZodType) => z.ZodType): Responses {
   const { answer } = route;
   switch (answer.kind) {
     case "json":
@@ -54,7 +102,7 @@ function successOf(route: Route): Responses {
             "application/json": {
               schema: z.object({
                 success: z.literal(true),
-                data: answer.schema,
+                data: named(answer.schema),
                 ...(answer.paged === true ? { next_cursor: z.string().optional() } : {}),
               }),
             },

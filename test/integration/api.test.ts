@@ -251,12 +251,13 @@ describe("sandboxes", () => {
   });
 
   it("starts, lists and kills background commands", async () => {
-    const { body } = await api("POST", "/sandboxes/p1/exec/detach", { body: { command: ["sleep"] } });
+    await api("POST", "/sandboxes", { body: { name: "background" } });
+    const { body } = await api("POST", "/sandboxes/background/exec/detach", { body: { command: ["sleep"] } });
     const { id } = body.data as { id: string };
-    expect((await api("GET", "/sandboxes/p1/exec/detached")).body.data).toHaveLength(1);
-    expect((await api("GET", `/sandboxes/p1/exec/detached/${id}/logs?stream=stderr`)).body.data).toEqual({ stderr: "e" });
-    expect((await api("DELETE", `/sandboxes/p1/exec/detached/${id}`)).body.data).toBe(`command ${id} killed`);
-    expect((await api("GET", `/sandboxes/p1/exec/detached/${id}`)).body.data).toMatchObject({ status: "failed" });
+    expect((await api("GET", "/sandboxes/background/exec/detached")).body.data).toHaveLength(1);
+    expect((await api("GET", `/sandboxes/background/exec/detached/${id}/logs?stream=stderr`)).body.data).toEqual({ stderr: "e" });
+    expect((await api("DELETE", `/sandboxes/background/exec/detached/${id}`)).body.data).toBe(`command ${id} killed`);
+    expect((await api("GET", `/sandboxes/background/exec/detached/${id}`)).body.data).toMatchObject({ status: "failed" });
   });
 });
 

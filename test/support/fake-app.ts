@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { PassThrough, type Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import type { App, RunningExec, RunningSandboxExec } from "../../src/app/facade.ts";
@@ -72,7 +73,10 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     }
     return 0;
   },
-  sleep: ({ killed }) => new Promise((resolve) => killed.addEventListener("abort", () => resolve(-1), { once: true })),
+  sleep: async ({ killed }) => {
+    if (!killed.aborted) await once(killed, "abort");
+    return -1;
+  },
   /** writes without end, reads nothing */
   yes: async ({ stdout, killed }) => {
     while (!killed.aborted)
