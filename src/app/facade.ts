@@ -55,7 +55,7 @@ export interface SandboxService {
 
 export type RunningSandboxExec = RunningExec & {
   readonly sandbox: SandboxInfo;
-  /** resolves when the sandbox is gone and, for a copied workspace, the changes are written back; rejects when they could not be */
+  /** resolves when the sandbox is gone and a copied workspace is written back or kept */
   readonly finished: Promise<WorkspaceOutcome>;
 };
 
@@ -65,8 +65,13 @@ export type WorkspaceOutcome = {
   readonly deleted: number;
   /** changed files that run on the host later */
   readonly sensitive: readonly string[];
+  readonly applied: boolean;
   /** where the copy was kept, when it was not applied */
   readonly keptAt?: string;
+  /** why it was not applied although it should have been */
+  readonly conflict?: string;
+  /** writes a kept copy back after all */
+  readonly apply?: () => Promise<WorkspaceOutcome>;
 };
 
 export type UsageQuery = { readonly sandbox?: string; readonly sinceMs?: number; readonly by?: "model" | "provider" | "sandbox" | "day"; readonly all?: boolean };

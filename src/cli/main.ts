@@ -1,7 +1,3 @@
-import { enableCompileCache } from "node:module";
+import { runCli } from "./program.ts";
 
-// the front end names a private directory for it; without one, starting is only slower
-enableCompileCache(process.env["AGENTKERNEL_COMPILE_CACHE"] || undefined);
-
-const { runCli } = await import("./program.ts");
 process.exit(await runCli(process.argv.slice(2)));

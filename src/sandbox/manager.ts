@@ -1,10 +1,11 @@
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { background, ignore } from "../base/background.ts";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
 import type { Log } from "../base/log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Actor, NewEvent } from "../schema/event.ts";
 import type { Backend, BackendSandbox, EndReason, FileOwner, SandboxNetwork } from "./backend.ts";
 import { DetachedExecs } from "./detached.ts";
@@ -36,7 +37,7 @@ export type ManagerOptions = {
   readonly report: (event: NewEvent) => Promise<unknown>;
   readonly clock: Clock;
   readonly log: Log;
-  readonly onCount?: (running: number) => void;
+  readonly metrics: Metrics;
 };
 
 export type ExecCall = {
@@ -134,6 +135,29 @@ export class SandboxManager implements AsyncDisposable {
     });
   }
 
+  /** Moves the time at which it ends by itself. */
+  async extend(asker: Asker, record: SandboxRecord, expiresAt: number): Promise<void> {
+    this.#options.repository.update(record.uuid, { expiresAt });
+    await this.#options.report({ ...this.#about(asker, record), operation: "extend", outcome: "permit", reason: `ends at ${timestamp(expiresAt)}` });
+  }
+
+  /** Removes those whose time is over. */
+  async reap(): Promise<void> {
+    const now = this.#options.clock.now();
+    const due = this.#options.repository.list().filter((record) => record.expiresAt !== undefined && record.expiresAt <= now);
+    for (const record of due) await this.remove(SYSTEM, record.name, { apply: record.workspace?.apply ?? false });
+  }
+
+  /** Writes back a copy that was kept when its sandbox ended. */
+  async applyKept(asker: Asker, record: SandboxRecord): Promise<WorkspaceResult> {
+    const workspace = await new WorkspaceCopySession(record.workspace?.path ?? "", this.#dir(record.uuid)).finish(true);
+    await this.#reportWorkspace(asker, record, workspace);
+    if (workspace.keptAt === undefined && this.#options.repository.byUuid(record.uuid) === undefined) {
+      await rm(this.#dir(record.uuid), { recursive: true, force: true });
+    }
+    return workspace;
+  }
+
   async exec(asker: Asker, name: string, call: ExecCall, signal: AbortSignal): Promise<SandboxExec> {
     const record = this.find(name);
     const entry = this.#running(record);
@@ -223,7 +247,9 @@ export class SandboxManager implements AsyncDisposable {
       await recorded;
       this.#enter(record, new LiveSandbox(backendSandbox, surroundings.link()), surroundings.env, prepared.copy);
       this.#options.repository.update(record.uuid, { state: "running", reason: "", enforcedBy: backendSandbox.limits });
+      this.#options.metrics.sandboxStarted({ backend: record.backend, seconds: (this.#options.clock.now() - startedAt) / 1000 });
     } catch (error) {
+      this.#options.metrics.sandboxStartFailed({ backend: record.backend, code: error instanceof AppError ? error.code : "INTERNAL" });
       await backendSandbox?.stop({ kind: "backend", message: "the start failed" });
       await backendSandbox?.[Symbol.asyncDispose]();
       await surroundings?.link()?.[Symbol.asyncDispose]();
@@ -272,7 +298,7 @@ export class SandboxManager implements AsyncDisposable {
   #enter(record: SandboxRecord, live: LiveSandbox, env: Readonly<Record<string, string>>, copy: WorkspaceCopySession | undefined): void {
     const detached = new DetachedExecs(record.name, join(this.#dir(record.uuid), "detached"), this.#options.log);
     this.#entries.set(record.uuid, { live, env, detached, copy });
-    this.#options.onCount?.(this.#entries.size);
+    this.#count();
     background("sandbox end", this.#watch(record, live), this.#options.log);
   }
 
@@ -281,7 +307,8 @@ export class SandboxManager implements AsyncDisposable {
     const reason = await live.ended;
     if (this.#entries.get(record.uuid)?.live !== live) return;
     this.#entries.delete(record.uuid);
-    this.#options.onCount?.(this.#entries.size);
+    this.#count();
+    this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
     this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
     await this.#options.report({ ...this.#about(SYSTEM, record), operation: "end", outcome: "info", reason: reason.message });
   }
@@ -295,7 +322,8 @@ export class SandboxManager implements AsyncDisposable {
       this.#options.repository.update(record.uuid, { state: "stopping" });
       const reason = options.reason ?? { kind: "stopped", message: `stopped by ${asker.actor.user_id}` };
       await entry.live.stop(reason);
-      this.#options.onCount?.(this.#entries.size);
+      this.#count();
+      this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
       this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
       const duration = this.#options.clock.now() - startedAt;
       await this.#options.report({ ...this.#about(asker, record), operation: "stop", outcome: "permit", reason: reason.message, duration_ms: duration });
@@ -319,6 +347,10 @@ export class SandboxManager implements AsyncDisposable {
       sensitive: [...result.sensitive],
       ...(result.conflict === undefined ? {} : { reason: result.conflict }),
     });
+  }
+
+  #count(): void {
+    this.#options.metrics.sandboxes({ running: this.#entries.size });
   }
 
   #running(record: SandboxRecord): Entry {

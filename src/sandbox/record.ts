@@ -3,6 +3,16 @@ import type { EnforcedBy, FileOwner, Mount } from "./backend.ts";
 
 export type LimitName = "memory" | "cpu" | "pids" | "files" | "disk";
 
+/** A secret bound to a host: the variable inside, the host pattern, the header it belongs into. */
+export type SecretBindingRecord = {
+  readonly name: string;
+  readonly host: string;
+  readonly header: string;
+  readonly scheme: "bearer" | "raw";
+  /** vault entry of a value that came with the request and belongs to this sandbox alone */
+  readonly ownValue?: string;
+};
+
 /** A sandbox as it is kept over restarts. Never holds a secret's value or a placeholder. */
 export type SandboxRecord = {
   readonly uuid: string;
@@ -18,10 +28,10 @@ export type SandboxRecord = {
   readonly requiredLimits: readonly LimitName[];
   readonly enforcedBy?: Readonly<Record<LimitName, EnforcedBy>>;
   readonly allow: readonly string[];
-  /** binding strings without values: `KEY:host[:header]` */
-  readonly secrets: readonly string[];
+  /** which secret goes to which host, never a value */
+  readonly secrets: readonly SecretBindingRecord[];
   readonly mounts: readonly Mount[];
-  readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner };
+  readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner; readonly apply?: boolean };
   readonly state: SandboxState;
   readonly reason?: string;
   /** ms since 1970 */

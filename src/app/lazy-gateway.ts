@@ -1,0 +1,71 @@
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { StatePaths } from "../config/paths.ts";
+import type { EgressLimits, Gateway } from "../egress/gateway.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { EgressGeneration } from "./egress-policy.ts";
+import type { Reporter } from "./reporter.ts";
+
+/** Terminal behaviour at each limit is documented in docs/reference/limits.md. */
+export const EGRESS_LIMITS: EgressLimits = {
+  connectionsPerSandbox: 256,
+  connectionsPerListener: 192,
+  handshakeTimeoutMs: 10_000,
+  headBytes: 64 * 1024,
+  idleTimeoutMs: 60 * 60_000,
+  connectTimeoutMs: 10_000,
+  inspectBytes: 32 * 1024 ** 2,
+};
+
+export type LazyGatewayOptions = {
+  readonly paths: StatePaths;
+  readonly generation: () => EgressGeneration;
+  readonly reporter: Reporter;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly clock: Clock;
+};
+
+/** The gateway, made when the first sandbox with a network needs it: most command lines never do. */
+export class LazyGateway implements AsyncDisposable {
+  readonly #options: LazyGatewayOptions;
+  #made: Promise<Gateway> | undefined;
+
+  constructor(options: LazyGatewayOptions) {
+    this.#options = options;
+  }
+
+  get(): Promise<Gateway> {
+    this.#made ??= this.#make();
+    return this.#made;
+  }
+
+  async #make(): Promise<Gateway> {
+    const { paths, generation, reporter, metrics, log, clock } = this.#options;
+    const [{ createGateway }, { createProviderTable }, { createCostOf }] = await Promise.all([
+      import("../egress/gateway.ts"),
+      import("../providers/table.ts"),
+      import("../usage/genai-prices.ts"),
+    ]);
+    const { config, extraCa, upstreams } = generation();
+    return createGateway({
+      authorityDir: paths.authority,
+      ...(extraCa === undefined ? {} : { extraCa }),
+      upstreams,
+      providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
+      includeUsage: config.llm.includeUsage,
+      costOf: createCostOf(),
+      limits: EGRESS_LIMITS,
+      report: reporter.egress,
+      metrics,
+      log,
+      clock,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#made === undefined) return;
+    const gateway = await this.#made;
+    await gateway[Symbol.asyncDispose]();
+  }
+}

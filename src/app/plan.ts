@@ -1,0 +1,101 @@
+import { AppError } from "../base/error.ts";
+import { newUuid } from "../base/id.ts";
+import { limitsFor } from "../config/limits.ts";
+import { parseAllow } from "../policy/allow.ts";
+import type { Mount } from "../sandbox/backend.ts";
+import { INSIDE } from "../sandbox/inside.ts";
+import type { SandboxRecord, SecretBindingRecord } from "../sandbox/record.ts";
+import { chooseWorkspace, directoryOf, refuseOwnState } from "../sandbox/workspace/choose.ts";
+import type { CreateSandboxRequest } from "../schema/api.ts";
+import { PROFILES } from "../schema/profile.ts";
+import type { Config } from "../schema/settings.ts";
+import type { SandboxSecrets } from "./sandbox-secrets.ts";
+
+export type PlanContext = {
+  readonly config: () => Config;
+  /** our own state and configuration, which never enter a sandbox */
+  readonly forbidden: readonly string[];
+  readonly uid: number;
+  readonly secrets: SandboxSecrets;
+  readonly now: () => number;
+};
+
+/**
+ * From what a caller asks for to what is kept of a sandbox: profile, limits, workspace, bindings, all checked.
+ * @throws AppError naming what cannot be had and why
+ */
+export async function planSandbox(context: PlanContext, request: CreateSandboxRequest, expiresAt: number | undefined): Promise<SandboxRecord> {
+  const config = context.config();
+  const uuid = newUuid();
+  if (request.template !== undefined) throw new AppError("NOT_IMPLEMENTED", "templates are not available in this version", { hint: "leave out the template" });
+  const backend = request.backend ?? config.sandbox.backend;
+  if (backend !== "bubblewrap") throw new AppError("NOT_IMPLEMENTED", `backend ${backend} is not available in this version`, { hint: "use the backend bubblewrap" });
+  const profile = PROFILES[request.profile ?? config.sandbox.profile];
+  for (const text of request.allow ?? []) parseAllow(text, { id: "--allow", origin: "caller" });
+  if (profile.network === "none" && ((request.allow?.length ?? 0) > 0 || (request.secrets?.length ?? 0) > 0)) {
+    throw new AppError("UNSUPPORTED", "the profile restrictive has no network, so no host can be allowed and no secret be bound", { hint: "use --profile moderate" });
+  }
+  const limits = limitsFor(config.sandbox, profile, { memory_mb: request.memory_mb, vcpus: request.vcpus, pids: request.pids });
+  const secrets = profile.network === "none" ? [] : await bindingsOf(context, config, request, uuid);
+  const workspace = await workspaceOf(context, request, profile.workspace === "copy");
+  const now = context.now();
+  const ttlEnd = config.sandbox.ttlMs === null ? undefined : now + config.sandbox.ttlMs;
+  const end = expiresAt ?? ttlEnd;
+  return {
+    uuid,
+    name: request.name,
+    backend,
+    profile: profile.name,
+    ...(request.image === undefined ? {} : { image: request.image }),
+    labels: request.labels ?? {},
+    env: request.env ?? {},
+    limits: { memory: limits.memoryBytes, cpu: limits.cpus, pids: limits.pids, files: limits.openFiles, disk: limits.scratchBytes },
+    requiredLimits: limits.required,
+    allow: request.allow ?? [],
+    secrets,
+    mounts: await mountsOf(context, request),
+    ...(workspace === undefined ? {} : { workspace }),
+    state: "creating",
+    createdAt: now,
+    ...(end === undefined ? {} : { expiresAt: end }),
+  };
+}
+
+async function bindingsOf(context: PlanContext, config: Config, request: CreateSandboxRequest, uuid: string): Promise<readonly SecretBindingRecord[]> {
+  const asked = await Promise.all((request.secrets ?? []).map((text) => context.secrets.bind(text, uuid)));
+  const names = new Set(asked.map((binding) => binding.name));
+  // the caller's own binding of a name wins over the operator's default one
+  const defaults = config.secrets.filter((binding) => !names.has(binding.name));
+  return [...asked, ...(await context.secrets.available(defaults))];
+}
+
+async function workspaceOf(context: PlanContext, request: CreateSandboxRequest, profileCopies: boolean): Promise<SandboxRecord["workspace"]> {
+  const asked = request.copy === true || profileCopies;
+  const plan = await chooseWorkspace({ path: request.workspace ?? null, copy: asked, uid: context.uid, forbidden: context.forbidden });
+  switch (plan.mode) {
+    case "none":
+      return undefined;
+    case "direct":
+      return { path: plan.path, mode: "direct", ...(plan.owner === undefined ? {} : { owner: plan.owner }) };
+    case "copy":
+      // a copy that nobody asked for is how root's own directory is worked on: its changes go back
+      return { path: plan.path, mode: "copy", apply: request.apply ?? !asked };
+    default:
+      return plan satisfies never;
+  }
+}
+
+async function mountsOf(context: PlanContext, request: CreateSandboxRequest): Promise<readonly Mount[]> {
+  return Promise.all(
+    (request.mounts ?? []).map(async ({ source, target, read_only }) => {
+      const path = await directoryOf(source);
+      await refuseOwnState(path, context.forbidden, "mount");
+      if (target === INSIDE.workspace || target.startsWith(`${INSIDE.workspace}/`) || target.startsWith(`${INSIDE.home}/`)) {
+        throw new AppError("VALIDATION", `nothing can be mounted at ${target}: what lies below a directory that the sandbox can write to is not ours to trust`, {
+          hint: "mount it at a path of its own, such as /mnt/data",
+        });
+      }
+      return { source: path, target, readOnly: read_only };
+    }),
+  );
+}

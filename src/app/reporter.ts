@@ -1,0 +1,68 @@
+import { AppError, messageOf } from "../base/error.ts";
+import type { Log } from "../base/log.ts";
+import type { EgressReporter } from "../egress/gateway.ts";
+import type { ChainedEventLog } from "../events/log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Event, NewEvent } from "../schema/event.ts";
+import type { LedgerWriter } from "./ledger-writer.ts";
+import { redactEvent } from "./redact-event.ts";
+
+/** Appends that may be under way before new exchanges are refused: the log is then slower than what happens. */
+const MAX_PENDING = 20_000;
+
+/** Every event's one way into the log and, for model calls, into the ledger. */
+export class Reporter {
+  readonly #events: ChainedEventLog;
+  readonly #ledger: LedgerWriter;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  readonly #onFailure: "deny" | "allow";
+  readonly #pending = new Set<Promise<unknown>>();
+
+  constructor(options: { events: ChainedEventLog; ledger: LedgerWriter; metrics: Metrics; log: Log; onFailure: "deny" | "allow" }) {
+    this.#events = options.events;
+    this.#ledger = options.ledger;
+    this.#metrics = options.metrics;
+    this.#log = options.log;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** @throws AppError when it could not be written and `[audit].on_failure` is `deny` */
+  readonly record = async (event: NewEvent): Promise<Event> => {
+    try {
+      const appended = await this.#events.append(redactEvent(event));
+      this.#metrics.eventsAppended(appended.type);
+      if (appended.type === "llm.call") this.#ledger.add(appended);
+      return appended;
+    } catch (error) {
+      this.#metrics.eventsFailed(error instanceof AppError ? error.code : "INTERNAL");
+      throw error;
+    }
+  };
+
+  /** What the gateway reports into; never waits, never throws. */
+  readonly egress: EgressReporter = {
+    exchange: (event) => this.#submit(event),
+    decision: (event) => this.#submit(event),
+    llm: (event) => this.#submit(event),
+    finding: (event) => this.#submit(event),
+    blocked: () => {
+      if (this.#onFailure === "allow") return null;
+      if (this.#pending.size >= MAX_PENDING) return "the audit log is slower than the traffic";
+      const health = this.#events.health();
+      return health.isWritable ? null : `the audit log cannot be written: ${health.reason}`;
+    },
+  };
+
+  /** Resolves when everything submitted so far is written and booked. */
+  async settled(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    this.#ledger.flush();
+  }
+
+  #submit(event: NewEvent): void {
+    const work = this.record(event).catch((error: unknown) => this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) }));
+    this.#pending.add(work);
+    void work.finally(() => this.#pending.delete(work));
+  }
+}

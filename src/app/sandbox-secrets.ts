@@ -1,0 +1,106 @@
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/error.ts";
+import type { Secret } from "../base/secret.ts";
+import type { HostEnvironment } from "../config/env.ts";
+import { OWN_VARIABLES } from "../config/env.ts";
+import type { GatewaySecret } from "../egress/gateway.ts";
+import type { SandboxRecord, SecretBindingRecord } from "../sandbox/record.ts";
+import type { SecretReference } from "../schema/secret-reference.ts";
+import type { BindingSettings } from "../schema/settings.ts";
+import { makeBinding, parseBinding } from "../secrets/binding.ts";
+import { derivedRandom } from "../secrets/placeholder.ts";
+import { prepareSecrets } from "../secrets/prepare.ts";
+import { createResolver, type SecretResolver } from "../secrets/references.ts";
+import { createVault, type SecretRepository, type Vault } from "../secrets/vault.ts";
+import { loadOrCreateVaultKey, type VaultKey, vaultKeyFromText } from "../secrets/vault-key.ts";
+
+export type SandboxSecretsOptions = {
+  readonly repository: SecretRepository;
+  readonly vaultKeyFile: string;
+  /** stronger than the file */
+  readonly vaultKey?: Secret;
+  readonly env: HostEnvironment;
+  readonly clock: Clock;
+};
+
+/** Values that came with a request are kept under names that `secret set` cannot make: they hold the sandbox's uuid. */
+const OWN_PREFIX = "sandbox.";
+
+/** Secrets of sandboxes: from bindings to what the gateway needs. The vault is opened when the first of them is needed. */
+export class SandboxSecrets {
+  readonly #options: SandboxSecretsOptions;
+  #opened: Promise<{ readonly key: VaultKey; readonly vault: Vault; readonly resolver: SecretResolver }> | undefined;
+
+  constructor(options: SandboxSecretsOptions) {
+    this.#options = options;
+  }
+
+  /** Reads a binding string; a value in it goes into the vault, for this sandbox alone. @throws VALIDATION, NOT_FOUND */
+  async bind(text: string, uuid: string): Promise<SecretBindingRecord> {
+    const { binding, value } = parseBinding(text, "api");
+    const { vault, resolver } = await this.#open();
+    if (value === undefined) {
+      resolver.byName(binding.name);
+      return binding;
+    }
+    const ownValue = `${OWN_PREFIX}${uuid}.${binding.name}`;
+    vault.set(ownValue, value);
+    return { ...binding, ownValue };
+  }
+
+  /** The operator's default bindings of which there is a value; one that nobody set is simply not given. */
+  async available(defaults: readonly BindingSettings[]): Promise<readonly SecretBindingRecord[]> {
+    if (defaults.length === 0) return [];
+    const { resolver } = await this.#open();
+    return defaults.filter(({ name }) => hasValue(resolver, name)).map(makeBinding);
+  }
+
+  /** Values and placeholders of a sandbox; the same placeholders at every start, since they are derived. */
+  async materialise(record: Pick<SandboxRecord, "uuid" | "secrets">): Promise<readonly GatewaySecret[]> {
+    if (record.secrets.length === 0) return [];
+    const { key, vault, resolver } = await this.#open();
+    const own = new Map(record.secrets.flatMap(({ name, ownValue }) => (ownValue === undefined ? [] : [[name, ownValue]])));
+    const valueOf = (name: string): Secret => {
+      const kept = own.get(name);
+      return (kept === undefined ? undefined : vault.get(kept)) ?? resolver.byName(name);
+    };
+    return prepareSecrets(record.secrets, valueOf, (name) => derivedRandom(key.bytes, `${record.uuid}\0${name}`)).bound;
+  }
+
+  /** Forgets the values that belonged to this sandbox alone. */
+  async forget(record: Pick<SandboxRecord, "secrets">): Promise<void> {
+    for (const { ownValue } of record.secrets) if (ownValue !== undefined) (await this.#open()).vault.remove(ownValue);
+  }
+
+  /** A reference of the configuration; null is none. */
+  async resolve(reference: SecretReference | null): Promise<Secret | undefined> {
+    if (reference === null) return undefined;
+    return (await this.#open()).resolver.resolve(reference, AbortSignal.timeout(60_000));
+  }
+
+  /** Entries that people made. */
+  async vault(): Promise<Vault> {
+    const { vault } = await this.#open();
+    return { ...vault, list: () => vault.list().filter(({ name }) => !name.startsWith(OWN_PREFIX)) };
+  }
+
+  async #open() {
+    this.#opened ??= (async () => {
+      const { repository, vaultKeyFile, vaultKey, env, clock } = this.#options;
+      const key = vaultKey === undefined ? await loadOrCreateVaultKey(vaultKeyFile) : vaultKeyFromText(vaultKey, "AGENTKERNEL_VAULT_KEY");
+      const vault = createVault(repository, key, clock);
+      return { key, vault, resolver: createResolver({ env, vault, hiddenFromCommands: OWN_VARIABLES }) };
+    })();
+    return this.#opened;
+  }
+}
+
+function hasValue(resolver: SecretResolver, name: string): boolean {
+  try {
+    resolver.byName(name);
+    return true;
+  } catch (error) {
+    if (error instanceof AppError && error.code === "NOT_FOUND") return false;
+    throw error;
+  }
+}

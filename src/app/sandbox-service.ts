@@ -1,0 +1,168 @@
+import { ignore } from "../base/background.ts";
+import type { Clock } from "../base/clock.ts";
+import { AppError } from "../base/error.ts";
+import type { Log } from "../base/log.ts";
+import { parseDuration } from "../base/units.ts";
+import type { SandboxExec } from "../sandbox/exec.ts";
+import type { ExecCall, SandboxManager } from "../sandbox/manager.ts";
+import type { SandboxRecord, SandboxRepository } from "../sandbox/record.ts";
+import type { WorkspaceResult } from "../sandbox/workspace/session.ts";
+import type { CreateSandboxRequest, DetachedExec, DetachedLogs, RunRequest, SandboxInfo } from "../schema/api.ts";
+import { ephemeralName } from "./ephemeral-name.ts";
+import type { Caller, Cancel, ExecOptions, RunningExec, RunningSandboxExec, SandboxService, WorkspaceOutcome } from "./facade.ts";
+import { sandboxInfoOf } from "./sandbox-info.ts";
+
+export type SandboxServiceOptions = {
+  readonly manager: SandboxManager;
+  readonly repository: SandboxRepository;
+  /** from a request to a record: profile, limits, workspace, secrets; @throws AppError for what cannot be enforced */
+  readonly plan: (request: CreateSandboxRequest, expiresAt: number | undefined) => Promise<SandboxRecord>;
+  /** drops what was kept for a sandbox beside its record: its own secret values, its metric series */
+  readonly forget: (record: SandboxRecord) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+const NOTHING_CHANGED: WorkspaceOutcome = { created: 0, modified: 0, deleted: 0, sensitive: [], applied: true };
+
+/** Sandboxes as the surfaces see them. */
+export function createSandboxService(options: SandboxServiceOptions): SandboxService {
+  const { manager, repository } = options;
+  const infoOf = (name: string): SandboxInfo => sandboxInfoOf(manager.find(name));
+
+  async function remove(caller: Caller, name: string, apply: boolean | undefined): Promise<WorkspaceResult | undefined> {
+    const record = manager.find(name);
+    const result = await manager.remove(caller, name, { apply: apply ?? appliesByItself(record) });
+    await options.forget(record);
+    return result;
+  }
+
+  async function exec(caller: Caller, name: string, request: ExecOptions, cancel: Cancel): Promise<SandboxExec> {
+    const started = await manager.exec(caller, name, execCallOf(request), cancel.signal);
+    feed(started, request.stdin);
+    return started;
+  }
+
+  return {
+    async create(caller, request, cancel) {
+      const expiresAt = request.ttl === undefined ? undefined : options.clock.now() + parseDuration(request.ttl);
+      const record = await options.plan(request, expiresAt);
+      return sandboxInfoOf(await manager.create(caller, record, cancel.signal));
+    },
+    list: (filter = {}) => Promise.resolve(repository.list(labelFilter(filter.label)).map(sandboxInfoOf)),
+    get: async (name) => infoOf(name),
+    async getByUuid(uuid) {
+      const record = repository.byUuid(uuid);
+      if (record === undefined) throw new AppError("NOT_FOUND", `there is no sandbox with the uuid ${uuid}`);
+      return sandboxInfoOf(record);
+    },
+    start: async (caller, name, cancel) => sandboxInfoOf(await manager.start(caller, name, cancel.signal)),
+    async stop(caller, name) {
+      const { record } = await manager.stop(caller, name, { apply: appliesByItself(manager.find(name)) });
+      return sandboxInfoOf(record);
+    },
+    async remove(caller, name) {
+      await remove(caller, name, undefined);
+    },
+    async extend(caller, name, byMs) {
+      const record = manager.find(name);
+      await manager.extend(caller, record, (record.expiresAt ?? options.clock.now()) + byMs);
+      return infoOf(name);
+    },
+    exec,
+    async execDetached(caller, name, request) {
+      const detached = manager.detached(name);
+      const started = await exec(caller, name, request, { signal: new AbortController().signal });
+      return detached.adopt(started, request.command, new Date(options.clock.now()).toISOString());
+    },
+    detachedList: async (name): Promise<readonly DetachedExec[]> => manager.detached(name).list(),
+    detachedGet: async (name, id): Promise<DetachedExec> => manager.detached(name).get(id),
+    detachedLogs: (name, id, stream): Promise<DetachedLogs> => manager.detached(name).logs(id, stream),
+    async detachedKill(_caller, name, id) {
+      manager.detached(name).kill(id);
+    },
+    run: (caller, request, cancel) => runOnce(caller, request, cancel),
+  };
+
+  async function runOnce(
+    caller: Caller,
+    request: RunRequest & { readonly tty?: { readonly rows: number; readonly cols: number } },
+    cancel: Cancel,
+  ): Promise<RunningSandboxExec> {
+    const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
+    const record = await options.plan({ ...place, name: ephemeralName() }, undefined);
+    await manager.create(caller, record, cancel.signal);
+    const { name } = record;
+    const end = async (): Promise<WorkspaceOutcome> => {
+      const apply = appliesByItself(record);
+      const result = keep ? (await manager.stop(caller, name, { apply })).workspace : await remove(caller, name, apply);
+      return outcomeOf(result, () => manager.applyKept(caller, record));
+    };
+    let started: SandboxExec;
+    try {
+      started = await manager.exec(
+        caller,
+        name,
+        execCallOf({
+          command,
+          ...(workdir === undefined ? {} : { workdir }),
+          ...(timeout_ms === undefined ? {} : { timeout_ms }),
+          ...(tty === undefined ? {} : { tty }),
+        }),
+        cancel.signal,
+      );
+    } catch (error) {
+      await end();
+      throw error;
+    }
+    feed(started, stdin);
+    const finished = started.exited.then(end, async (error: unknown) => {
+      await end();
+      throw error;
+    });
+    ignore(finished, "awaited by whoever wants the workspace's outcome");
+    return { ...runningExecOf(started), sandbox: infoOf(name), finished };
+  }
+}
+
+function runningExecOf(exec: SandboxExec): RunningExec {
+  return exec;
+}
+
+function execCallOf(request: ExecOptions): ExecCall {
+  if (request.sudo === true) {
+    throw new AppError("UNSUPPORTED", "sudo needs a backend whose root file system can be written to", { hint: "leave out sudo; bubblewrap sandboxes have no root user" });
+  }
+  return {
+    argv: request.command,
+    env: Object.fromEntries((request.env ?? []).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)])),
+    ...(request.workdir === undefined ? {} : { cwd: request.workdir }),
+    ...(request.tty === undefined ? {} : { tty: request.tty }),
+    ...(request.timeout_ms === undefined ? {} : { timeoutMs: request.timeout_ms }),
+  };
+}
+
+/** Input that came with the request is all there is of it. */
+function feed(exec: SandboxExec, stdin: string | undefined): void {
+  if (stdin === undefined) return;
+  exec.stdin.on("error", () => undefined); // the command need not read it
+  exec.stdin.end(stdin);
+}
+
+/** Root's own workspace is a copy that nobody asked for, so its changes go back unless the caller said otherwise. */
+function appliesByItself(record: SandboxRecord): boolean {
+  return record.workspace?.apply ?? false;
+}
+
+function outcomeOf(result: WorkspaceResult | undefined, apply: () => Promise<WorkspaceResult>): WorkspaceOutcome {
+  if (result === undefined) return NOTHING_CHANGED;
+  if (result.applied || result.conflict !== undefined) return result;
+  return { ...result, apply: async () => outcomeOf(await apply(), apply) };
+}
+
+function labelFilter(label: string | undefined): { readonly label?: readonly [string, string] } {
+  if (label === undefined) return {};
+  const colon = label.indexOf(":");
+  if (colon <= 0) throw new AppError("VALIDATION", `label ${label} is not KEY:VALUE`);
+  return { label: [label.slice(0, colon), label.slice(colon + 1)] };
+}

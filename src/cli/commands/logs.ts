@@ -1,0 +1,19 @@
+import { connect } from "../connect.ts";
+import { eventLine } from "../event-line.ts";
+import type { Cli } from "../program.ts";
+import { countOf, readTail } from "./audit.ts";
+
+/** `agentkernel logs NAME [EXEC]`: what was recorded about a sandbox, or a detached command's output. */
+export async function logs(cli: Cli, name: string, exec: string | undefined, flags: { readonly lines: string; readonly json?: boolean }): Promise<number> {
+  if (exec !== undefined) {
+    using client = await connect(cli);
+    const { stdout = "", stderr = "" } = await client.detachedLogs(name, exec);
+    process.stdout.write(stdout);
+    process.stderr.write(stderr);
+    return 0;
+  }
+  for (const event of await readTail(cli, { last: countOf(flags.lines), sandbox: name })) {
+    cli.output.out(flags.json === true ? JSON.stringify(event) : eventLine(event));
+  }
+  return 0;
+}

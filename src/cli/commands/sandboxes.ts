@@ -1,0 +1,102 @@
+import { parseDuration } from "../../base/units.ts";
+import type { SandboxInfo } from "../../schema/api.ts";
+import { loadCliConfig } from "../cli-config.ts";
+import { connect } from "../connect.ts";
+import { printable, table } from "../output.ts";
+import { type PlaceFlags, placeOf } from "../place-options.ts";
+import type { Cli } from "../program.ts";
+
+type JsonFlag = { readonly json?: boolean };
+
+export async function create(cli: Cli, name: string, flags: PlaceFlags & JsonFlag & { readonly ttl?: string }): Promise<number> {
+  if (flags.ttl !== undefined) parseDuration(flags.ttl);
+  const { env } = await loadCliConfig(cli);
+  using client = await connect(cli);
+  const info = await client.createSandbox({ ...placeOf(flags, { cwd: process.cwd(), env }), name, ...(flags.ttl === undefined ? {} : { ttl: flags.ttl }) });
+  show(cli, info, flags, `sandbox ${info.name} runs; agentkernel exec -it ${info.name} -- sh`);
+  return 0;
+}
+
+export async function start(cli: Cli, name: string, flags: JsonFlag): Promise<number> {
+  using client = await connect(cli);
+  await client.startSandbox(name);
+  show(cli, await client.getSandbox(name), flags, `sandbox ${name} runs`);
+  return 0;
+}
+
+export async function stop(cli: Cli, name: string, flags: JsonFlag): Promise<number> {
+  using client = await connect(cli);
+  await client.stopSandbox(name);
+  show(cli, await client.getSandbox(name), flags, `sandbox ${name} is stopped`);
+  return 0;
+}
+
+export async function remove(cli: Cli, names: readonly string[]): Promise<number> {
+  using client = await connect(cli);
+  for (const name of names) {
+    await client.removeSandbox(name);
+    cli.output.note(`sandbox ${name} is removed`);
+  }
+  return 0;
+}
+
+export async function list(cli: Cli, flags: JsonFlag & { readonly label?: string }): Promise<number> {
+  using client = await connect(cli);
+  const sandboxes: SandboxInfo[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.listSandboxes({
+      ...(flags.label === undefined ? {} : { label: flags.label.replace("=", ":") }),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    sandboxes.push(...page.items);
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+  if (flags.json === true) cli.output.json(sandboxes);
+  else if (sandboxes.length === 0) cli.output.note("no sandboxes; agentkernel create NAME makes one");
+  else
+    cli.output.out(
+      table(sandboxes, [
+        { title: "NAME", value: (one) => one.name },
+        { title: "STATE", value: (one) => one.state },
+        { title: "BACKEND", value: (one) => one.backend },
+        { title: "PROFILE", value: (one) => one.profile },
+        { title: "CREATED", value: (one) => one.created_at },
+        { title: "WORKSPACE", value: (one) => (one.workspace === undefined ? "–" : `${one.workspace.path} (${one.workspace.mode})`) },
+      ]),
+    );
+  return 0;
+}
+
+export async function info(cli: Cli, name: string, flags: JsonFlag): Promise<number> {
+  using client = await connect(cli);
+  const found = await client.getSandbox(name);
+  if (flags.json === true) cli.output.json(found);
+  else cli.output.out(describe(found));
+  return 0;
+}
+
+function show(cli: Cli, info: SandboxInfo, flags: JsonFlag, text: string): void {
+  if (flags.json === true) cli.output.json(info);
+  else cli.output.note(text);
+}
+
+function describe(info: SandboxInfo): string {
+  const rows: (readonly [string, string | undefined])[] = [
+    ["name", info.name],
+    ["uuid", info.uuid],
+    ["state", info.reason === undefined ? info.state : `${info.state} (${info.reason})`],
+    ["backend", info.backend],
+    ["profile", info.profile],
+    ["created", info.created_at],
+    ["expires", info.expires_at],
+    ["workspace", info.workspace === undefined ? "none" : `${info.workspace.path} (${info.workspace.mode})`],
+    ["allowed", info.allow.length === 0 ? "nothing by the caller" : info.allow.join(", ")],
+    ["secrets", info.secrets.length === 0 ? "none" : info.secrets.join(", ")],
+    ...Object.entries(info.limits ?? {}).map(
+      ([limit, { value, enforced_by }]) => [`limit ${limit}`, value === null ? "none" : `${value}, held by ${enforced_by === "none" ? "nothing here" : enforced_by}`] as const,
+    ),
+    ...Object.entries(info.labels).map(([key, value]) => [`label ${key}`, value] as const),
+  ];
+  return rows.flatMap(([key, value]) => (value === undefined ? [] : [`${key.padEnd(14)}  ${printable(value)}`])).join("\n");
+}

@@ -1,0 +1,72 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { AppError } from "../../base/error.ts";
+import { livenessOf } from "../../base/process-identity.ts";
+import { ignore } from "../../base/background.ts";
+import { loadCliConfig } from "../cli-config.ts";
+import type { Cli } from "../program.ts";
+import { createServing } from "../serving.ts";
+
+type ServeFlags = {
+  readonly host?: string;
+  readonly port?: string;
+  readonly apiKeyFile?: string;
+  readonly stop?: boolean;
+  readonly background?: boolean;
+};
+
+/** ms without a request and without a running sandbox after which a server that the CLI started ends */
+const IDLE_MS = 10 * 60_000;
+
+/** `agentkernel serve`: the API on a Unix socket and, in the foreground, on a TCP port. */
+export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
+  const config = await loadCliConfig(cli);
+  if (flags.stop === true) return await stopServer(cli, config.paths.serveLock);
+  const background = flags.background === true;
+  const { takeServeLock } = await import("../../app/serve-lock.ts");
+  using lock = takeServeLock(config.paths.serveLock);
+  if (lock === undefined) {
+    // the CLI starts servers without asking who else does
+    if (background) return 0;
+    throw new AppError("STATE_LOCKED", "a server of this state directory runs already", { hint: "agentkernel serve --stop ends it" });
+  }
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  await using serving = await createServing(config, {
+    socketPath: config.paths.socket,
+    ...(background ? {} : { tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port } }),
+    ...(flags.apiKeyFile === undefined ? {} : { apiKeyFile: flags.apiKeyFile }),
+  });
+  const onReload = (): void => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");
+  process.on("SIGHUP", onReload);
+  if (serving.url !== undefined) cli.output.out(`listening on ${serving.url}`);
+  while (!stop.signal.aborted) {
+    await delay(1_000, undefined, { signal: stop.signal }).catch(() => undefined);
+    if (background && serving.idleMs() > IDLE_MS) break;
+  }
+  return 0;
+}
+
+function portOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new AppError("VALIDATION", `--port ${text} is not a port`, { hint: "0 to 65535" });
+  return port;
+}
+
+async function stopServer(cli: Cli, lockPath: string): Promise<number> {
+  const { serveLockHolder } = await import("../../app/serve-lock.ts");
+  const holder = serveLockHolder(lockPath);
+  if (holder === undefined) {
+    cli.output.note("no server runs");
+    return 0;
+  }
+  process.kill(holder.pid, "SIGTERM");
+  const deadline = Date.now() + 20_000;
+  while (livenessOf(holder) === "alive") {
+    if (Date.now() > deadline) throw new AppError("TIMEOUT", `the server (pid ${holder.pid}) did not end within 20 s`, { hint: `kill -9 ${holder.pid}` });
+    await delay(20);
+  }
+  cli.output.note("the server has ended");
+  return 0;
+}

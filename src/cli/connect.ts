@@ -1,0 +1,63 @@
+import { open, readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { setTimeout as delay } from "node:timers/promises";
+import { AppError } from "../base/error.ts";
+import { startProcess } from "../base/process.ts";
+import { type Client, createClient } from "../client/client.ts";
+import { type CliConfig, loadCliConfig } from "./cli-config.ts";
+import type { Cli } from "./program.ts";
+
+/** ms that a server in the background gets to answer */
+const START_DEADLINE_MS = 15_000;
+
+/** A client of this user's server; starts one in the background where none runs. */
+export async function connect(cli: Cli): Promise<Client> {
+  const config = await loadCliConfig(cli);
+  const client = createClient({ socketPath: config.paths.socket });
+  if (await isServing(client)) return client;
+  await startInBackground(cli, config, client);
+  return client;
+}
+
+/** A client when a server runs already, and nothing else. */
+export async function connectIfServing(cli: Cli): Promise<Client | undefined> {
+  const config = await loadCliConfig(cli);
+  const client = createClient({ socketPath: config.paths.socket });
+  return (await isServing(client)) ? client : undefined;
+}
+
+async function isServing(client: Client): Promise<boolean> {
+  return client.health().then(
+    () => true,
+    () => false,
+  );
+}
+
+async function startInBackground(cli: Cli, config: CliConfig, client: Client): Promise<void> {
+  const logFile = config.paths.serveLog;
+  await using log = await open(logFile, "w", 0o600);
+  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
+  const child = startProcess({
+    argv: [process.execPath, main, ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]), "serve", "--background"],
+    env: Object.fromEntries(config.env.names().map((name) => [name, config.env.get(name) ?? ""])),
+    cwd: "/",
+    stdio: ["ignore", log.fd, log.fd],
+  });
+  child.unref();
+  const deadline = Date.now() + START_DEADLINE_MS;
+  while (Date.now() < deadline) {
+    if (await isServing(client)) return;
+    if (child.isGone) {
+      // it may have found that another one was just starting
+      const end = await child.ended;
+      if (end.kind !== "exited" || end.code !== 0) throw new AppError("SERVER_UNREACHABLE", `the server did not start: ${await lastLine(logFile)}`, { hint: "agentkernel doctor" });
+    }
+    await delay(20);
+  }
+  throw new AppError("SERVER_UNREACHABLE", `the server did not answer within ${START_DEADLINE_MS / 1000} s`, { hint: `see ${logFile}` });
+}
+
+async function lastLine(file: string): Promise<string> {
+  const lines = (await readFile(file, "utf8")).trim().split("\n");
+  return lines.find((line) => line.startsWith("error[")) ?? lines.at(-1) ?? "no output";
+}

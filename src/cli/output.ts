@@ -1,0 +1,62 @@
+import { AppError, messageOf } from "../base/error.ts";
+
+/** The only writer to stdout and stderr of this process. */
+export interface Output {
+  /** a line, or lines, of the command's result */
+  out(text: string): void;
+  /** a line for the person, never part of the result */
+  note(text: string): void;
+  json(value: unknown): void;
+  /** `error[CODE]: …` and, when there is one, `hint: …` */
+  fail(error: unknown): void;
+  readonly isTerminal: boolean;
+  readonly color: boolean;
+}
+
+export function createOutput(options: { readonly color: boolean }): Output {
+  const color = options.color;
+  const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
+  return {
+    out: (text) => void process.stdout.write(`${text}\n`),
+    note: (text) => void process.stderr.write(`${text}\n`),
+    json: (value) => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`),
+    fail: (error) => {
+      const code = error instanceof AppError ? error.code : "INTERNAL";
+      process.stderr.write(`${paint("31", `error[${code}]`)}: ${printable(messageOf(error))}\n`);
+      if (error instanceof AppError && error.hint !== undefined) process.stderr.write(`hint: ${printable(error.hint)}\n`);
+    },
+    isTerminal: process.stdout.isTTY === true,
+    color,
+  };
+}
+
+/** Text of unknown origin for a terminal: control characters are shown, not sent. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+export type Column<Row> = { readonly title: string; readonly value: (row: Row) => string; readonly align?: "right" };
+
+/** A plain table with a header, columns two spaces apart. */
+export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
+  const widths = columns.map((column, i) => Math.max(column.title.length, ...cells.map((line) => line[i]?.length ?? 0)));
+  const line = (texts: readonly string[]): string =>
+    texts
+      .map((text, i) => (columns[i]?.align === "right" ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  return [line(columns.map((column) => column.title)), ...cells.map(line)].join("\n");
+}
+
+/** 1234567 as `1,234,567`; unknown as `–`, never as zero. */
+export function count(value: number | null | undefined): string {
+  return value === null || value === undefined ? "–" : value.toLocaleString("en-US");
+}
+
+/** US dollars with as many places as small sums need. */
+export function dollars(value: number | null | undefined): string {
+  if (value === null || value === undefined) return "–";
+  return `$${value.toFixed(value !== 0 && value < 0.01 ? 6 : 4)}`;
+}

@@ -1,0 +1,225 @@
+import { Command, CommanderError, Option } from "commander";
+import { AppError, errnoOf } from "../base/error.ts";
+import { VERSION } from "../base/version.ts";
+import { createOutput, type Output } from "./output.ts";
+import { addPlaceOptions } from "./place-options.ts";
+
+/** What every command gets. */
+export type Cli = {
+  readonly output: Output;
+  /** `--config FILE`, when given */
+  readonly configFile: string | undefined;
+};
+
+/** Runs one command line and gives the exit code; prints failures itself. */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const output = createOutput({ color: process.stderr.isTTY === true });
+  process.stdout.on("error", (error) => {
+    // `agentkernel ls | head -1`: the reader has what it wanted
+    if (errnoOf(error) === "EPIPE") process.exitCode = 0;
+  });
+  const { config, rest } = takeConfigFlag(argv);
+  let exitCode = 0;
+  const program = createProgram({ output, configFile: config }, (code) => (exitCode = code));
+  try {
+    await program.parseAsync([...rest], { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 125;
+    output.fail(error);
+    return error instanceof AppError ? error.exit : 125;
+  }
+}
+
+/** `--config FILE` is accepted anywhere before `--`. */
+function takeConfigFlag(argv: readonly string[]): { readonly config: string | undefined; readonly rest: readonly string[] } {
+  const end = argv.indexOf("--");
+  const ours = end < 0 ? argv : argv.slice(0, end);
+  const at = ours.findIndex((arg) => arg === "--config" || arg.startsWith("--config="));
+  if (at < 0) return { config: undefined, rest: argv };
+  const arg = ours[at] ?? "";
+  const inline = arg.includes("=");
+  const config = inline ? arg.slice(arg.indexOf("=") + 1) : argv[at + 1];
+  if (config === undefined || config === "" || config === "--") return { config: "", rest: argv };
+  return { config, rest: [...argv.slice(0, at), ...argv.slice(at + (inline ? 1 : 2))] };
+}
+
+type Action = (cli: Cli, ...args: never[]) => Promise<number>;
+
+function createProgram(cli: Cli, setExit: (code: number) => void): Command {
+  /** Loads a command's module only when it is called, so that `--help` and `run` stay quick. */
+  const lazily =
+    (load: () => Promise<Action>) =>
+    async (...args: unknown[]): Promise<void> => {
+      const action = (await load()) as (cli: Cli, ...rest: unknown[]) => Promise<number>;
+      // commander appends itself to what the command declared
+      setExit(await action(cli, ...args.slice(0, -1)));
+    };
+  const program = new Command("agentkernel")
+    .description("Runs AI coding agents in isolated sandboxes and owns everything that leaves them.")
+    .version(VERSION, "-V, --version")
+    .option("--config <file>", "configuration to use instead of the installed one")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: false })
+    .showSuggestionAfterError();
+
+  addPlaceOptions(program.command("run").description("run one command in a fresh sandbox"))
+    .argument("<command...>", "the command and its arguments, after --")
+    .option("--timeout <duration>", "end it after so long, as 90s")
+    .option("--workdir <dir>", "working directory inside")
+    .option("--keep", "keep the sandbox afterwards, stopped")
+    .option("--no-tty", "no terminal inside, even when there is one here")
+    .option("--json", "print the result as JSON when it has ended")
+    .passThroughOptions()
+    .action(lazily(async () => (await import("./commands/run.ts")).run));
+
+  program
+    .command("demo")
+    .description("the main job end to end: an agent in a sandbox, every model call metered")
+    .action(lazily(async () => (await import("./commands/demo.ts")).demo));
+
+  addPlaceOptions(program.command("create").description("create and start a sandbox"))
+    .argument("<name>")
+    .option("--ttl <duration>", "end and remove it after so long, as 2h")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).create));
+  program
+    .command("start")
+    .description("start a stopped sandbox")
+    .argument("<name>")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).start));
+  program
+    .command("stop")
+    .description("stop a sandbox; its home and workspace stay")
+    .argument("<name>")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).stop));
+  program
+    .command("rm")
+    .description("remove sandboxes")
+    .argument("<name...>")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).remove));
+  program
+    .command("ls")
+    .description("list sandboxes")
+    .option("--label <k=v>", "only those with this label")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).list));
+  program
+    .command("info")
+    .description("show one sandbox: its state, limits and how each is held")
+    .argument("<name>")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/sandboxes.ts")).info));
+  program
+    .command("exec")
+    .description("run a command in a running sandbox")
+    .argument("<name>")
+    .argument("<command...>", "the command and its arguments, after --")
+    .option("-i, --interactive", "pass stdin on")
+    .option("-t, --tty", "a terminal inside")
+    .option("-d, --detach", "leave it running and print its id")
+    .option("-e, --env <K=V>", "environment variable", (value: string, before: readonly string[]) => [...before, value], [])
+    .option("-w, --workdir <dir>", "working directory inside")
+    .option("--timeout <duration>", "end it after so long, as 90s")
+    .option("--no-tty", "no terminal inside")
+    .passThroughOptions()
+    .action(lazily(async () => (await import("./commands/exec.ts")).exec));
+  program
+    .command("attach")
+    .description("open a shell in a running sandbox")
+    .argument("<name>")
+    .action(lazily(async () => (await import("./commands/exec.ts")).attach));
+  program
+    .command("logs")
+    .description("show what was recorded about a sandbox, or the output of a detached command")
+    .argument("<name>")
+    .argument("[exec]", "id of a detached command")
+    .option("-n, --lines <n>", "newest events", "50")
+    .option("--json", "print events as JSON lines")
+    .action(lazily(async () => (await import("./commands/logs.ts")).logs));
+
+  program
+    .command("serve")
+    .description("serve the HTTP API")
+    .option("--host <address>", "address to listen on")
+    .option("--port <port>", "port to listen on; 0 picks a free one")
+    .option("--api-key-file <file>", "file that holds the API key")
+    .option("--stop", "end the server that runs for this user")
+    .addOption(new Option("--background").hideHelp())
+    .action(lazily(async () => (await import("./commands/serve.ts")).serve));
+
+  const llm = program.command("llm").description("model calls: usage");
+  llm
+    .command("usage")
+    .description("tokens and cost per sandbox, provider and model")
+    .option("--sandbox <name>", "only this sandbox")
+    .option("--since <duration>", "only the last so long, as 7d")
+    .option("--by <key>", "model, provider, sandbox or day")
+    .option("--all", "earlier sandboxes of the same name too")
+    .option("--json", "print the result as JSON")
+    .option("--csv", "print the result as CSV")
+    .action(lazily(async () => (await import("./commands/llm.ts")).usage));
+
+  const secret = program.command("secret").description("keys that never enter a sandbox");
+  secret
+    .command("set")
+    .description("keep a secret; its value is read from stdin or asked for")
+    .argument("<name>")
+    .action(lazily(async () => (await import("./commands/secret.ts")).set));
+  secret
+    .command("ls")
+    .description("names and dates, never values")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/secret.ts")).list));
+  secret
+    .command("rm")
+    .description("forget a secret")
+    .argument("<name>")
+    .action(lazily(async () => (await import("./commands/secret.ts")).remove));
+
+  const audit = program.command("audit").description("what happened, in a log that shows tampering");
+  audit
+    .command("tail")
+    .description("the newest events")
+    .option("-n, --lines <n>", "how many", "20")
+    .option("--sandbox <name>", "only this sandbox")
+    .option("--since <duration>", "only the last so long, as 1h")
+    .option("--json", "print events as JSON lines")
+    .action(lazily(async () => (await import("./commands/audit.ts")).tail));
+  audit
+    .command("verify")
+    .description("check the chain: 0 intact, 1 tampered, 2 truncated, 3 torn by a crash, 4 unreadable")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/audit.ts")).verify));
+
+  const policy = program.command("policy").description("what may leave");
+  policy
+    .command("check")
+    .description("what would happen to a request for this URL")
+    .argument("<url>")
+    .option("--profile <name>", "for a sandbox of this profile")
+    .option("--sandbox <name>", "for this sandbox")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/policy.ts")).check));
+
+  const config = program.command("config").description("configuration");
+  config
+    .command("check")
+    .description("is it valid?")
+    .action(lazily(async () => (await import("./commands/config.ts")).check));
+  config
+    .command("explain")
+    .description("a value, where it comes from and what it overrode")
+    .argument("<key>")
+    .action(lazily(async () => (await import("./commands/config.ts")).explain));
+
+  program
+    .command("doctor")
+    .description("can it run here, and what is missing?")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/doctor.ts")).doctor));
+  return program;
+}

@@ -1,0 +1,90 @@
+import { constants } from "node:os";
+import type { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { ignore } from "../base/background.ts";
+import { errnoOf } from "../base/error.ts";
+import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
+
+/** What both a local exec and one over the API are, as far as bytes go. */
+export interface StreamedExec {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  readonly exited: Promise<ExitStatus & { readonly reason?: string }>;
+  kill(signal: ExecSignal): void;
+  resize(size: { readonly rows: number; readonly cols: number }): void;
+}
+
+const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+
+/**
+ * Connects this process's stdin, stdout, stderr, signals and terminal with a command, byte for byte, and gives the exit code:
+ * the command's own, 128+n for a signal, 124 for a timeout. The terminal is restored on every way out.
+ */
+export async function streamExec(exec: StreamedExec, options: { readonly tty: boolean; readonly stdin?: boolean }): Promise<number> {
+  const restore = options.tty ? rawTerminal(exec) : () => undefined;
+  const unforward = forwardSignals(exec);
+  let brokenPipe = false;
+  const onBroken = (error: unknown): void => {
+    // the reader of our output is gone: the command goes too, as it would have without us
+    if (errnoOf(error) !== "EPIPE") throw error;
+    brokenPipe = true;
+    exec.kill("SIGKILL");
+    exec.stdout.resume();
+    exec.stderr.resume();
+  };
+  if (options.stdin !== false) ignore(pipeline(process.stdin, exec.stdin), "the command may close its stdin, or end, before ours does");
+  try {
+    const copied = Promise.all([
+      pipeline(exec.stdout, process.stdout, { end: false }).catch(onBroken),
+      pipeline(exec.stderr, process.stderr, { end: false }).catch(onBroken),
+    ]);
+    const [end] = await Promise.all([exec.exited, copied]);
+    return brokenPipe ? 128 + constants.signals.SIGPIPE : exitCodeOf(end);
+  } finally {
+    unforward();
+    restore();
+    process.stdin.destroy();
+  }
+}
+
+export function exitCodeOf(end: ExitStatus & { readonly reason?: string }): number {
+  if (end.reason === "timeout") return 124;
+  if (end.reason === "memory") return 137;
+  if (end.signal !== null) return 128 + constants.signals[end.signal];
+  return end.code ?? 125;
+}
+
+/** Size of this process's terminal, for a pty inside. */
+export function terminalSize(): { readonly rows: number; readonly cols: number } {
+  return { rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 };
+}
+
+/** stdin and stdout are both a terminal. */
+export function isInteractive(): boolean {
+  return process.stdin.isTTY === true && process.stdout.isTTY === true;
+}
+
+function rawTerminal(exec: StreamedExec): () => void {
+  const onResize = (): void => exec.resize(terminalSize());
+  const cook = (): void => void process.stdin.setRawMode(false);
+  process.stdin.setRawMode(true);
+  process.stdout.on("resize", onResize);
+  process.once("exit", cook);
+  return () => {
+    process.stdout.off("resize", onResize);
+    process.off("exit", cook);
+    cook();
+  };
+}
+
+function forwardSignals(exec: StreamedExec): () => void {
+  const handlers = FORWARDED.map((signal) => {
+    const handler = (): void => exec.kill(signal);
+    process.on(signal, handler);
+    return { signal, handler };
+  });
+  return () => {
+    for (const { signal, handler } of handlers) process.off(signal, handler);
+  };
+}

@@ -1,0 +1,21 @@
+import type { UsageEntry } from "../schema/api.ts";
+import { type Column, count, dollars, table } from "./output.ts";
+
+export type UsageRow = UsageEntry & { readonly key?: string };
+
+/** The usage table people see: unknown is `–`, never zero. */
+export function usageTable(rows: readonly UsageRow[], keyTitle: string | undefined): string {
+  const known = (row: UsageRow, value: number): string => (row.unmetered_requests === row.request_count ? "–" : count(value));
+  const columns: Column<UsageRow>[] = [
+    ...(keyTitle === undefined ? [] : [{ title: keyTitle, value: (row: UsageRow) => row.key ?? "" }]),
+    { title: "PROVIDER", value: (row) => row.provider },
+    { title: "MODEL", value: (row) => row.model },
+    { title: "REQUESTS", value: (row) => count(row.request_count), align: "right" },
+    { title: "STREAMED", value: (row) => count(row.streaming_count), align: "right" },
+    { title: "TOKENS IN", value: (row) => known(row, row.total_input_tokens), align: "right" },
+    { title: "TOKENS OUT", value: (row) => known(row, row.total_output_tokens), align: "right" },
+    { title: "CACHED", value: (row) => known(row, row.cache_read_tokens), align: "right" },
+    { title: "COST", value: (row) => dollars(row.cost_usd), align: "right" },
+  ];
+  return table(rows, columns);
+}
