@@ -16,7 +16,7 @@ export function decide(generation: Generation, request: PolicyRequest): Decision
   const { policy } = generation.egress;
   try {
     return policy.decide(request);
-  } catch (error) {
-    return { verdict: "deny", rule: BUILT_IN_RULES.error, reason: `the request could not be judged: ${String(error)}`, policy: policy.ref };
+  } catch {
+    return { verdict: "deny", rule: BUILT_IN_RULES.error, reason: "The request could not be judged, so it is denied.", policy: policy.ref };
   }
 }

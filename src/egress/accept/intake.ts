@@ -17,7 +17,8 @@ const MAX_FIRST_BYTES = MAX_CLIENT_HELLO + 2048;
 export function intake(runtime: Runtime, connection: Connection): void {
   const { socket } = connection;
   let bytes: Buffer = Buffer.alloc(0);
-  const onReadable = (): void => {
+  const onReadable = (): void => guarded(runtime, connection, look);
+  const look = (): void => {
     for (let chunk = read(); chunk !== null; chunk = read()) bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);
     if (bytes.length === 0) return;
     if (judge(runtime, connection, bytes, done)) return;
@@ -115,7 +116,7 @@ function terminate(runtime: Runtime, connection: Connection, host: string): void
     runtime.log.debug("TLS with a sandbox failed", { host, error: messageOf(error) });
     connection.destroy();
   });
-  secure.once("secure", () => {
+  const onSecure = (): void => {
     runtime.metrics.tlsHandshake((runtime.clock.monotonic() - startedAt) / 1000);
     // a second ClientHello (after HelloRetryRequest) must not carry another name than the one that was judged
     const name = (secure as { servername?: string | false | null }).servername;
@@ -127,7 +128,18 @@ function terminate(runtime: Runtime, connection: Connection, host: string): void
     connection.deadlineAt = runtime.clock.monotonic() + runtime.limits.handshakeTimeoutMs;
     if (secure.alpnProtocol === "h2") runtime.acceptHttp2(connection, secure);
     else runtime.acceptHttp1(connection, secure);
-  });
+  };
+  secure.once("secure", () => guarded(runtime, connection, onSecure));
+}
+
+/** A fault while accepting costs this connection and never the process that carries all others. */
+function guarded(runtime: Runtime, connection: Connection, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    runtime.log.error("a connection could not be served", { host: connection.expected.text, error: messageOf(error) });
+    connection.destroy();
+  }
 }
 
 function reject(connection: Connection, protocol: "tcp" | "tls" | "http", reason: string): void {

@@ -80,6 +80,8 @@ export function createHttp1(runtime: Runtime): Http1 {
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(request.socket);
+    // the server lets go of an upgraded connection, so its end is ours to see to
+    response.once("finish", () => socket.end());
     begin(request, new Http1Downstream(request, response, rest), true);
   });
   server.on("connect", (_request, socket) => {
@@ -196,6 +198,7 @@ class Http1Downstream implements Downstream {
     let text = `HTTP/1.1 ${status} Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
     for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i] ?? ""}: ${headers[i + 1] ?? ""}\r\n`;
     this.#ended = true;
+    this.#response.removeAllListeners("finish");
     this.#response.detachSocket(socket);
     socket.write(`${text}\r\n`, "latin1");
     if (this.#rest !== undefined && this.#rest.length > 0) socket.unshift(this.#rest);

@@ -64,7 +64,8 @@ export function createHttp2(runtime: Runtime): Http2 {
         connection.destroy();
       });
       session.on("stream", (stream, headers, flags, raw) => onStream(connection, stream, headers, flags, raw));
-      session.setLocalWindowSize(SESSION_WINDOW);
+      // the session has no handle before that
+      session.once("connect", () => session.setLocalWindowSize(SESSION_WINDOW));
       session.setTimeout(KEEP_ALIVE_MS, () => {
         if (connection.exchanges.size === 0) session.close();
       });

@@ -70,8 +70,8 @@ export async function dial(origin: Origin, options: DialOptions): Promise<Dialle
 function judge(policy: Policy, origin: Origin, address: string): Decision {
   try {
     return policy.decideAddress(origin.host, address, { port: origin.port, trusted: origin.trusted });
-  } catch (error) {
-    return { verdict: "deny", rule: BUILT_IN_RULES.error, reason: `the address could not be judged: ${String(error)}`, policy: policy.ref };
+  } catch {
+    return { verdict: "deny", rule: BUILT_IN_RULES.error, reason: "The address could not be judged, so it is denied.", policy: policy.ref };
   }
 }
 

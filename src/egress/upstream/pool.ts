@@ -53,9 +53,10 @@ export class UpstreamPool {
     const client = new Client(`${origin.scheme}://${origin.host.kind === "ipv6" ? `[${origin.host.text}]` : origin.host.text}:${origin.port}`, {
       // our vetted socket and no other: undici must never dial by itself
       connect: (_options, callback) => {
-        if (used) callback(new Error("this connection is used up"), null);
-        else callback(null, socket);
+        const first = !used;
         used = true;
+        // a callback within the call is lost: undici's resume is not re-entrant
+        queueMicrotask(() => (first ? callback(null, socket) : callback(new Error("this connection is used up"), null)));
       },
       allowH2: false,
       pipelining: 1,

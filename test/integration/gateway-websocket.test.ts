@@ -1,0 +1,49 @@
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const HOST = "ws.example.com";
+
+test("a WebSocket passes when policy allows its handshake, in both directions, and ends with the policy", async () => {
+  await using upstream = await testUpstream((_request, response) => response.writeHead(426).end());
+  const echo = new WebSocketServer({ server: upstream.server });
+  echo.on("connection", (socket) => socket.on("message", (data, binary) => socket.send(data, { binary })));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const socket = await tlsInside(fixture, HOST);
+  const client = new WebSocket(`wss://${HOST}/live?token=s3cr3t`, { createConnection: () => socket });
+  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+  const big = Buffer.alloc(300_000, 7);
+  client.send(big);
+  const [message] = (await once(client, "message")) as [Buffer];
+  expect(message.equals(big)).toBe(true);
+  const closed = once(client, "close", { signal: AbortSignal.timeout(1_000) });
+  client.on("error", () => undefined);
+  fixture.attachment.update({ ...fixture.egress, policy: testPolicy([], {}, 2) });
+  await closed;
+  await waitFor(() => fixture.seen.exchanges.length === 1);
+  expect(fixture.seen.exchanges[0]).toMatchObject({ protocol: "websocket", status: 101, decision: "allow" });
+  expect(fixture.seen.exchanges[0]?.bytes_out).toBeGreaterThan(300_000);
+  expect(fixture.seen.exchanges[0]?.bytes_in).toBeGreaterThan(300_000);
+  expect(fixture.seen.exchanges[0]?.url).not.toContain("s3cr3t");
+  echo.close();
+});
+
+test("an upgrade that the upstream refuses is its answer; one that policy refuses never leaves", async () => {
+  await using upstream = await testUpstream((_request, response) =>
+    response.writeHead(426, { upgrade: "websocket" }).end("no sockets here"),
+  );
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const handshake = (host: string): string =>
+    `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
+  const allowed = await tlsInside(fixture, HOST);
+  allowed.write(handshake(HOST));
+  expect(await readUntilClose(allowed)).toMatch(/^HTTP\/1\.1 426 [\s\S]*no sockets here/);
+  const denied = await tlsInside(fixture, "other.example.com");
+  denied.write(handshake("other.example.com"));
+  expect(await readUntilClose(denied)).toMatch(/^HTTP\/1\.1 403 [\s\S]*policy_denied/);
+  expect(upstream.requests).toHaveLength(1);
+});
