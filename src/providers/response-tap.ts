@@ -55,9 +55,10 @@ class ShapeTap implements ResponseTap, JsonSink {
     const decoded = this.#decoder === null ? "complete" : await this.#decoder.end();
     const framing = this.#framing.end();
     const result = this.#reader.result();
-    const outcome = this.#outcome(how, result, framing);
+    const over = how === "complete" || this.#isOver(result, framing);
+    const outcome = this.#outcome(how, over, result, framing);
     return {
-      ...this.#usage(how, result, framing, decoded),
+      ...this.#usage(over, result, framing, decoded),
       responseModel: result.responseModel,
       responseId: result.responseId,
       serviceTier: result.serviceTier,
@@ -80,26 +81,35 @@ class ShapeTap implements ResponseTap, JsonSink {
     }
   }
 
-  #outcome(how: How, result: ReaderResult, framing: FramingReport): CallOutcome {
+  /** Clients hang up as soon as they have the last event: such a call was served in full, however its connection ended. */
+  #isOver(result: ReaderResult, framing: FramingReport): boolean {
+    const isStream = framing.kind === "sse" || this.#recognition.streaming === true;
+    return framing.done || (result.final && (isStream || framing.documents > 0));
+  }
+
+  #outcome(how: How, over: boolean, result: ReaderResult, framing: FramingReport): CallOutcome {
     const status = this.#head.status;
     if (status === 429) return "rate_limited";
     if (status >= 500) return "server_error";
     if (status >= 300) return "client_error";
     if (result.failed) return framing.kind === "sse" || framing.documents > 1 ? "stream_error" : "server_error";
-    // clients hang up as soon as they have the last event: such a call was served in full
-    if (how === "complete" || result.final || framing.done) return "ok";
+    if (over) return "ok";
     return how === "aborted" ? "aborted" : "stream_error";
   }
 
-  #usage(how: How, result: ReaderResult, framing: FramingReport, decoded: DecodeEnd): Pick<ResponseFacts, "usage" | "source" | "missing"> {
+  #usage(
+    over: boolean,
+    result: ReaderResult,
+    framing: FramingReport,
+    decoded: DecodeEnd,
+  ): Pick<ResponseFacts, "usage" | "source" | "missing"> {
     if (!this.#isRead()) return { usage: null, source: "none", missing: null };
     if (result.usage !== null) {
-      const whole = !result.outputIsPlaceholder && (how === "complete" || result.final || framing.done);
-      if (whole) return { usage: result.usage, source: "reported", missing: null };
+      if (over && !result.outputIsPlaceholder) return { usage: result.usage, source: "reported", missing: null };
       return { usage: this.#completed(result), source: "partial", missing: null };
     }
     if (result.pending) return { usage: null, source: "none", missing: null };
-    const missing = this.#missing(how, result, framing, decoded);
+    const missing = this.#missing(over, framing, decoded);
     const isStream = framing.kind === "sse" || framing.documents > 1 || this.#recognition.streaming === true;
     if (!isStream || this.#textBytes === 0) return { usage: null, source: "none", missing };
     return { usage: usageOf({ input: this.#estimatedInput(), output: this.#estimatedOutput() }), source: "estimated", missing };
@@ -113,10 +123,10 @@ class ShapeTap implements ResponseTap, JsonSink {
     return usageOf({ ...usage, output, total: null });
   }
 
-  #missing(how: How, result: ReaderResult, framing: FramingReport, decoded: DecodeEnd): string {
+  #missing(over: boolean, framing: FramingReport, decoded: DecodeEnd): string {
     if (this.#decoder === null || decoded === "broken") return "encoding";
     if (decoded === "queue_full" || decoded === "too_large" || this.#usageDropped) return "tap_overflow";
-    if (how !== "complete" && !result.final) return "aborted";
+    if (!over) return "aborted";
     if (this.#faulted || framing.kind === "unknown" || (framing.documents === 0 && framing.broken > 0)) return "unparsable";
     return "not_sent";
   }

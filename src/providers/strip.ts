@@ -1,7 +1,6 @@
 import { asBuffer } from "./decode/body-decoder.ts";
 import { compilePaths, type PathSpec } from "./json/paths.ts";
 import { JsonScanner, type JsonSink } from "./json/scanner.ts";
-import { asFields, asList } from "./shapes/fields.ts";
 import { SseParser, type SseField, type SseSink } from "./sse.ts";
 
 /** Drops the usage-only event that an injection caused from an SSE byte stream; everything else passes at once, byte for byte. */
@@ -22,12 +21,14 @@ const ENVELOPE = ["id", "object", "created", "model", "system_fingerprint", "ser
 const PATHS = compilePaths(
   [
     ...ENVELOPE.map((path): PathSpec => ({ path, slot: "envelope", action: "enter" })),
-    { path: "usage", slot: "usage", action: "value" },
-    { path: "choices", slot: "choices", action: "value" },
+    { path: "usage", slot: "usage", action: "enter" },
+    { path: "choices", slot: "choices", action: "enter" },
     { path: "choices.*", slot: "choice", action: "enter" },
   ],
   { reportsOthers: true },
 );
+const BRACE = 0x7b;
+const BRACKET = 0x5b;
 const NEW_LINE = Buffer.from("\n");
 /** a usage chunk is below 2 KiB; what grows past this is none */
 const HELD_MAX = 64 * 1024;
@@ -51,7 +52,7 @@ class Stripper implements UsageStripper, SseSink, JsonSink {
   #lines = 0;
   #dataLines = 0;
   #hasUsage = false;
-  #choices: unknown = undefined;
+  #hasChoices = false;
   #dropLf = false;
   #chunk: Buffer = Buffer.alloc(0);
   #out: Uint8Array[] = [];
@@ -97,7 +98,7 @@ class Stripper implements UsageStripper, SseSink, JsonSink {
     this.#lines = 1;
     this.#dataLines = 0;
     this.#hasUsage = false;
-    this.#choices = undefined;
+    this.#hasChoices = false;
     this.#scanner.reset();
   }
 
@@ -140,6 +141,7 @@ class Stripper implements UsageStripper, SseSink, JsonSink {
   /** The open event is an ordinary one: what was held of it goes out. */
   #pass(): void {
     this.#mayBeUsage = false;
+    this.#scanner.abandon();
     this.#out.push(...this.#held);
     this.#held = [];
     this.#heldBytes = 0;
@@ -153,35 +155,25 @@ class Stripper implements UsageStripper, SseSink, JsonSink {
   }
 
   #isUsageOnly(): boolean {
-    return (
-      this.#dataLines > 0 &&
-      this.#scanner.finish() === "complete" &&
-      this.#hasUsage &&
-      Array.isArray(this.#choices) &&
-      asList(this.#choices).length === 0
-    );
+    return this.#dataLines > 0 && this.#scanner.finish() === "complete" && this.#hasUsage && this.#hasChoices;
   }
 
   wants(): boolean {
-    return true;
+    return false;
   }
 
-  value(slot: string, value: unknown): void {
-    if (slot === "choices") {
-      this.#choices = value;
-      if (!Array.isArray(value)) this.#pass();
-    } else {
-      this.#hasUsage = asFields(value) !== null;
-      if (!this.#hasUsage) this.#pass();
-    }
+  value(): void {
+    // no path asks for values
   }
 
   dropped(): void {
-    this.#pass();
+    // no path asks for values
   }
 
-  enter(slot: string): void {
-    if (slot === "choice") this.#pass();
+  enter(slot: string, first: number): void {
+    if (slot === "usage" && first === BRACE) this.#hasUsage = true;
+    else if (slot === "choices" && first === BRACKET) this.#hasChoices = true;
+    else if (slot !== "envelope") this.#pass();
   }
 
   other(): void {

@@ -1,9 +1,7 @@
-import { hashStep, type PathNode } from "./paths.ts";
+import { hashStep, type KeyMatch, type PathNode } from "./paths.ts";
 
 /** longest raw key that can still name a path: no path key has more than 40 characters, each at most 6 bytes as \u00XX */
 const MAX_RAW = 240;
-
-export type KeyMatch = { readonly node: PathNode | null; readonly variantOf: string | null };
 
 const NONE: KeyMatch = { node: null, variantOf: null };
 
@@ -52,13 +50,26 @@ export class KeyMatcher {
     if (this.#escaped) return this.#matchEscaped(node);
     const candidates = node.byHash.get(this.#hash);
     if (candidates === undefined) return NONE;
-    let variantOf: string | null = null;
     for (const candidate of candidates) {
       if (candidate.bytes.length !== this.#length) continue;
-      if (candidate.bytes.compare(this.#raw, 0, this.#length) === 0) return { node: candidate.node, variantOf: null };
-      if (equalButCase(candidate.bytes.toString("latin1"), this.#raw.toString("latin1", 0, this.#length))) variantOf = candidate.node.slot;
+      const likeness = this.#compare(candidate.bytes);
+      if (likeness === "equal") return candidate.exact;
+      if (likeness === "case") return { node: null, variantOf: candidate.node.slot };
     }
-    return variantOf === null ? NONE : { node: null, variantOf };
+    return NONE;
+  }
+
+  // byte by byte: for a few characters a native call costs more than the loop
+  #compare(key: Buffer): "equal" | "case" | "different" {
+    let likeness: "equal" | "case" = "equal";
+    for (let i = 0; i < key.length; i += 1) {
+      const left = key[i] ?? 0;
+      const right = this.#raw[i] ?? 0;
+      if (left === right) continue;
+      if ((left | 0x20) !== (right | 0x20) || (left | 0x20) < 0x61 || (left | 0x20) > 0x7a) return "different";
+      likeness = "case";
+    }
+    return likeness;
   }
 
   #matchEscaped(node: PathNode): KeyMatch {

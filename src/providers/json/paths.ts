@@ -7,7 +7,11 @@ export type PathAction = "value" | "text" | "enter";
 /** `a.b` is key b of the object under key a; `*` is every element of an array. The slot is the name the sink is given. */
 export type PathSpec = { readonly path: string; readonly slot: string; readonly action: PathAction };
 
-export type PathKey = { readonly bytes: Buffer; readonly node: PathNode };
+/** Where a key leads; `variantOf` is the slot of a path key that it equals but for its case. */
+export type KeyMatch = { readonly node: PathNode | null; readonly variantOf: string | null };
+
+/** A key of a path; `exact` is what an equal key gives, made once since it is asked for on every chunk. */
+export type PathKey = { readonly bytes: Buffer; readonly node: PathNode; readonly exact: KeyMatch };
 
 export type PathNode = {
   slot: string | null;
@@ -55,6 +59,6 @@ function child(node: PathNode, key: string): PathNode {
   let hash = 0;
   for (const byte of bytes) hash = hashStep(hash, byte);
   node.byName.set(key, made);
-  node.byHash.set(hash, [...(node.byHash.get(hash) ?? []), { bytes, node: made }]);
+  node.byHash.set(hash, [...(node.byHash.get(hash) ?? []), { bytes, node: made, exact: { node: made, variantOf: null } }]);
   return made;
 }

@@ -10,7 +10,8 @@ export interface JsonSink {
   /** a wanted value was larger than the cap, or not JSON */
   dropped(slot: string): void;
   text(slot: string, bytes: number): void;
-  enter(slot: string): void;
+  /** `first` is the value's first byte */
+  enter(slot: string, first: number): void;
   /** a key that equals this slot's key but for its case */
   variant(slot: string): void;
   /** a key that no path names, where the tree asks for those */
@@ -55,6 +56,7 @@ export class JsonScanner {
   readonly #matcher = new KeyMatcher();
   #state = VALUE;
   #started = false;
+  #abandoned = false;
   /** bytes before the current write */
   #offset = 0;
   #depth = 0;
@@ -90,6 +92,7 @@ export class JsonScanner {
   reset(): void {
     this.#state = VALUE;
     this.#started = false;
+    this.#abandoned = false;
     this.#offset = 0;
     this.#depth = 0;
     this.#tracked = 0;
@@ -99,6 +102,11 @@ export class JsonScanner {
     this.#captured = [];
     this.#capturedBytes = 0;
     this.#matcher.reset();
+  }
+
+  /** Called by the sink when it knows enough: the document counts as failed and its rest is not looked at. */
+  abandon(): void {
+    this.#abandoned = true;
   }
 
   /** At the end of the document. A number at the top level ends here. */
@@ -157,7 +165,8 @@ export class JsonScanner {
           }
           i += 1;
           this.#pending = this.#depth === this.#tracked ? this.#matchKey() : null;
-          state = COLON;
+          state = this.#abandoned ? FAILED : COLON;
+          if (state === FAILED) break scan;
           break;
         }
         case KEY_ESCAPE:
@@ -221,7 +230,9 @@ export class JsonScanner {
             this.#started = true;
             const node = this.#pending;
             if (node !== null && node.slot !== null && this.#beginValue(node, node.slot, byte, base + i)) captureFrom = i;
-            if (byte === 0x22) {
+            if (this.#abandoned) {
+              state = FAILED;
+            } else if (byte === 0x22) {
               state = STRING;
               textFrom = i + 1;
               this.#textBytes = 0;
@@ -285,7 +296,7 @@ export class JsonScanner {
         if (first === 0x22) this.#textSlot = slot;
         return false;
       case "enter":
-        this.#sink.enter(slot);
+        this.#sink.enter(slot, first);
         return false;
       case null:
         return false;
@@ -351,6 +362,9 @@ export class JsonScanner {
       this.#sink.dropped(slot);
       return;
     }
+    // most chunks of a stream say `"usage":null`
+    if (to - from === 4 && buffer[from] === 0x6e && this.#captured.length === 0)
+      return this.#sink.value(slot, null, this.#captureStart, base + to);
     let text = buffer.toString("utf8", from, to);
     if (this.#captured.length > 0) {
       text = Buffer.concat([...this.#captured, buffer.subarray(from, to)]).toString("utf8");

@@ -1,6 +1,7 @@
 import { asName, MergedFields } from "../fields.ts";
 import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
+import { copilotSplit } from "./copilot.ts";
 import { OPENAI_USAGE_FIELDS, openaiUsage } from "./usage.ts";
 
 /** Chat completions, legacy completions, embeddings, images: `usage` at the top, or in the last chunks of a stream. */
@@ -19,6 +20,7 @@ export const openaiChat: Shape = {
     {
       // Groq sends the same figures under x_groq; the last wins, they are never added
       usage: ["usage", "x_groq.usage"],
+      copilot: ["copilot_usage.token_details"],
       model: ["model"],
       id: ["id"],
       tier: ["service_tier"],
@@ -41,6 +43,7 @@ export const openaiChat: Shape = {
 class ChatReader implements ResponseReader {
   readonly #options: ReaderOptions;
   readonly #usage = new MergedFields(OPENAI_USAGE_FIELDS);
+  #split: ReturnType<typeof copilotSplit> = {};
   #model: string | null = null;
   #id: string | null = null;
   #tier: string | null = null;
@@ -60,6 +63,7 @@ class ChatReader implements ResponseReader {
   value(slot: string, value: unknown): void {
     if (value === null) return;
     if (slot === "usage") this.#usage.merge(value);
+    else if (slot === "copilot") this.#split = copilotSplit(value);
     else if (slot === "model") this.#model = asName(value);
     else if (slot === "id") this.#id = asName(value);
     else if (slot === "tier") this.#tier = asName(value) ?? this.#tier;
@@ -74,7 +78,10 @@ class ChatReader implements ResponseReader {
   result(): ReaderResult {
     const fields = this.#usage.fields;
     return {
-      usage: fields === null ? null : openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: true }),
+      usage:
+        fields === null
+          ? null
+          : { ...openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: true }), ...this.#split },
       outputIsPlaceholder: false,
       final: this.#finished,
       responseModel: this.#model,
