@@ -213,8 +213,12 @@ class ExecConnection {
         this.#lose(new AppError(known, error, { ...(hint === undefined ? {} : { hint }), details: { request_id } }));
         return;
       }
-      default:
+      case "start":
+      case "resize":
+      case "signal":
         break;
+      default:
+        frame satisfies never;
     }
     throw new AppError("UPSTREAM_ERROR", `an unexpected ${frame.kind} frame`);
   }

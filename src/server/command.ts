@@ -4,7 +4,7 @@ import type { RunningExec, RunningSandboxExec, WorkspaceOutcome } from "../app/f
 import type { RunOutput } from "../schema/api.ts";
 import { failureOf } from "./envelope.ts";
 import { exitCodeOf } from "./exit-code.ts";
-import { chunkDecoder, collectOutput } from "./output.ts";
+import { chunkDecoder, chunksOf, collectOutput } from "./output.ts";
 import type { RouteContext } from "./route.ts";
 import { SseStream } from "./sse.ts";
 
@@ -57,7 +57,7 @@ export function streamCommand(
       const decode = chunkDecoder();
       const send = (data: string): Promise<void> | undefined =>
         data === "" ? undefined : stream.send({ event: "output", data: { data, stream: name } });
-      for await (const chunk of exec[name] as AsyncIterable<Uint8Array>) await send(decode(chunk));
+      for await (const chunk of chunksOf(exec[name])) await send(decode(chunk));
       await send(decode(null));
     };
     const [end] = await Promise.all([exec.exited, copy("stdout"), copy("stderr")]);

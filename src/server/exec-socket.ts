@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import type { App, Caller, RunningExec } from "../app/facade.ts";
 import { decodeFrame, encodeFrame, EXEC_MAX_DATA, EXEC_WINDOW, type ExecFrame, type ExecStart } from "../schema/exec-frames.ts";
 import { failureOf } from "./envelope.ts";
+import { chunksOf } from "./output.ts";
 
 /** ms that a client may take for its first frame */
 const START_MS = 10_000;
@@ -39,7 +40,7 @@ class ExecSocket {
   #hasStarted = false;
   #exec: RunningExec | undefined;
   #stdinClosed = false;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(socket: WebSocket, options: ExecSocketOptions) {
     this.#socket = socket;
@@ -114,7 +115,7 @@ class ExecSocket {
       if (!isBinary || !Buffer.isBuffer(data)) throw new AppError("VALIDATION", "frames are binary messages");
       this.#onFrame(decodeFrame(data));
     } catch (error) {
-      this.#fail(error);
+      this.#fail(error instanceof Error ? error : new AppError("INTERNAL", "a frame could not be handled", { cause: error }));
     }
   }
 
@@ -147,8 +148,12 @@ class ExecSocket {
       case "signal":
         exec.kill(frame.value.signal);
         return;
-      default:
+      case "started":
+      case "exit":
+      case "error":
         throw new AppError("VALIDATION", `a client sends no ${frame.kind} frame`);
+      default:
+        frame satisfies never;
     }
   }
 
@@ -168,7 +173,7 @@ class ExecSocket {
   }
 
   async #copy(source: Readable, stream: "stdout" | "stderr"): Promise<void> {
-    for await (const chunk of source as AsyncIterable<Buffer>) {
+    for await (const chunk of chunksOf(source)) {
       for (let at = 0; at < chunk.length; ) {
         const size = await this.#credit[stream].take(Math.min(chunk.length - at, EXEC_MAX_DATA));
         // nobody is there: read on to the end, so that the command is not held up while it is killed
@@ -181,7 +186,7 @@ class ExecSocket {
   }
 
   /** A client that breaks the protocol loses its command. */
-  #fail(error: unknown): void {
+  #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     this.#started.reject(error);

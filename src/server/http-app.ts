@@ -90,7 +90,7 @@ export function createHttpApp(options: HttpAppOptions): OpenAPIHono<Env> {
     http.on(route.method.toUpperCase(), routerPath(route.path), async (c) => {
       c.set("route", route.path);
       const prepared = await route.prepare({
-        params: c.req.param() as Record<string, string>,
+        params: c.req.param(),
         query: c.req.queries(),
         incoming: c.env.incoming,
       });

@@ -27,6 +27,7 @@ export async function listenTcp(server: NetServer, host: string, port: number): 
       case "ENOTFOUND":
       case "EAI_AGAIN":
         throw new AppError("CONFIG_INVALID", `${host} is not an address of this machine`, { hint: "use --host 127.0.0.1" });
+      case undefined:
       default:
         throw new AppError("INTERNAL", `could not listen on ${at}`, { cause });
     }

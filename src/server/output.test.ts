@@ -1,7 +1,7 @@
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { expect, it } from "vitest";
 import { exitCodeOf } from "./exit-code.ts";
-import { chunkDecoder, collectOutput } from "./output.ts";
+import { chunkDecoder, chunksOf, collectOutput } from "./output.ts";
 import { formatEvent } from "./sse.ts";
 
 it("decodes UTF-8 the same at every cut, mark included", () => {
@@ -18,6 +18,32 @@ it("caps each stream by itself and reads both to their ends", async () => {
   const got = await collectOutput({ stdout, stderr }, 100);
   expect([got.stdout, got.stderr, got.truncated]).toEqual(["a".repeat(60) + "b".repeat(40), "e".repeat(100), true]);
   expect(stdout.readableEnded).toBe(true);
+});
+
+it("keeps the order of arrival over both streams", async () => {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const collected = collectOutput({ stdout, stderr });
+  for (let i = 0; i < 20; i += 1) (i % 3 === 0 ? stderr : stdout).write(`${i} `);
+  stdout.end();
+  stderr.end();
+  expect((await collected).output).toBe(Array.from({ length: 20 }, (_, i) => `${i} `).join(""));
+});
+
+it("takes a stream that breaks for one that ended", async () => {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const collected = collectOutput({ stdout, stderr });
+  stdout.write("before");
+  stdout.destroy(new Error("the sandbox is gone"));
+  stderr.destroy();
+  expect(await collected).toMatchObject({ truncated: false, stderr: "" });
+  const chunks = [];
+  const broken = new PassThrough();
+  broken.write("a");
+  setImmediate(() => broken.destroy(new Error("gone")));
+  for await (const chunk of chunksOf(broken)) chunks.push(String(chunk));
+  expect(chunks).toEqual(["a"]);
 });
 
 it.each([

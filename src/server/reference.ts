@@ -93,7 +93,7 @@ function renderOperation(method: string, path: string, operation: Operation): st
 }
 
 function answerOf(type: string, schema: Schema): string {
-  if (type === "text/event-stream") return String(schema["description"] ?? "events");
+  if (type === "text/event-stream") return typeof schema["description"] === "string" ? schema["description"] : "events";
   const data = (schema["properties"] as Record<string, Schema> | undefined)?.["data"];
   return data === undefined ? typeOf(schema) : typeOf(data);
 }

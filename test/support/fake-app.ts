@@ -164,7 +164,7 @@ export type FakeApp = App & {
   /** runs whose sandbox is not gone yet */
   readonly running: Set<string>;
   emit(event: NewEvent): Event;
-  failNext: unknown;
+  failNext: Error | undefined;
   /** bytes that `bytes` got rid of, all commands together */
   produced: number;
   readonly appended: Event[];
