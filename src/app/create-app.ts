@@ -125,7 +125,14 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     stack.defer(() => clearInterval(timer));
   }
   const eventService = stack.use(createEventService(events, (query) => tailEvents({ dir: paths.events, ...query })));
-  const context = { config: () => generation.config, forbidden: [paths.state, paths.config], uid, secrets, now: () => clock.now() };
+  const context = {
+    config: () => generation.config,
+    forbidden: [paths.state, paths.config],
+    staged: paths.staged,
+    uid,
+    secrets,
+    now: () => clock.now(),
+  };
   const sandboxes = createSandboxService({
     manager,
     repository: store.sandboxes,

@@ -63,7 +63,10 @@ function readPem(key: string, file: string): string {
     const pem = readFileSync(file, "utf8");
     if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
   } catch (error) {
-    throw new AppError("CONFIG_INVALID", `${key} ${file} cannot be read: ${messageOf(error)}`, { cause: error, hint: "name a readable PEM file" });
+    throw new AppError("CONFIG_INVALID", `${key} ${file} cannot be read: ${messageOf(error)}`, {
+      cause: error,
+      hint: "name a readable PEM file",
+    });
   }
   throw new AppError("CONFIG_INVALID", `${key} ${file} holds no certificate`, { hint: "name a file with -----BEGIN CERTIFICATE-----" });
 }

@@ -6,10 +6,7 @@ import type { EventService } from "./facade.ts";
 const HELD = 2_000;
 
 /** The log as the surfaces see it: its tail on disk, and a live feed that can be taken up again. */
-export function createEventService(
-  log: EventLog,
-  tail: EventService["tail"],
-): EventService & Disposable {
+export function createEventService(log: EventLog, tail: EventService["tail"]): EventService & Disposable {
   const held: Event[] = [];
   const unsubscribe = log.subscribe((event) => {
     held.push(event);

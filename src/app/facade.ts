@@ -3,7 +3,15 @@ import type { EventLog } from "../events/log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Actor, Event, EventType, LlmEvent } from "../schema/event.ts";
 import type {
-  CreateSandboxRequest, DetachedExec, DetachedLogs, DoctorReport, ExecRequestBody, RunRequest, SandboxInfo, StatusReport, UsageEntry,
+  CreateSandboxRequest,
+  DetachedExec,
+  DetachedLogs,
+  DoctorReport,
+  ExecRequestBody,
+  RunRequest,
+  SandboxInfo,
+  StatusReport,
+  UsageEntry,
 } from "../schema/api.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyCheck, SecretInfo } from "../schema/api.ts";
@@ -50,7 +58,11 @@ export interface SandboxService {
   detachedLogs(name: string, id: string, stream?: "stdout" | "stderr"): Promise<DetachedLogs>;
   detachedKill(caller: Caller, name: string, id: string): Promise<void>;
   /** a fresh sandbox for one command, removed when the command has ended (`keep` keeps it) */
-  run(caller: Caller, request: RunRequest & { readonly tty?: { readonly rows: number; readonly cols: number } }, cancel: Cancel): Promise<RunningSandboxExec>;
+  run(
+    caller: Caller,
+    request: RunRequest & { readonly tty?: { readonly rows: number; readonly cols: number } },
+    cancel: Cancel,
+  ): Promise<RunningSandboxExec>;
 }
 
 export type RunningSandboxExec = RunningExec & {
@@ -74,7 +86,12 @@ export type WorkspaceOutcome = {
   readonly apply?: () => Promise<WorkspaceOutcome>;
 };
 
-export type UsageQuery = { readonly sandbox?: string; readonly sinceMs?: number; readonly by?: "model" | "provider" | "sandbox" | "day"; readonly all?: boolean };
+export type UsageQuery = {
+  readonly sandbox?: string;
+  readonly sinceMs?: number;
+  readonly by?: "model" | "provider" | "sandbox" | "day";
+  readonly all?: boolean;
+};
 
 export interface UsageService {
   /** per sandbox, by its name; rows keyed by provider and requested model */
@@ -88,7 +105,12 @@ export interface UsageService {
 export interface EventService {
   readonly log: EventLog;
   /** the newest `last` events of the log, oldest first */
-  tail(query: { readonly last: number; readonly sinceMs?: number; readonly sandbox?: string; readonly types?: readonly EventType[] }): Promise<readonly Event[]>;
+  tail(query: {
+    readonly last: number;
+    readonly sinceMs?: number;
+    readonly sandbox?: string;
+    readonly types?: readonly EventType[];
+  }): Promise<readonly Event[]>;
   /** live; replays everything after `afterId` first when it is still held. Returns the unsubscribe. */
   follow(listener: (event: Event) => void, options?: { readonly afterId?: string }): () => void;
 }

@@ -5,7 +5,9 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** The operator's log, JSON lines on stderr. */
 export function createLogger(level: LogLevel): Log {
-  return wrap(pino({ level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true })));
+  return wrap(
+    pino({ level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 2, sync: true })),
+  );
 }
 
 function wrap(logger: Logger): Log {

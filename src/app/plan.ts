@@ -15,6 +15,8 @@ export type PlanContext = {
   readonly config: () => Config;
   /** our own state and configuration, which never enter a sandbox */
   readonly forbidden: readonly string[];
+  /** programs and files staged for the inside */
+  readonly staged: string;
   readonly uid: number;
   readonly secrets: SandboxSecrets;
   readonly now: () => number;
@@ -24,16 +26,24 @@ export type PlanContext = {
  * From what a caller asks for to what is kept of a sandbox: profile, limits, workspace, bindings, all checked.
  * @throws AppError naming what cannot be had and why
  */
-export async function planSandbox(context: PlanContext, request: CreateSandboxRequest, expiresAt: number | undefined): Promise<SandboxRecord> {
+export async function planSandbox(
+  context: PlanContext,
+  request: CreateSandboxRequest,
+  expiresAt: number | undefined,
+): Promise<SandboxRecord> {
   const config = context.config();
   const uuid = newUuid();
-  if (request.template !== undefined) throw new AppError("NOT_IMPLEMENTED", "templates are not available in this version", { hint: "leave out the template" });
+  if (request.template !== undefined)
+    throw new AppError("NOT_IMPLEMENTED", "templates are not available in this version", { hint: "leave out the template" });
   const backend = request.backend ?? config.sandbox.backend;
-  if (backend !== "bubblewrap") throw new AppError("NOT_IMPLEMENTED", `backend ${backend} is not available in this version`, { hint: "use the backend bubblewrap" });
+  if (backend !== "bubblewrap")
+    throw new AppError("NOT_IMPLEMENTED", `backend ${backend} is not available in this version`, { hint: "use the backend bubblewrap" });
   const profile = PROFILES[request.profile ?? config.sandbox.profile];
   for (const text of request.allow ?? []) parseAllow(text, { id: "--allow", origin: "caller" });
   if (profile.network === "none" && ((request.allow?.length ?? 0) > 0 || (request.secrets?.length ?? 0) > 0)) {
-    throw new AppError("UNSUPPORTED", "the profile restrictive has no network, so no host can be allowed and no secret be bound", { hint: "use --profile moderate" });
+    throw new AppError("UNSUPPORTED", "the profile restrictive has no network, so no host can be allowed and no secret be bound", {
+      hint: "use --profile moderate",
+    });
   }
   const limits = limitsFor(config.sandbox, profile, { memory_mb: request.memory_mb, vcpus: request.vcpus, pids: request.pids });
   const secrets = profile.network === "none" ? [] : await bindingsOf(context, config, request, uuid);
@@ -61,7 +71,12 @@ export async function planSandbox(context: PlanContext, request: CreateSandboxRe
   };
 }
 
-async function bindingsOf(context: PlanContext, config: Config, request: CreateSandboxRequest, uuid: string): Promise<readonly SecretBindingRecord[]> {
+async function bindingsOf(
+  context: PlanContext,
+  config: Config,
+  request: CreateSandboxRequest,
+  uuid: string,
+): Promise<readonly SecretBindingRecord[]> {
   const asked = await Promise.all((request.secrets ?? []).map((text) => context.secrets.bind(text, uuid)));
   const names = new Set(asked.map((binding) => binding.name));
   // the caller's own binding of a name wins over the operator's default one
@@ -69,7 +84,11 @@ async function bindingsOf(context: PlanContext, config: Config, request: CreateS
   return [...asked, ...(await context.secrets.available(defaults))];
 }
 
-async function workspaceOf(context: PlanContext, request: CreateSandboxRequest, profileCopies: boolean): Promise<SandboxRecord["workspace"]> {
+async function workspaceOf(
+  context: PlanContext,
+  request: CreateSandboxRequest,
+  profileCopies: boolean,
+): Promise<SandboxRecord["workspace"]> {
   const asked = request.copy === true || profileCopies;
   const plan = await chooseWorkspace({ path: request.workspace ?? null, copy: asked, uid: context.uid, forbidden: context.forbidden });
   switch (plan.mode) {
@@ -89,11 +108,16 @@ async function mountsOf(context: PlanContext, request: CreateSandboxRequest): Pr
   return Promise.all(
     (request.mounts ?? []).map(async ({ source, target, read_only }) => {
       const path = await directoryOf(source);
-      await refuseOwnState(path, context.forbidden, "mount");
+      // what is staged is there to be seen inside, though never to be written
+      if (!read_only || !path.startsWith(`${context.staged}/`)) await refuseOwnState(path, context.forbidden, "mount");
       if (target === INSIDE.workspace || target.startsWith(`${INSIDE.workspace}/`) || target.startsWith(`${INSIDE.home}/`)) {
-        throw new AppError("VALIDATION", `nothing can be mounted at ${target}: what lies below a directory that the sandbox can write to is not ours to trust`, {
-          hint: "mount it at a path of its own, such as /mnt/data",
-        });
+        throw new AppError(
+          "VALIDATION",
+          `nothing can be mounted at ${target}: what lies below a directory that the sandbox can write to is not ours to trust`,
+          {
+            hint: "mount it at a path of its own, such as /mnt/data",
+          },
+        );
       }
       return { source: path, target, readOnly: read_only };
     }),

@@ -16,12 +16,15 @@ export function createPolicyService(options: {
   return {
     async check({ url, sandbox, profile }) {
       const target = URL.parse(url);
-      if (target === null || !/^https?:$/.test(target.protocol)) throw new AppError("VALIDATION", `${url} is not an http or https URL`, { hint: "write https://host/path" });
+      if (target === null || !/^https?:$/.test(target.protocol))
+        throw new AppError("VALIDATION", `${url} is not an http or https URL`, { hint: "write https://host/path" });
       const host = parseHost(target.hostname);
       if (host.kind === "invalid") throw new AppError("VALIDATION", `the host of ${url} ${host.reason}`);
       const generation = options.generation();
       const subject =
-        sandbox === undefined ? { profile: profileName.parse(profile ?? generation.config.sandbox.profile), allow: [], secrets: [] } : options.manager.find(sandbox);
+        sandbox === undefined
+          ? { profile: profileName.parse(profile ?? generation.config.sandbox.profile), allow: [], secrets: [] }
+          : options.manager.find(sandbox);
       const scheme = target.protocol === "https:" ? "https" : "http";
       const decision = generation.policyFor(subject).decide({
         host,

@@ -61,7 +61,9 @@ export class Reporter {
   }
 
   #submit(event: NewEvent): void {
-    const work = this.record(event).catch((error: unknown) => this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) }));
+    const work = this.record(event).catch((error: unknown) =>
+      this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) }),
+    );
     this.#pending.add(work);
     void work.finally(() => this.#pending.delete(work));
   }

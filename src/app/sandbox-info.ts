@@ -24,7 +24,9 @@ export function sandboxInfoOf(record: SandboxRecord): SandboxInfo {
     labels: { ...record.labels },
     ...(record.expiresAt === undefined ? {} : { expires_at: timestamp(record.expiresAt) }),
     ...(record.workspace === undefined ? {} : { workspace: { path: record.workspace.path, mode: record.workspace.mode } }),
-    limits: Object.fromEntries(limitNames(record).map((name) => [name, { value: record.limits[name], enforced_by: record.enforcedBy?.[name] ?? "none" }])),
+    limits: Object.fromEntries(
+      limitNames(record).map((name) => [name, { value: record.limits[name], enforced_by: record.enforcedBy?.[name] ?? "none" }]),
+    ),
     allow: [...record.allow],
     secrets: record.secrets.map(formatBinding),
   };

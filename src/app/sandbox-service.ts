@@ -131,7 +131,9 @@ function runningExecOf(exec: SandboxExec): RunningExec {
 
 function execCallOf(request: ExecOptions): ExecCall {
   if (request.sudo === true) {
-    throw new AppError("UNSUPPORTED", "sudo needs a backend whose root file system can be written to", { hint: "leave out sudo; bubblewrap sandboxes have no root user" });
+    throw new AppError("UNSUPPORTED", "sudo needs a backend whose root file system can be written to", {
+      hint: "leave out sudo; bubblewrap sandboxes have no root user",
+    });
   }
   return {
     argv: request.command,

@@ -22,10 +22,15 @@ export function createSecretService(options: {
     });
   return {
     async list() {
-      return (await secrets.vault()).list().map(({ name, createdAt, updatedAt }) => ({ name, created_at: timestamp(createdAt), updated_at: timestamp(updatedAt) }));
+      return (await secrets.vault())
+        .list()
+        .map(({ name, createdAt, updatedAt }) => ({ name, created_at: timestamp(createdAt), updated_at: timestamp(updatedAt) }));
     },
     async set(caller, name, value) {
-      if (name.includes(".")) throw new AppError("VALIDATION", `${JSON.stringify(name.slice(0, 140))} is not a name for a secret`, { hint: "letters, digits, underscores and hyphens" });
+      if (name.includes("."))
+        throw new AppError("VALIDATION", `${JSON.stringify(name.slice(0, 140))} is not a name for a secret`, {
+          hint: "letters, digits, underscores and hyphens",
+        });
       const vault = await secrets.vault();
       const isNew = vault.list().every((entry) => entry.name !== name);
       await change(caller, name, isNew ? "create" : "update");
@@ -33,7 +38,8 @@ export function createSecretService(options: {
     },
     async remove(caller, name) {
       const vault = await secrets.vault();
-      if (vault.list().every((entry) => entry.name !== name)) throw new AppError("NOT_FOUND", `there is no secret ${name}`, { hint: "agentkernel secret ls shows those that are kept" });
+      if (vault.list().every((entry) => entry.name !== name))
+        throw new AppError("NOT_FOUND", `there is no secret ${name}`, { hint: "agentkernel secret ls shows those that are kept" });
       await change(caller, name, "delete");
       vault.remove(name);
     },

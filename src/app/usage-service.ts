@@ -27,7 +27,14 @@ export function createUsageService(options: {
     },
     async clear(caller, sandbox) {
       await settled();
-      await options.report({ type: "admin.change", outcome: "permit", actor: caller.actor, resource_type: "usage", resource_id: sandbox, operation: "delete" });
+      await options.report({
+        type: "admin.change",
+        outcome: "permit",
+        actor: caller.actor,
+        resource_type: "usage",
+        resource_id: sandbox,
+        operation: "delete",
+      });
       store.ledger.clear(store.usage.uuidsOf(sandbox, { all: true }), options.now());
     },
     async events({ sandbox, sinceMs, limit }) {

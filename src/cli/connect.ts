@@ -50,7 +50,8 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
     if (child.isGone) {
       // it may have found that another one was just starting
       const end = await child.ended;
-      if (end.kind !== "exited" || end.code !== 0) throw new AppError("SERVER_UNREACHABLE", `the server did not start: ${await lastLine(logFile)}`, { hint: "agentkernel doctor" });
+      if (end.kind !== "exited" || end.code !== 0)
+        throw new AppError("SERVER_UNREACHABLE", `the server did not start: ${await lastLine(logFile)}`, { hint: "agentkernel doctor" });
     }
     await delay(20);
   }

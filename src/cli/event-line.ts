@@ -12,7 +12,9 @@ function describe(event: Event): string {
     case "sandbox.operation":
       return `${event.operation} ${event.outcome === "error" ? "failed" : "sandbox"} (${event.backend})${because(event.reason)}`;
     case "sandbox.exec":
-      return event.operation === "launch" ? `exec ${event.command.join(" ")}` : `exit ${event.signal ?? event.exit_code ?? "?"}${because(event.reason)}`;
+      return event.operation === "launch"
+        ? `exec ${event.command.join(" ")}`
+        : `exit ${event.signal ?? event.exit_code ?? "?"}${because(event.reason)}`;
     case "sandbox.workspace":
       return `workspace ${event.operation}: ${event.created} created, ${event.modified} modified, ${event.deleted} deleted${because(event.reason)}`;
     case "egress.exchange":

@@ -75,9 +75,11 @@ export function environmentOf(pairs: readonly string[], host: HostEnvironment): 
   for (const pair of pairs) {
     const equals = pair.indexOf("=");
     const name = equals < 0 ? pair : pair.slice(0, equals);
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new AppError("VALIDATION", `--env ${pair}: ${name} is no variable name`, { hint: "write --env NAME=VALUE" });
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+      throw new AppError("VALIDATION", `--env ${pair}: ${name} is no variable name`, { hint: "write --env NAME=VALUE" });
     const value = equals < 0 ? passedOn(name, host) : pair.slice(equals + 1);
-    if (value === undefined) throw new AppError("VALIDATION", `--env ${name}: the variable is not set here`, { hint: `write --env ${name}=VALUE` });
+    if (value === undefined)
+      throw new AppError("VALIDATION", `--env ${name}: the variable is not set here`, { hint: `write --env ${name}=VALUE` });
     env[name] = value;
   }
   return env;
@@ -90,8 +92,14 @@ function passedOn(name: string, host: HostEnvironment): string | undefined {
 
 function mountOf(text: string, cwd: string): { source: string; target: string; read_only: boolean } {
   const [source, target, mode, ...rest] = text.split(":");
-  const isWell = source !== undefined && source !== "" && target !== undefined && isAbsolute(target) && (mode === undefined || mode === "ro" || mode === "rw");
-  if (!isWell || rest.length > 0) throw new AppError("VALIDATION", `--mount ${text} is not SRC:DST or SRC:DST:ro`, { hint: "the target is an absolute path inside" });
+  const isWell =
+    source !== undefined &&
+    source !== "" &&
+    target !== undefined &&
+    isAbsolute(target) &&
+    (mode === undefined || mode === "ro" || mode === "rw");
+  if (!isWell || rest.length > 0)
+    throw new AppError("VALIDATION", `--mount ${text} is not SRC:DST or SRC:DST:ro`, { hint: "the target is an absolute path inside" });
   return { source: resolve(cwd, source), target, read_only: mode === "ro" };
 }
 

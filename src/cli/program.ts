@@ -52,8 +52,9 @@ function createProgram(cli: Cli, setExit: (code: number) => void): Command {
     (load: () => Promise<Action>) =>
     async (...args: unknown[]): Promise<void> => {
       const action = (await load()) as (cli: Cli, ...rest: unknown[]) => Promise<number>;
-      // commander appends itself to what the command declared
-      setExit(await action(cli, ...args.slice(0, -1)));
+      // commander appends itself to what the command declared, and leaves `--` in place where options were passed through
+      const given = args.slice(0, -1).map((arg) => (Array.isArray(arg) && arg[0] === "--" ? arg.slice(1) : arg));
+      setExit(await action(cli, ...given));
     };
   const program = new Command("agentkernel")
     .description("Runs AI coding agents in isolated sandboxes and owns everything that leaves them.")

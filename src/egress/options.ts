@@ -32,6 +32,8 @@ export type GatewaySecret = {
   readonly header: string;
   /** `bearer` puts `Bearer ` before it, `raw` nothing */
   readonly scheme: "bearer" | "raw";
+  /** further headers that the host's clients put it into */
+  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
   /** whose key it is, for the record of a model call; undefined: the sandbox's own */
   readonly source?: "org" | "sandbox";
 };

@@ -136,7 +136,18 @@ export type ExitStatus = {
 };
 
 /** Signals a caller may send to a command. */
-export type ExecSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM" | "SIGKILL" | "SIGUSR1" | "SIGUSR2" | "SIGWINCH" | "SIGTSTP" | "SIGCONT" | "SIGSTOP";
+export type ExecSignal =
+  | "SIGHUP"
+  | "SIGINT"
+  | "SIGQUIT"
+  | "SIGTERM"
+  | "SIGKILL"
+  | "SIGUSR1"
+  | "SIGUSR2"
+  | "SIGWINCH"
+  | "SIGTSTP"
+  | "SIGCONT"
+  | "SIGSTOP";
 
 export interface BackendExec {
   readonly stdin: Writable;
@@ -159,5 +170,8 @@ export interface Backend {
   /** rejects with nothing left behind */
   create(spec: SandboxSpec, options: { readonly signal: AbortSignal; readonly log: Log }): Promise<BackendSandbox>;
   /** find again what an earlier process left behind; absent when the backend cannot */
-  adopt?(record: { readonly uuid: string; readonly runDir: string }, options: { readonly signal: AbortSignal; readonly log: Log }): Promise<BackendSandbox | undefined>;
+  adopt?(
+    record: { readonly uuid: string; readonly runDir: string },
+    options: { readonly signal: AbortSignal; readonly log: Log },
+  ): Promise<BackendSandbox | undefined>;
 }

@@ -126,7 +126,12 @@ export class SandboxManager implements AsyncDisposable {
       if (this.#options.repository.byUuid(record.uuid) === undefined) return undefined;
       const startedAt = this.#options.clock.now();
       const { workspace } = await this.#halt(asker, record, options);
-      await this.#options.report({ ...this.#about(asker, record), operation: "remove", outcome: "permit", duration_ms: this.#options.clock.now() - startedAt });
+      await this.#options.report({
+        ...this.#about(asker, record),
+        operation: "remove",
+        outcome: "permit",
+        duration_ms: this.#options.clock.now() - startedAt,
+      });
       this.#options.repository.remove(record.uuid);
       // a copy with changes that were not written back is somebody's work
       if (workspace?.keptAt === undefined) await rm(this.#dir(record.uuid), { recursive: true, force: true });
@@ -138,7 +143,12 @@ export class SandboxManager implements AsyncDisposable {
   /** Moves the time at which it ends by itself. */
   async extend(asker: Asker, record: SandboxRecord, expiresAt: number): Promise<void> {
     this.#options.repository.update(record.uuid, { expiresAt });
-    await this.#options.report({ ...this.#about(asker, record), operation: "extend", outcome: "permit", reason: `ends at ${timestamp(expiresAt)}` });
+    await this.#options.report({
+      ...this.#about(asker, record),
+      operation: "extend",
+      outcome: "permit",
+      reason: `ends at ${timestamp(expiresAt)}`,
+    });
   }
 
   /** Removes those whose time is over. */
@@ -193,7 +203,8 @@ export class SandboxManager implements AsyncDisposable {
   /** @throws NOT_FOUND */
   find(name: string): SandboxRecord {
     const record = this.#options.repository.byName(name);
-    if (record === undefined) throw new AppError("NOT_FOUND", `there is no sandbox ${name}`, { hint: "agentkernel ls shows those that exist" });
+    if (record === undefined)
+      throw new AppError("NOT_FOUND", `there is no sandbox ${name}`, { hint: "agentkernel ls shows those that exist" });
     return record;
   }
 
@@ -275,7 +286,11 @@ export class SandboxManager implements AsyncDisposable {
     await mkdir(runDir, { recursive: true, mode: 0o700 });
     const copy = record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
     const skipped = (await copy?.prepare()) ?? [];
-    if (skipped.length > 0) this.#options.log.warn("entries of the workspace that cannot be copied were left out", { sandbox: record.name, count: skipped.length });
+    if (skipped.length > 0)
+      this.#options.log.warn("entries of the workspace that cannot be copied were left out", {
+        sandbox: record.name,
+        count: skipped.length,
+      });
     let done = false;
     const handOverAll = async (owner: FileOwner | undefined): Promise<void> => {
       done = true;
@@ -313,7 +328,11 @@ export class SandboxManager implements AsyncDisposable {
     await this.#options.report({ ...this.#about(SYSTEM, record), operation: "end", outcome: "info", reason: reason.message });
   }
 
-  async #halt(asker: Asker, record: SandboxRecord, options: { readonly apply: boolean; readonly reason?: EndReason }): Promise<StopOutcome> {
+  async #halt(
+    asker: Asker,
+    record: SandboxRecord,
+    options: { readonly apply: boolean; readonly reason?: EndReason },
+  ): Promise<StopOutcome> {
     const entry = this.#entries.get(record.uuid);
     if (entry !== undefined) {
       const startedAt = this.#options.clock.now();
@@ -326,11 +345,20 @@ export class SandboxManager implements AsyncDisposable {
       this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
       this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
       const duration = this.#options.clock.now() - startedAt;
-      await this.#options.report({ ...this.#about(asker, record), operation: "stop", outcome: "permit", reason: reason.message, duration_ms: duration });
+      await this.#options.report({
+        ...this.#about(asker, record),
+        operation: "stop",
+        outcome: "permit",
+        reason: reason.message,
+        duration_ms: duration,
+      });
     }
-    const copy = entry?.copy ?? (record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, this.#dir(record.uuid)) : undefined);
+    const copy =
+      entry?.copy ??
+      (record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, this.#dir(record.uuid)) : undefined);
     const workspace = await copy?.finish(options.apply);
-    if (workspace !== undefined && workspace.created + workspace.modified + workspace.deleted > 0) await this.#reportWorkspace(asker, record, workspace);
+    if (workspace !== undefined && workspace.created + workspace.modified + workspace.deleted > 0)
+      await this.#reportWorkspace(asker, record, workspace);
     return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
   }
 
@@ -396,5 +424,10 @@ function subjectOf(asker: Asker, record: SandboxRecord) {
 
 /** A host name of at most 63 characters of letters, digits and hyphens. */
 function hostnameOf(name: string): string {
-  return name.replace(/[^A-Za-z0-9-]/g, "-").slice(0, 63).replace(/^-+|-+$/g, "") || "sandbox";
+  return (
+    name
+      .replace(/[^A-Za-z0-9-]/g, "-")
+      .slice(0, 63)
+      .replace(/^-+|-+$/g, "") || "sandbox"
+  );
 }

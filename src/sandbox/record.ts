@@ -9,6 +9,8 @@ export type SecretBindingRecord = {
   readonly host: string;
   readonly header: string;
   readonly scheme: "bearer" | "raw";
+  /** further headers that the host's clients use */
+  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
   /** vault entry of a value that came with the request and belongs to this sandbox alone */
   readonly ownValue?: string;
 };

@@ -24,6 +24,11 @@ export function defaultAuthHeader(name: string, host: string): AuthHeader {
   return found === undefined ? BEARER : { header: found[1], scheme: "raw" };
 }
 
+/** Where else the host's own clients put the same credential: Anthropic's SDK sends an API key as Bearer too, Google's and Azure's know both. */
+export function otherAuthHeaders(chosen: AuthHeader): readonly AuthHeader[] {
+  return chosen.header === BEARER.header ? [] : [BEARER];
+}
+
 /** Headers that frame a message, name its target or belong to one connection (RFC 9110 §7.6.1): a value there would change the request. */
 const FORBIDDEN: readonly string[] = [
   "host",

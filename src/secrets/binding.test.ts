@@ -1,17 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { formatBinding, makeBinding, parseBinding } from "./binding.ts";
 
+const BEARER = { header: "authorization", scheme: "bearer" };
+
 describe("parseBinding", () => {
   it.each([
     ["OPENAI_API_KEY:api.openai.com", { host: "api.openai.com", header: "authorization", scheme: "bearer" }],
-    ["ANTHROPIC_API_KEY:api.anthropic.com", { host: "api.anthropic.com", header: "x-api-key", scheme: "raw" }],
+    ["ANTHROPIC_API_KEY:api.anthropic.com", { host: "api.anthropic.com", header: "x-api-key", scheme: "raw", others: [BEARER] }],
     ["CLAUDE_CODE_OAUTH_TOKEN:api.anthropic.com", { host: "api.anthropic.com", header: "authorization", scheme: "bearer" }],
     [
       "GEMINI_API_KEY:generativelanguage.googleapis.com",
-      { host: "generativelanguage.googleapis.com", header: "x-goog-api-key", scheme: "raw" },
+      { host: "generativelanguage.googleapis.com", header: "x-goog-api-key", scheme: "raw", others: [BEARER] },
     ],
-    ["AZURE:me.openai.azure.com", { host: "me.openai.azure.com", header: "api-key", scheme: "raw" }],
-    ["AZURE:*.openai.azure.com", { host: "*.openai.azure.com", header: "api-key", scheme: "raw" }],
+    ["AZURE:me.openai.azure.com", { host: "me.openai.azure.com", header: "api-key", scheme: "raw", others: [BEARER] }],
+    ["AZURE:*.openai.azure.com", { host: "*.openai.azure.com", header: "api-key", scheme: "raw", others: [BEARER] }],
     ["A:evil-openai.azure.com.evil.com", { host: "evil-openai.azure.com.evil.com", header: "authorization", scheme: "bearer" }],
     ["K:API.Example.COM.", { host: "api.example.com", header: "authorization", scheme: "bearer" }],
     ["K:a.com:X-Token", { host: "a.com", header: "x-token", scheme: "raw" }],

@@ -1,9 +1,11 @@
 import { AppError } from "../base/error.ts";
 import { Secret } from "../base/secret.ts";
-import { defaultAuthHeader, headerError, type AuthHeader } from "./auth-header.ts";
+import { defaultAuthHeader, headerError, type AuthHeader, otherAuthHeaders } from "./auth-header.ts";
 
 /** A secret, the host it is for and the header it goes into. */
 export type Binding = AuthHeader & {
+  /** further headers that clients of this host use for it; only where nobody named one */
+  readonly others?: readonly AuthHeader[];
   /** variable inside that shows the placeholder */
   readonly name: string;
   /** lower-case host pattern; policy checks it strictly */
@@ -57,7 +59,10 @@ export function makeBinding(parts: {
     throw bad(name, "has no host it could be bound to", `write ${name}:api.example.com, without https://, port or path`);
   }
   const byHost = defaultAuthHeader(name, host);
-  if (parts.header === undefined) return { name, host, header: byHost.header, scheme: parts.scheme ?? byHost.scheme };
+  if (parts.header === undefined) {
+    const others = parts.scheme === undefined ? otherAuthHeaders(byHost) : [];
+    return { name, host, header: byHost.header, scheme: parts.scheme ?? byHost.scheme, ...(others.length === 0 ? {} : { others }) };
+  }
   const wrong = headerError(parts.header);
   if (wrong !== undefined) throw bad(name, `is bound to a header that ${wrong}`, `write ${name}:${host}:authorization`);
   const header = parts.header.toLowerCase();

@@ -1,3 +1,4 @@
+import type { AuthHeader } from "./auth-header.ts";
 import { AppError } from "../base/error.ts";
 import type { Secret } from "../base/secret.ts";
 import type { Binding } from "./binding.ts";
@@ -15,6 +16,8 @@ export type BoundSecret = {
   /** header it belongs into, lower-case */
   readonly header: string;
   readonly scheme: "bearer" | "raw";
+  /** further headers that it may stand in */
+  readonly others?: readonly AuthHeader[];
 };
 
 export type PreparedSecrets = {
@@ -56,7 +59,14 @@ export function prepareSecrets(
     const found = made.get(binding.name);
     if (found === undefined) throw new AppError("INTERNAL", `no placeholder was made for ${binding.name}`);
     refuseDoubledScheme(binding, found.value);
-    return { name: binding.name, host: binding.host, header: binding.header, scheme: binding.scheme, ...found };
+    return {
+      name: binding.name,
+      host: binding.host,
+      header: binding.header,
+      scheme: binding.scheme,
+      ...(binding.others === undefined ? {} : { others: binding.others }),
+      ...found,
+    };
   });
   return { bound, env };
 }

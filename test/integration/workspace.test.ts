@@ -1,5 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -150,8 +163,12 @@ describe("choosing how the workspace enters", () => {
   it("refuses a workspace that holds, or lies in, our own state", async () => {
     const state = join(original, "state");
     mkdirSync(state);
-    await expect(chooseWorkspace({ path: original, copy: false, uid: 1000, forbidden: [state] })).rejects.toMatchObject({ code: "VALIDATION" });
-    await expect(chooseWorkspace({ path: state, copy: false, uid: 1000, forbidden: [original] })).rejects.toMatchObject({ code: "VALIDATION" });
+    await expect(chooseWorkspace({ path: original, copy: false, uid: 1000, forbidden: [state] })).rejects.toMatchObject({
+      code: "VALIDATION",
+    });
+    await expect(chooseWorkspace({ path: state, copy: false, uid: 1000, forbidden: [original] })).rejects.toMatchObject({
+      code: "VALIDATION",
+    });
     await expect(chooseWorkspace({ path: join(base, "missing"), copy: false, uid: 1000, forbidden: [] })).rejects.toThrow("does not exist");
   });
 });

@@ -29,7 +29,8 @@ export async function readTail(
 
 export function countOf(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 100_000) throw new AppError("VALIDATION", `-n ${text} is not a number from 1 to 100000`);
+  if (!Number.isInteger(value) || value < 1 || value > 100_000)
+    throw new AppError("VALIDATION", `-n ${text} is not a number from 1 to 100000`);
   return value;
 }
 
@@ -41,7 +42,8 @@ export async function verify(cli: Cli, flags: { readonly json?: boolean }): Prom
   if (flags.json === true) cli.output.json(report);
   else {
     cli.output.out(`${report.verdict}: ${report.events} events in ${report.chains.length} chains, ${report.anchor}`);
-    for (const chain of report.chains) if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${chain.detail}`);
+    for (const chain of report.chains)
+      if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${chain.detail}`);
   }
   return report.exit;
 }

@@ -26,7 +26,8 @@ export async function exec(cli: Cli, name: string, command: readonly string[], f
   };
   using client = await connect(cli);
   if (flags.detach === true) {
-    if (flags.interactive === true || flags.tty === true) throw new AppError("VALIDATION", "-d leaves the command alone, so -i and -t do not fit it");
+    if (flags.interactive === true || flags.tty === true)
+      throw new AppError("VALIDATION", "-d leaves the command alone, so -i and -t do not fit it");
     const detached = await client.execDetached(name, request);
     cli.output.out(detached.id);
     return 0;
@@ -43,7 +44,8 @@ export async function exec(cli: Cli, name: string, command: readonly string[], f
 
 /** `agentkernel attach NAME`: a shell with a terminal. */
 export async function attach(cli: Cli, name: string): Promise<number> {
-  if (!isInteractive()) throw new AppError("VALIDATION", "attach needs a terminal on stdin and stdout", { hint: `agentkernel exec -i ${name} -- sh` });
+  if (!isInteractive())
+    throw new AppError("VALIDATION", "attach needs a terminal on stdin and stdout", { hint: `agentkernel exec -i ${name} -- sh` });
   using client = await connect(cli);
   const shell = ["/bin/sh", "-c", "if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi"];
   return await streamExec(await client.exec(name, { command: shell, tty: terminalSize() }), { tty: true });

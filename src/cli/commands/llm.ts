@@ -17,7 +17,8 @@ const KEYS = ["model", "provider", "sandbox", "day"] as const;
 /** `agentkernel llm usage` */
 export async function usage(cli: Cli, flags: UsageFlags): Promise<number> {
   const by = KEYS.find((key) => key === flags.by);
-  if (flags.by !== undefined && by === undefined) throw new AppError("VALIDATION", `--by ${flags.by}: unknown`, { hint: `one of ${KEYS.join(", ")}` });
+  if (flags.by !== undefined && by === undefined)
+    throw new AppError("VALIDATION", `--by ${flags.by}: unknown`, { hint: `one of ${KEYS.join(", ")}` });
   using client = await connect(cli);
   const query = {
     ...(flags.since === undefined ? {} : { since: flags.since }),

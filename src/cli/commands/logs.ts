@@ -4,7 +4,12 @@ import type { Cli } from "../program.ts";
 import { countOf, readTail } from "./audit.ts";
 
 /** `agentkernel logs NAME [EXEC]`: what was recorded about a sandbox, or a detached command's output. */
-export async function logs(cli: Cli, name: string, exec: string | undefined, flags: { readonly lines: string; readonly json?: boolean }): Promise<number> {
+export async function logs(
+  cli: Cli,
+  name: string,
+  exec: string | undefined,
+  flags: { readonly lines: string; readonly json?: boolean },
+): Promise<number> {
   if (exec !== undefined) {
     using client = await connect(cli);
     const { stdout = "", stderr = "" } = await client.detachedLogs(name, exec);

@@ -12,7 +12,11 @@ export async function create(cli: Cli, name: string, flags: PlaceFlags & JsonFla
   if (flags.ttl !== undefined) parseDuration(flags.ttl);
   const { env } = await loadCliConfig(cli);
   using client = await connect(cli);
-  const info = await client.createSandbox({ ...placeOf(flags, { cwd: process.cwd(), env }), name, ...(flags.ttl === undefined ? {} : { ttl: flags.ttl }) });
+  const info = await client.createSandbox({
+    ...placeOf(flags, { cwd: process.cwd(), env }),
+    name,
+    ...(flags.ttl === undefined ? {} : { ttl: flags.ttl }),
+  });
   show(cli, info, flags, `sandbox ${info.name} runs; agentkernel exec -it ${info.name} -- sh`);
   return 0;
 }
@@ -94,7 +98,8 @@ function describe(info: SandboxInfo): string {
     ["allowed", info.allow.length === 0 ? "nothing by the caller" : info.allow.join(", ")],
     ["secrets", info.secrets.length === 0 ? "none" : info.secrets.join(", ")],
     ...Object.entries(info.limits ?? {}).map(
-      ([limit, { value, enforced_by }]) => [`limit ${limit}`, value === null ? "none" : `${value}, held by ${enforced_by === "none" ? "nothing here" : enforced_by}`] as const,
+      ([limit, { value, enforced_by }]) =>
+        [`limit ${limit}`, value === null ? "none" : `${value}, held by ${enforced_by === "none" ? "nothing here" : enforced_by}`] as const,
     ),
     ...Object.entries(info.labels).map(([key, value]) => [`label ${key}`, value] as const),
   ];

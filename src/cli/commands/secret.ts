@@ -45,7 +45,9 @@ async function readStdin(): Promise<string> {
     if (size > 64 * 1024) throw new AppError("TOO_LARGE", "the value is longer than 64 KiB");
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8").replace(/\r?\n$/, "");
+  return Buffer.concat(chunks)
+    .toString("utf8")
+    .replace(/\r?\n$/, "");
 }
 
 async function promptHidden(cli: Cli, name: string): Promise<string> {

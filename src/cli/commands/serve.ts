@@ -34,7 +34,9 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   await using serving = await createServing(config, {
     socketPath: config.paths.socket,
-    ...(background ? {} : { tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port } }),
+    ...(background
+      ? {}
+      : { tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port } }),
     ...(flags.apiKeyFile === undefined ? {} : { apiKeyFile: flags.apiKeyFile }),
   });
   const onReload = (): void => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");
@@ -50,7 +52,8 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
 function portOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new AppError("VALIDATION", `--port ${text} is not a port`, { hint: "0 to 65535" });
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new AppError("VALIDATION", `--port ${text} is not a port`, { hint: "0 to 65535" });
   return port;
 }
 
@@ -64,7 +67,8 @@ async function stopServer(cli: Cli, lockPath: string): Promise<number> {
   process.kill(holder.pid, "SIGTERM");
   const deadline = Date.now() + 20_000;
   while (livenessOf(holder) === "alive") {
-    if (Date.now() > deadline) throw new AppError("TIMEOUT", `the server (pid ${holder.pid}) did not end within 20 s`, { hint: `kill -9 ${holder.pid}` });
+    if (Date.now() > deadline)
+      throw new AppError("TIMEOUT", `the server (pid ${holder.pid}) did not end within 20 s`, { hint: `kill -9 ${holder.pid}` });
     await delay(20);
   }
   cli.output.note("the server has ended");

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { sample, type Figures, type Reply, type Shape, type Tool, type ToolCall, type Turn } from "./shape.ts";
 
 /**
@@ -7,12 +7,15 @@ import { sample, type Figures, type Reply, type Shape, type Tool, type ToolCall,
  */
 const TASK = /write the file (\S+) with the text "([^"]+)"/i;
 
+/** Ids of answers differ from run to run, as every provider's do: who meters counts an id once, for ever. */
+const RUN = randomUUID();
+
 /** The same request gets the same answer and the same figures. */
 export function answer(shape: Shape, turn: Turn, serial: number, now: number): Reply {
   const toolCall = turn.hasToolResult ? undefined : callFor(turn, serial);
   const said = turn.json !== undefined ? JSON.stringify(sample(turn.json.schema)) : toolCall === undefined ? sentence(turn) : "";
   const outputText = toolCall === undefined ? said : (toolCall.input ?? JSON.stringify(toolCall.arguments));
-  const id = createHash("sha256").update(`${serial} ${turn.model} ${turn.prompt}`).digest("hex").slice(0, 24);
+  const id = createHash("sha256").update(`${RUN} ${serial} ${turn.model} ${turn.prompt}`).digest("hex").slice(0, 24);
   return {
     id,
     text: said,

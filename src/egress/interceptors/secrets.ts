@@ -38,7 +38,11 @@ export function secretsInterceptor(runtime: Runtime): Interceptor {
 
 type Misplaced = { readonly secret: GatewaySecret; readonly reason: string };
 
-function substitute(exchange: Exchange, secrets: readonly GatewaySecret[], isBound: (s: GatewaySecret, h: CanonicalHost) => boolean): Misplaced | undefined {
+function substitute(
+  exchange: Exchange,
+  secrets: readonly GatewaySecret[],
+  isBound: (s: GatewaySecret, h: CanonicalHost) => boolean,
+): Misplaced | undefined {
   const { target, origin } = exchange;
   if (target === undefined || origin === undefined) throw new Error("secrets run after identity and policy");
   const place = `${target.path}${target.query}`;
@@ -53,20 +57,30 @@ function substitute(exchange: Exchange, secrets: readonly GatewaySecret[], isBou
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const lower = (headers[i] ?? "").toLowerCase();
     const value = headers[i + 1] ?? "";
-    for (const secret of secrets) {
-      const found = find(value, secret.placeholder);
-      if (found === undefined) continue;
-      const at = `the placeholder of ${secret.name} stands in the header ${lower.slice(0, 64)}`;
-      if (!isBound(secret, target.host)) return { secret, reason: `${at} of a request to ${target.host.text}, but it is bound to ${secret.host}` };
-      if (lower !== secret.header) return { secret, reason: `${at}, but it is bound to ${secret.header}` };
-      if (!origin.carriesKeys) return { secret, reason: `${at} of a request that would carry the real value over plain HTTP` };
-      if (found === "plain" && !fits(value, secret)) return { secret, reason: `${at} in another form than the binding's` };
-      headers[i + 1] = found === "plain" ? value.replace(secret.placeholder, () => secret.value.reveal()) : replaceBasic(value, secret);
-      exchange.secretsInjected.push(secret.name);
-      exchange.keySource = secret.source ?? "sandbox";
-      // another header of this name would be another credential, and servers differ on which of two counts
-      for (let other = 0; other < headers.length; other += 2) if (other !== i && (headers[other] ?? "").toLowerCase() === lower) drop.add(other);
-      break;
+    const named = secrets.filter((secret) => find(value, secret.placeholder) !== undefined);
+    const [first] = named;
+    if (first === undefined) continue;
+    const misplaced = (secret: GatewaySecret, why: string): Misplaced => {
+      return { secret, reason: `the placeholder of ${secret.name} stands in the header ${lower.slice(0, 64)}${why}` };
+    };
+    if (named.some(({ placeholder }) => placeholder !== first.placeholder)) return misplaced(first, " beside another one");
+    // one secret may be bound to several hosts; it is then one placeholder with several bindings
+    const secret = named.find((candidate) => isBound(candidate, target.host));
+    if (secret === undefined)
+      return misplaced(first, ` of a request to ${target.host.text}, but it is bound to ${named.map(({ host }) => host).join(", ")}`);
+    const scheme = [secret, ...(secret.others ?? [])].find(({ header }) => header === lower)?.scheme;
+    if (scheme === undefined) return misplaced(secret, `, but it is bound to ${secret.header}`);
+    if (!origin.carriesKeys) return misplaced(secret, " of a request that would carry the real value over plain HTTP");
+    const isPlain = value.includes(secret.placeholder);
+    if (isPlain && !fits(value, secret.placeholder, scheme)) return misplaced(secret, " in another form than the binding's");
+    headers[i + 1] = isPlain ? value.replace(secret.placeholder, () => secret.value.reveal()) : replaceBasic(value, secret);
+    exchange.secretsInjected.push(secret.name);
+    exchange.keySource = secret.source ?? "sandbox";
+    // every other place for a credential of this host would be another one, and servers differ on which counts
+    const places = [secret, ...(secret.others ?? [])].map(({ header }) => header);
+    for (let other = 0; other < headers.length; other += 2) {
+      const isSubstituted = other === i || find(headers[other + 1] ?? "", secret.placeholder) !== undefined;
+      if (!isSubstituted && places.includes((headers[other] ?? "").toLowerCase())) drop.add(other);
     }
   }
   if (drop.size > 0) exchange.headers = headers.filter((_, i) => !drop.has(i - (i % 2)));
@@ -74,11 +88,11 @@ function substitute(exchange: Exchange, secrets: readonly GatewaySecret[], isBou
 }
 
 /** `Bearer x` or `x` alone for a bearer binding, `x` alone for a raw one; clients write the scheme in any case. */
-function fits(value: string, secret: GatewaySecret): boolean {
+function fits(value: string, placeholder: string, scheme: GatewaySecret["scheme"]): boolean {
   const trimmed = value.trim();
-  if (trimmed === secret.placeholder) return true;
+  if (trimmed === placeholder) return true;
   const space = trimmed.indexOf(" ");
-  return secret.scheme === "bearer" && /^(?:bearer|token)$/i.test(trimmed.slice(0, space)) && trimmed.slice(space + 1).trim() === secret.placeholder;
+  return scheme === "bearer" && /^(?:bearer|token)$/i.test(trimmed.slice(0, space)) && trimmed.slice(space + 1).trim() === placeholder;
 }
 
 function find(value: string, placeholder: string): "plain" | "basic" | undefined {

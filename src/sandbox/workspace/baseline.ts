@@ -47,7 +47,16 @@ export async function loadBaseline(file: string): Promise<Baseline | undefined> 
 }
 
 function rowsOf(manifest: Manifest): unknown[] {
-  return [...manifest].map(([path, e]) => [path, e.kind, `${e.size}`, `${e.mtimeNs}`, `${e.ctimeNs}`, e.mode, `${e.inode}`, e.target ?? null]);
+  return [...manifest].map(([path, e]) => [
+    path,
+    e.kind,
+    `${e.size}`,
+    `${e.mtimeNs}`,
+    `${e.ctimeNs}`,
+    e.mode,
+    `${e.inode}`,
+    e.target ?? null,
+  ]);
 }
 
 function manifestOf(rows: readonly z.infer<typeof row>[]): Manifest {

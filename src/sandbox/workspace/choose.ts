@@ -35,12 +35,17 @@ export async function chooseWorkspace(request: WorkspaceRequest): Promise<Worksp
 
 /** The real path of an existing directory. */
 export async function directoryOf(path: string): Promise<string> {
-  if (!isAbsolute(path)) throw new AppError("VALIDATION", `${path} is not an absolute path`, { hint: "give the directory as an absolute path" });
+  if (!isAbsolute(path))
+    throw new AppError("VALIDATION", `${path} is not an absolute path`, { hint: "give the directory as an absolute path" });
   const real = await realpath(path).catch((error: unknown) => {
-    throw new AppError("VALIDATION", `the directory ${path} cannot be used: ${errnoOf(error) === "ENOENT" ? "it does not exist" : (errnoOf(error) ?? "unreadable")}`, {
-      cause: error,
-      hint: "create it, or give another one",
-    });
+    throw new AppError(
+      "VALIDATION",
+      `the directory ${path} cannot be used: ${errnoOf(error) === "ENOENT" ? "it does not exist" : (errnoOf(error) ?? "unreadable")}`,
+      {
+        cause: error,
+        hint: "create it, or give another one",
+      },
+    );
   });
   if (!(await stat(real)).isDirectory()) throw new AppError("VALIDATION", `${path} is not a directory`, { hint: "give a directory" });
   return real;
@@ -52,7 +57,10 @@ export async function refuseOwnState(path: string, forbidden: readonly string[],
     const own = await realpath(entry).catch(() => entry);
     if (!contains(path, own) && !contains(own, path)) continue;
     throw new AppError("VALIDATION", `the ${what} ${path} and agentkernel's own ${own} contain one another`, {
-      hint: what === "workspace" ? "choose a project directory with --workspace DIR, or run with --no-workspace" : "mount a directory beside it",
+      hint:
+        what === "workspace"
+          ? "choose a project directory with --workspace DIR, or run with --no-workspace"
+          : "mount a directory beside it",
     });
   }
 }

@@ -30,10 +30,14 @@ export async function copyWorkspace(original: string, copy: string, limits: Tree
     return { original, copy, originalBefore, skipped };
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError(errnoOf(error) === "ENOSPC" ? "DISK_FULL" : "VALIDATION", `could not copy the workspace ${original}: ${messageOf(error)}`, {
-      cause: error,
-      hint: "check that the directory is readable and that the disk has room, or choose another with --workspace DIR",
-    });
+    throw new AppError(
+      errnoOf(error) === "ENOSPC" ? "DISK_FULL" : "VALIDATION",
+      `could not copy the workspace ${original}: ${messageOf(error)}`,
+      {
+        cause: error,
+        hint: "check that the directory is readable and that the disk has room, or choose another with --workspace DIR",
+      },
+    );
   }
 }
 

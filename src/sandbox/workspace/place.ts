@@ -11,7 +11,13 @@ export type Owner = { readonly uid: number; readonly gid: number };
  * sees the old or the new file; set-user-id and set-group-id bits never carry over. Neither side's symlinks are followed.
  * Entries that are no file, directory or symlink (FIFO, socket, device) are not carried over: returns false.
  */
-export async function placeEntry(from: HeldDirectory, to: HeldDirectory, name: string, entry: Entry, owner: Owner | undefined): Promise<boolean> {
+export async function placeEntry(
+  from: HeldDirectory,
+  to: HeldDirectory,
+  name: string,
+  entry: Entry,
+  owner: Owner | undefined,
+): Promise<boolean> {
   const source = from.entry(name);
   const target = to.entry(name);
   switch (entry.kind) {

@@ -94,9 +94,19 @@ export class WorkspaceCopySession {
       sensitive: sensitivePaths([...changes.created, ...changes.modified, ...changes.deleted]).map(shown),
     };
     if (!apply) return { ...result, applied: false, keptAt: this.copy };
-    const untouched = await isOriginalUntouched({ original: this.original, copy: this.copy, originalBefore: baseline.originalBefore, skipped: [] });
+    const untouched = await isOriginalUntouched({
+      original: this.original,
+      copy: this.copy,
+      originalBefore: baseline.originalBefore,
+      skipped: [],
+    });
     if (!untouched) {
-      return { ...result, applied: false, keptAt: this.copy, conflict: `${this.original} was changed on the host while the sandbox worked on its copy` };
+      return {
+        ...result,
+        applied: false,
+        keptAt: this.copy,
+        conflict: `${this.original} was changed on the host while the sandbox worked on its copy`,
+      };
     }
     await applyChanges(this.copy, this.original, changes);
     await this.#forget();
