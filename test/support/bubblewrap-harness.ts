@@ -24,11 +24,11 @@ export async function ownedBy(path: string, owner: { readonly uid: number; reado
   if (process.getuid?.() === 0) await chown(path, owner.uid, owner.gid);
 }
 
-export async function bubblewrapHarness(options: { readonly parent?: string } = {}): Promise<Harness> {
+export async function bubblewrapHarness(options: { readonly parent?: string; readonly guestDir?: string } = {}): Promise<Harness> {
   const resources = new AsyncDisposableStack();
   const base = options.parent ?? resources.use(await tempDir({ mode: 0o755 })).path;
   const gateway = resources.use(new AttachRecorder());
-  const backend = createBubblewrapBackend({ stageDir: join(base, "stage"), leaseDir: join(base, "lease"), log: silentLog });
+  const backend = createBubblewrapBackend({ stageDir: join(base, "stage"), log: silentLog, guestDir: options.guestDir });
   let count = 0;
   const spec = async (overrides: Partial<SandboxSpec> = {}): Promise<SandboxSpec> => {
     count += 1;

@@ -85,7 +85,7 @@ async function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, lo
   const lease = await machine.pool.acquire();
   taken.undo.defer(async () => {
     // normally all are: the end of stage 1 waits for the last process
-    if (!taken.allGone) await killStrays((other) => other === lease.owner.uid, log);
+    if (!taken.allGone) await killStrays({ isOurs: (uid) => uid === lease.owner.uid, leased: () => Promise.resolve(new Set()), log });
     await lease.release();
   });
   return lease.owner;

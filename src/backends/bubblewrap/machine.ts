@@ -17,8 +17,8 @@ import { readPoolRange, UidPool } from "./uid-pool.ts";
 export type MachineOptions = {
   /** where programs and shared files of sandboxes stand; every sandbox's uid must be able to reach it */
   readonly stageDir: string;
-  /** leases of uids, shared by all agentkernel processes of this machine that were started by root */
-  readonly leaseDir: string;
+  /** leases of uids; one place for all agentkernel processes of the machine, since one that looks elsewhere ends the others' sandboxes */
+  readonly leaseDir?: string | undefined;
   readonly bwrapPath?: string | undefined;
   /** folder of compiled guest programs; default: the one beside this program */
   readonly guestDir?: string | undefined;
@@ -80,8 +80,7 @@ export async function readMachine(options: MachineOptions, log: Log): Promise<Ma
 
 async function sweepStrays(pool: UidPool, log: Log): Promise<void> {
   const { firstUid, count } = pool.range;
-  const leased = await pool.leased();
-  await killStrays((uid) => uid >= firstUid && uid < firstUid + count && !leased.has(uid), log);
+  await killStrays({ isOurs: (uid) => uid >= firstUid && uid < firstUid + count, leased: () => pool.leased(), log });
 }
 
 /** Core numbers of "Cpus_allowed_list:\t0-2,5". */

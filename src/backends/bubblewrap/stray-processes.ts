@@ -20,15 +20,27 @@ export async function processesOf(wanted: (uid: number) => boolean): Promise<rea
   return found;
 }
 
+export type StrayOptions = {
+  /** uids that belong to sandboxes */
+  readonly isOurs: (uid: number) => boolean;
+  /** those of them that a living process holds at this moment */
+  readonly leased: () => Promise<ReadonlySet<number>>;
+  readonly log: Log;
+  readonly timeoutMs?: number;
+};
+
 /**
  * Kills what runs under uids that belong to sandboxes and that nobody holds: there is nothing such unless a start was cut off at the
  * one moment that parent-death signals do not cover, or somebody else uses the range.
  */
-export async function killStrays(isStray: (uid: number) => boolean, log: Log, timeoutMs = 2000): Promise<number> {
+export async function killStrays({ isOurs, leased, log, timeoutMs = 2000 }: StrayOptions): Promise<number> {
   const deadline = performance.now() + timeoutMs;
   let killed = 0;
   for (;;) {
-    const strays = await processesOf(isStray);
+    // leases are read after the processes: whoever was seen running under a uid had leased it before
+    const seen = await processesOf(isOurs);
+    const held = await leased();
+    const strays = seen.filter(({ uid }) => !held.has(uid));
     if (strays.length === 0) return killed;
     for (const { pid, uid } of strays) {
       try {

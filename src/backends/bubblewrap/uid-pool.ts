@@ -7,6 +7,8 @@ import { holderName, parseHolderName } from "./holder-name.ts";
 
 /** The system user whose subordinate ids sandboxes run as when agentkernel was started by root. */
 export const POOL_USER = "agentkernel";
+/** Of the machine, not of a state directory: whoever leased elsewhere would be taken for a leftover. Gone at the next boot, as it should. */
+export const LEASE_DIR = "/run/agentkernel/uids";
 export const POOL_REMEDY = `useradd --system --no-create-home --shell /usr/sbin/nologin --add-subids-for-system ${POOL_USER}`;
 
 export type IdRange = { readonly firstUid: number; readonly firstGid: number; readonly count: number };
@@ -42,7 +44,7 @@ export async function readPoolRange(): Promise<IdRange> {
 export type UidLease = { readonly owner: FileOwner; release(): Promise<void> };
 
 /**
- * One host uid per running sandbox, leased among all processes of this machine that share `leaseDir`. A taker announces itself with
+ * One host uid per running sandbox, leased among all processes of this machine that were started by root. A taker announces itself with
  * a file of its own and then looks who else is there: two that meet both give way, so no uid ever has two holders, and a file is
  * removed only by its holder or when that is dead for ever.
  */
@@ -53,7 +55,7 @@ export class UidPool {
   #made: Promise<unknown> | undefined;
   #next: number;
 
-  constructor(range: IdRange, leaseDir: string) {
+  constructor(range: IdRange, leaseDir: string = LEASE_DIR) {
     this.range = range;
     this.#leaseDir = leaseDir;
     this.#next = Math.floor(Math.random() * range.count);
