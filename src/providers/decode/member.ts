@@ -31,7 +31,7 @@ export function createWrapper(coding: Coding): Wrapper {
       return { head: (bytes) => header.read(bytes), trailer: 8, engine: inflateRaw };
     }
     case "deflate":
-      return { head: deflateHead(), trailer: 4, engine: inflateRaw };
+      return new DeflateWrapper();
     case "br":
       return {
         head: () => ({ used: 0, done: true }),
@@ -58,24 +58,31 @@ function inflateRaw(): InflateRaw {
   return createInflateRaw({ flush: constants.Z_SYNC_FLUSH });
 }
 
-/** `deflate` means the zlib format (RFC 9110 §8.4.1.2), but servers send raw deflate too: RFC 1950's header check tells them apart. */
-function deflateHead(): Wrapper["head"] {
-  let first = -1;
-  let decided = false;
-  return (bytes) => {
-    if (decided) return { used: 0, done: true };
+/** `deflate` means the zlib format (RFC 9110 §8.4.1.2), but servers send raw deflate too; RFC 1950's first byte tells them apart. */
+class DeflateWrapper implements Wrapper {
+  #kind: "unknown" | "half" | "zlib" | "raw" = "unknown";
+
+  head(bytes: Buffer): { readonly used: number; readonly done: boolean } {
     let used = 0;
-    if (first < 0) {
-      first = bytes[0] ?? 0;
-      if ((first & 0x0f) !== 8) {
-        decided = true;
-        return { used: 0, done: true };
-      }
-      used = 1;
+    if (this.#kind === "unknown") {
+      // CMF 0x?8 could only start raw deflate as a stored block with padding bits set, which no encoder writes
+      this.#kind = ((bytes[0] ?? 0) & 0x0f) === 8 ? "half" : "raw";
+      if (this.#kind === "half") used = 1;
     }
-    // CMF 0x?8 cannot start raw deflate data that any encoder writes (a stored block with padding bits set)
-    if (bytes.length === used) return { used, done: false };
-    decided = true;
-    return { used: used + 1, done: true };
-  };
+    if (this.#kind === "half") {
+      if (bytes.length === used) return { used, done: false };
+      this.#kind = "zlib";
+      used += 1;
+    }
+    return { used, done: true };
+  }
+
+  /** Adler-32 */
+  get trailer(): number {
+    return this.#kind === "raw" ? 0 : 4;
+  }
+
+  engine(): Engine {
+    return inflateRaw();
+  }
 }

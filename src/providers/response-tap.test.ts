@@ -1,0 +1,186 @@
+import { gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { createRequestReader } from "./request-reader.ts";
+import { createResponseTap, type ResponseHead } from "./response-tap.ts";
+import type { Recognition, ResponseFacts } from "./types.ts";
+
+const chat: Recognition = { provider: "openai", shape: "openai-chat", operation: "chat", billable: true, injectUsage: true };
+const JSON_HEAD: ResponseHead = { status: 200, headers: { contentType: "application/json" } };
+const SSE_HEAD: ResponseHead = { status: 200, headers: { contentType: "text/event-stream" } };
+const USAGE = '"usage":{"prompt_tokens":57,"completion_tokens":9,"total_tokens":66}';
+
+async function read(
+  body: string | Buffer,
+  head: ResponseHead,
+  how: "complete" | "aborted" | "error" = "complete",
+  call = chat,
+): Promise<ResponseFacts> {
+  const tap = createResponseTap(call, head);
+  tap.write(Buffer.from(body));
+  return tap.end(how);
+}
+
+describe("the tap", () => {
+  it("never counts what is no count", async () => {
+    for (const bad of ["-1", "1.5", '"12"', "1e400", "9007199254740993", "null", "true", "[5]", "{}"]) {
+      const { usage } = await read(`{"usage":{"prompt_tokens":${bad},"completion_tokens":3}}`, JSON_HEAD);
+      expect(usage?.input, bad).toBeNull();
+      expect(usage?.output).toBe(3);
+    }
+  });
+
+  it("keeps reading the same figures when a client hangs up behind the last event", async () => {
+    const stream = `data: {"choices":[{"finish_reason":"stop"}],${USAGE}}\n\n`;
+    expect(await read(stream, SSE_HEAD, "aborted")).toMatchObject({ source: "reported", outcome: "ok" });
+    expect(await read(`data: {"choices":[{"finish_reason":null}],${USAGE}}\n\n`, SSE_HEAD, "aborted")).toMatchObject({
+      source: "partial",
+      outcome: "aborted",
+    });
+    expect(await read(`data: {"choices":[],${USAGE}}\n\ndata: [DONE]\n\n`, SSE_HEAD, "error")).toMatchObject({
+      source: "reported",
+      outcome: "ok",
+    });
+  });
+
+  it("estimates the input too where it is told the request's size", async () => {
+    const stream = 'data: {"choices":[{"delta":{"content":"12345678"}}]}\n\n';
+    expect((await read(stream, SSE_HEAD, "aborted")).usage).toMatchObject({ input: null, output: 2, total: null });
+    expect(await read(stream, { ...SSE_HEAD, requestBytes: 401 }, "aborted")).toMatchObject({
+      source: "estimated",
+      missing: "aborted",
+      usage: { input: 101, output: 2, total: 103 },
+    });
+  });
+
+  it.each([
+    [429, "rate_limited"],
+    [400, "client_error"],
+    [302, "client_error"],
+    [503, "server_error"],
+    [529, "server_error"],
+  ] as const)("does not read tokens out of a %i", async (status, outcome) => {
+    expect(await read(`{${USAGE}}`, { ...JSON_HEAD, status })).toMatchObject({ usage: null, source: "none", missing: null, outcome });
+  });
+
+  it("says why usage is missing", async () => {
+    const coded = (contentEncoding: string): ResponseHead => ({
+      status: 200,
+      headers: { contentType: "application/json", contentEncoding },
+    });
+    expect(await read("{}", JSON_HEAD)).toMatchObject({ source: "none", missing: "not_sent" });
+    expect(await read("", JSON_HEAD)).toMatchObject({ source: "none", missing: "not_sent" });
+    expect(await read("<html>", JSON_HEAD)).toMatchObject({ missing: "unparsable" });
+    expect(await read('{"usage" 5}', JSON_HEAD)).toMatchObject({ missing: "unparsable" });
+    expect(await read("data: {x}\n\n", SSE_HEAD)).toMatchObject({ missing: "unparsable" });
+    expect(await read("{}", coded("compress"))).toMatchObject({ missing: "encoding" });
+    expect(await read(Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xff, 0xff, 0xff]), coded("gzip"))).toMatchObject({
+      missing: "encoding",
+    });
+    expect(await read(gzipSync(Buffer.alloc(8_000_000, " ")), { ...coded("gzip") })).toMatchObject({ missing: "tap_overflow" });
+    expect(await read(`{"usage":{"prompt_tokens":1,"pad":"${"x".repeat(70_000)}"}}`, JSON_HEAD)).toMatchObject({ missing: "tap_overflow" });
+  });
+
+  it("meters what it could decode before the coding broke", async () => {
+    const good = gzipSync(`data: {"choices":[],${USAGE}}\n\n`);
+    const head: ResponseHead = { status: 200, headers: { contentType: "text/event-stream", contentEncoding: "gzip" } };
+    expect(await read(Buffer.concat([good, Buffer.from("garbage")]), head)).toMatchObject({
+      usage: { input: 57, output: 9 },
+      source: "reported",
+    });
+    expect(await read(good.subarray(0, -3), head, "error")).toMatchObject({
+      usage: { input: 57, output: 9 },
+      source: "partial",
+      outcome: "stream_error",
+    });
+  });
+
+  it("skips a bad line of NDJSON and no other damage", async () => {
+    const cohere: Recognition = { ...chat, provider: "cohere", shape: "cohere" };
+    const lines =
+      '{"text":"a"}\n{oops}\n{"response":{"meta":{"tokens":{"input_tokens":5,"output_tokens":6}}},"finish_reason":"COMPLETE"}\n';
+    expect((await read(lines, JSON_HEAD, "complete", cohere)).usage).toMatchObject({ input: 5, output: 6 });
+    // a broken document may not lend its inner lines
+    expect((await read(`{"a":[}\n{${USAGE}}\n`, JSON_HEAD)).usage).toBeNull();
+  });
+
+  it("does not take usage from inside text, other keys or other depths", async () => {
+    const body = JSON.stringify({
+      choices: [{ message: { content: `{${USAGE}}`, usage: { prompt_tokens: 1 } } }],
+      metadata: { usage: { prompt_tokens: 2 } },
+      Usage: { prompt_tokens: 3 },
+    });
+    expect((await read(body, JSON_HEAD)).usage).toBeNull();
+  });
+
+  it("reads a 100 MB body in constant memory", async () => {
+    const tap = createResponseTap(chat, JSON_HEAD);
+    const piece = Buffer.alloc(1 << 20, "iVBORw0KGgo=");
+    tap.write(Buffer.from('{"data":[{"b64_json":"'));
+    const before = process.memoryUsage();
+    for (let i = 0; i < 100; i += 1) tap.write(piece);
+    const after = process.memoryUsage();
+    tap.write(Buffer.from(`"}],${USAGE}}`));
+    expect((await tap.end("complete")).usage).toMatchObject({ input: 57, output: 9 });
+    expect(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed).toBeLessThan(8 << 20);
+  });
+});
+
+describe("the request reader", () => {
+  const facts = async (body: string | Buffer, headers: { contentType?: string; contentEncoding?: string } = {}, call = chat) => {
+    const reader = createRequestReader(call, headers);
+    reader.write(Buffer.from(body));
+    return reader.end();
+  };
+
+  it("reads what budgets and injection need, the largest limit of several", async () => {
+    const body =
+      '{"max_tokens":5,"max_completion_tokens":90,"n":3,"service_tier":"flex","stream_options":{"include_usage":false},"stream":true,"model":"m"}';
+    expect(await facts(body)).toEqual({
+      model: "m",
+      streaming: true,
+      includeUsage: false,
+      maxOutputTokens: 90,
+      choices: 3,
+      serviceTier: "flex",
+      ambiguous: false,
+      unparsable: false,
+    });
+  });
+
+  it("flags what parsers disagree on", async () => {
+    for (const body of [
+      '{"model":"a","model":"b"}',
+      '{"model":"a","Model":"b"}',
+      '{"max_tokens":1,"max_tokens":2}',
+      '{"stream":true,"stream":false}',
+      '{"mode\\u006c":"a","model":"b"}',
+    ]) {
+      expect((await facts(body)).ambiguous, body).toBe(true);
+    }
+    expect((await facts('{"model":"a","model":"a"}')).ambiguous).toBe(false);
+    const google: Recognition = { ...chat, provider: "google", shape: "google-generate-content", model: "g", streaming: true };
+    expect(await facts('{"generationConfig":{"maxOutputTokens":9},"generationConfig":{}}', {}, google)).toMatchObject({
+      ambiguous: true,
+      model: "g",
+      streaming: true,
+    });
+  });
+
+  it("calls unparsable what it could not read, and reads on what it could", async () => {
+    expect(await facts('{"model":"m","x":[')).toMatchObject({ model: "m", unparsable: true });
+    expect(await facts('{"model":"m"} {}')).toMatchObject({ unparsable: true });
+    expect(await facts(gzipSync('{"model":"m"}'), { contentEncoding: "gzip" })).toMatchObject({ model: "m", unparsable: false });
+    expect(await facts(gzipSync('{"model":"m"}').subarray(0, -4), { contentEncoding: "gzip" })).toMatchObject({ unparsable: true });
+    expect(await facts('{"model":"m"}', { contentEncoding: "compress" })).toMatchObject({ model: null, unparsable: true });
+    expect(await facts("")).toMatchObject({ model: null, unparsable: false });
+    expect(await facts("--b\r\n", { contentType: "multipart/form-data; boundary=b" })).toMatchObject({ model: null, unparsable: false });
+  });
+
+  it("ignores a bomb and stays bounded", async () => {
+    expect(
+      await facts(gzipSync(Buffer.concat([Buffer.from('{"model":"m","x":"'), Buffer.alloc(32_000_000, "a")])), { contentEncoding: "gzip" }),
+    ).toMatchObject({ unparsable: true });
+    expect(await facts(`{"model":"${"m".repeat(300)}"}`)).toMatchObject({ model: null, unparsable: false });
+    expect(await facts(`{"model":"${"m".repeat(5000)}"}`)).toMatchObject({ model: null, unparsable: true });
+  });
+});
