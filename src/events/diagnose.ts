@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { isSelfConsistent, parseLine, type Position } from "./chain.ts";
 import type { SegmentName } from "./layout.ts";
-import { forEachLine } from "./lines.ts";
+import { forEachLine, ZEROS } from "./lines.ts";
 
 export type TamperKind = "altered" | "missing" | "reordered" | "inserted" | "bad_signature";
 
@@ -29,9 +29,6 @@ export type DiagnoseInput = {
   /** highest signed number; a tail below it was once on disk whole */
   readonly lastMark: number;
 };
-
-/** A power cut may leave whole sectors of zeros where data had not been written yet; JSON never holds a NUL. */
-const ZEROS = Buffer.alloc(512);
 
 type Rest = { hasExpected: boolean; hasSameSeq: boolean; hasGood: boolean; hasWhole: boolean; hasZeros: boolean; bytes: number };
 
@@ -86,4 +83,18 @@ async function lookAhead(input: DiagnoseInput, sameSeq: number | undefined): Pro
     });
   }
   return rest;
+}
+
+/** Whether the line with this number and hash stands anywhere in the segments. */
+export async function holdsLine(input: { readonly path: string; readonly chain: string; readonly segments: readonly SegmentName[]; readonly position: Position }): Promise<boolean> {
+  let found = false;
+  for (const { name } of input.segments) {
+    await forEachLine(join(input.path, name), {}, (bytes, start, end, { isWhole }) => {
+      const line = isWhole ? parseLine(bytes, start, end) : undefined;
+      found = line !== undefined && line.chain === input.chain && line.seq === input.position.seq && line.hash === input.position.hash && isSelfConsistent(bytes, line);
+      return !found;
+    });
+    if (found) break;
+  }
+  return found;
 }

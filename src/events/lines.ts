@@ -2,6 +2,10 @@ import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 
 const CHUNK = 1 << 20;
+const LONGEST_LINE = 128 * 1024;
+
+/** A power cut may leave whole sectors of zeros where data had not been written yet; JSON never holds a NUL. */
+export const ZEROS: Buffer = Buffer.alloc(512);
 
 export type LineAt = {
   /** offset of the line in the file */
@@ -17,18 +21,19 @@ export type LineVisitor = (bytes: Buffer, start: number, end: number, at: LineAt
 export async function forEachLine(path: string, range: { readonly from?: number; readonly to?: number }, visit: LineVisitor): Promise<void> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    const buffer = Buffer.allocUnsafeSlow(CHUNK);
+    // a small file needs a small buffer, yet one that holds any line of ours, should the file grow meanwhile
+    const buffer = Buffer.allocUnsafeSlow(Math.max(LONGEST_LINE, Math.min(CHUNK, (await handle.stat()).size)));
     const to = range.to ?? Number.MAX_SAFE_INTEGER;
     // file offset of the buffer's first byte, and how many bytes of it are filled
     let base = range.from ?? 0;
     let filled = 0;
     for (;;) {
-      const wanted = Math.min(CHUNK - filled, to - base - filled);
+      const wanted = Math.min(buffer.length - filled, to - base - filled);
       const { bytesRead } = wanted > 0 ? await handle.read(buffer, filled, wanted, base + filled) : { bytesRead: 0 };
       filled += bytesRead;
       const used = visitLines(buffer, filled, base, visit);
       if (used === undefined) return;
-      if (bytesRead === 0 || (used === 0 && filled === CHUNK)) {
+      if (bytesRead === 0 || (used === 0 && filled === buffer.length)) {
         if (filled > used && !visit(buffer, used, filled, { offset: base + used, isWhole: false })) return;
         if (bytesRead === 0) return;
         base += filled;

@@ -2,7 +2,7 @@ import { errnoOf } from "../base/error.ts";
 import type { Position } from "./chain.ts";
 import { FIRST_CHECKPOINT, hashCheckpointLine, isSignatureGood, parseCheckpoint, type SignedCheckpoint, type TrustedKeys } from "./checkpoint.ts";
 import type { CheckpointTail } from "./checkpoint-file.ts";
-import { forEachLine } from "./lines.ts";
+import { forEachLine, ZEROS } from "./lines.ts";
 
 /** What a chain's checkpoint file says. */
 export type Checkpoints = {
@@ -14,6 +14,8 @@ export type Checkpoints = {
   readonly tombstones: readonly Position[];
   readonly count: number;
   readonly last: SignedCheckpoint | undefined;
+  /** the number of the chain's last event, when its end was signed */
+  readonly stoppedAt: number | undefined;
   /** where whole lines end */
   readonly tail: CheckpointTail;
   /** bytes after them, left by a crash */
@@ -32,8 +34,8 @@ export async function readCheckpoints(path: string, chain: string, keys: Trusted
   const tombstones: Position[] = [];
   let tail: CheckpointTail = { bytes: 0, prev: FIRST_CHECKPOINT };
   let last: { readonly checkpoint: SignedCheckpoint; readonly line: string } | undefined;
+  let stoppedAt: number | undefined;
   let count = 0;
-  let tornBytes = 0;
   let problem: Checkpoints["problem"];
   const check = (): void => {
     if (keys !== undefined && last !== undefined && !isSignatureGood(last.line, keys)) {
@@ -52,22 +54,30 @@ export async function readCheckpoints(path: string, chain: string, keys: Trusted
     const position = { seq: checkpoint.seq, hash: checkpoint.hash };
     if (checkpoint.kind === "tombstone") tombstones.push(position);
     else if (position.seq > highest) marks.push(position);
+    if (checkpoint.kind === "stop") stoppedAt = checkpoint.seq;
     if (checkpoint.kind === "abandon") abandoned.set(checkpoint.segment, checkpoint.bytes);
     count += 1;
     tail = { bytes: tail.bytes + bytes + 1, prev: hashCheckpointLine(text) };
     return true;
   };
+  // what stands after the last good line: only a power cut leaves sectors of zeros, and nothing good after them
+  const rest = { bytes: 0, hasZeros: false, hasGood: false };
   try {
     await forEachLine(path, {}, (bytes, start, end, { isWhole }) => {
-      if (isWhole) return seen(bytes.toString("latin1", start, end), end - start);
+      const text = bytes.toString("latin1", start, end);
+      if (isWhole && problem === undefined && seen(text, end - start)) return true;
+      rest.bytes += end - start + (isWhole ? 1 : 0);
+      rest.hasZeros ||= bytes.subarray(start, end).includes(ZEROS);
+      rest.hasGood ||= isWhole && parseCheckpoint(text) !== undefined;
       // a crash leaves a prefix of a line; a whole one and one byte more is a changed newline
-      if (parseCheckpoint(bytes.toString("latin1", start, end - 1)) !== undefined) problem = { seq: (marks.at(-1)?.seq ?? 0) + 1, detail: "the end of the last checkpoint was changed" };
-      tornBytes += end - start;
+      if (!isWhole && parseCheckpoint(text.slice(0, -1)) !== undefined) problem ??= { seq: (marks.at(-1)?.seq ?? 0) + 1, detail: "the end of the last checkpoint was changed" };
       return true;
     });
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
   }
+  if (rest.hasZeros && !rest.hasGood) problem = undefined;
+  const tornBytes = problem === undefined ? rest.bytes : 0;
   check();
-  return { marks, abandoned, tombstones, count, last: last?.checkpoint, tail, tornBytes, problem };
+  return { marks, abandoned, tombstones, count, last: last?.checkpoint, stoppedAt, tail, tornBytes, problem };
 }

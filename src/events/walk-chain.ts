@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Position, stepOver } from "./chain.ts";
-import { type Broken, diagnose, type Finding } from "./diagnose.ts";
+import { type Broken, diagnose, type Finding, holdsLine } from "./diagnose.ts";
 import type { SegmentName } from "./layout.ts";
 import { forEachLine } from "./lines.ts";
 
@@ -34,18 +34,15 @@ export async function walkChain(input: WalkInput): Promise<Walked> {
   let bytesSeen = 0;
   let nextMark = 0;
   let finding: Finding | undefined;
+  let denied: Position | undefined;
   const passMarks = (): void => {
-    while (finding === undefined && nextMark < marks.length && (marks[nextMark]?.seq ?? 0) <= at.seq) {
-      const mark = marks[nextMark];
-      if (mark?.seq === at.seq && mark.hash !== at.hash) {
-        finding = { verdict: "tampered", kind: "altered", seq: Math.max(input.from.seq, marks[nextMark - 1]?.seq ?? 0) + 1, detail: `event ${at.seq} is not the one that was signed; the chain was written anew somewhere since the checkpoint before` };
-      }
-      nextMark += 1;
+    for (let mark = marks[nextMark]; mark !== undefined && mark.seq <= at.seq && denied === undefined; mark = marks[nextMark]) {
+      if (mark.seq === at.seq && mark.hash !== at.hash) denied = mark;
+      else nextMark += 1;
     }
   };
   passMarks();
   for (const [index, segment] of segments.entries()) {
-    if (finding !== undefined) break;
     if (segment.firstSeq !== at.seq + 1) {
       const isMissing = segment.firstSeq > at.seq + 1;
       finding = { verdict: "tampered", kind: isMissing ? "missing" : "inserted", seq: Math.min(at.seq + 1, segment.firstSeq), segment: segment.name, detail: isMissing ? `events ${at.seq + 1} to ${segment.firstSeq - 1} are gone` : `the segment repeats events from ${segment.firstSeq}` };
@@ -62,15 +59,26 @@ export async function walkChain(input: WalkInput): Promise<Walked> {
       at = next;
       events += 1;
       bytesSeen += end - start + 1;
-      if (marks[nextMark] !== undefined && (marks[nextMark]?.seq ?? 0) <= at.seq) passMarks();
-      return finding === undefined;
+      if ((marks[nextMark]?.seq ?? Number.POSITIVE_INFINITY) <= at.seq) passMarks();
+      return denied === undefined;
     });
+    if (denied !== undefined) finding = await explainDenied(input, segments.slice(index), denied, marks[nextMark - 1]?.seq ?? input.from.seq);
     const [line] = broken;
     if (line !== undefined) finding = await diagnose({ path, chain, at, broken: line, segment, later: segments.slice(index + 1), lastMark: marks.at(-1)?.seq ?? 0 });
+    if (finding !== undefined) break;
   }
+  if (denied !== undefined && segments.length === 0) finding = { verdict: "tampered", kind: "altered", seq: denied.seq, detail: "the removed events do not end as they were signed" };
   const lastMark = marks.at(-1);
   if (finding === undefined && lastMark !== undefined && lastMark.seq > at.seq) {
     finding = { verdict: "truncated", kind: "missing", seq: at.seq + 1, detail: `the log ends at event ${at.seq}, but event ${lastMark.seq} was signed as written` };
   }
   return { at, events, bytes: bytesSeen, finding };
+}
+
+/** An event fits the one before it, but another one was signed under its number. */
+async function explainDenied({ path, chain }: WalkInput, rest: readonly SegmentName[], mark: Position, lastGood: number): Promise<Finding> {
+  if (await holdsLine({ path, chain, segments: rest, position: mark })) {
+    return { verdict: "tampered", kind: "inserted", seq: mark.seq, detail: `an extra event ${mark.seq} stands before the one that was signed` };
+  }
+  return { verdict: "tampered", kind: "altered", seq: lastGood + 1, detail: `event ${mark.seq} is not the one that was signed; the chain was written anew somewhere from event ${lastGood + 1} on` };
 }
