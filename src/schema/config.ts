@@ -141,12 +141,9 @@ const egress = z.strictObject({
 const llm = z.strictObject({
   enabled: z.boolean().prefault(true).meta({ description: "recognise and meter model calls; policy holds either way" }),
   custom_domains: z.array(host).prefault([]).meta({ description: "hosts that speak the OpenAI shape and are reported as `custom`" }),
-  include_usage: z
-    .enum(["inject_strip", "inject", "off"])
-    .prefault("inject_strip")
-    .meta({
-      description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
-    }),
+  include_usage: z.enum(["inject_strip", "inject", "off"]).prefault("inject_strip").meta({
+    description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
+  }),
 });
 
 const binding = z
