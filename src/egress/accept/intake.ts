@@ -126,6 +126,8 @@ function terminate(runtime: Runtime, connection: Connection, host: string): void
     }
     // from here the head's deadline counts
     connection.deadlineAt = runtime.clock.monotonic() + runtime.limits.handshakeTimeoutMs;
+    // only tls.Server clears this, and an HTTP/2 session waits for ever while it is set
+    Object.assign(secure, { secureConnecting: false });
     if (secure.alpnProtocol === "h2") runtime.acceptHttp2(connection, secure);
     else runtime.acceptHttp1(connection, secure);
   };

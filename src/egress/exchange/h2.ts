@@ -31,7 +31,7 @@ export function createHttp2(runtime: Runtime): Http2 {
         ? head.reason
         : head.chunked || head.upgrade !== null
           ? "the request has headers that do not exist in HTTP/2"
-          : headers[":scheme"] !== "https"
+          : headers[":method"] !== "CONNECT" && headers[":scheme"] !== "https"
             ? "the request's scheme is not https"
             : authority !== undefined && head.host !== undefined && head.host !== authority
               ? ":authority and Host differ"
@@ -100,10 +100,8 @@ class Http2Downstream implements Downstream {
   head(status: number, _statusText: string, headers: HeaderList): void {
     if (this.#stream.destroyed) return;
     this.#stream.respond(fields(status, headers), { waitForTrailers: true });
-    this.#stream.once("wantTrailers", () => {
-      if (this.#trailers.length === 0) this.#stream.close();
-      else this.#stream.sendTrailers(fields(undefined, this.#trailers));
-    });
+    // without trailers this ends the stream with an empty DATA frame; a close would be a reset to the client
+    this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(fields(undefined, this.#trailers)));
   }
 
   write(chunk: Uint8Array): boolean {
