@@ -105,7 +105,7 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
 
 function unnamed(index: RuleIndex, { host, port }: PolicyRequest): string {
   if (host.kind !== "name") return `No rule allows the address ${host.text}; addresses need a rule of their own.`;
-  const elsewhere = index.names(host).find((rule) => rule.effect !== "deny");
+  const elsewhere = index.names(host).find((rule) => rule.effect !== "deny" && rule.ports.length > 0);
   return elsewhere === undefined
     ? `No rule allows ${host.text}.`
     : `No rule allows ${host.text} on port ${port}; ${elsewhere.id} allows it on ${elsewhere.ports.join(", ")}.`;

@@ -17,21 +17,18 @@ export class RuleIndex {
 
   /** Rules that name this host and port, in the order they were given. */
   find(host: CanonicalHost, port: number): readonly Rule[] {
+    return this.names(host).filter((rule) => matchesOrigin(rule, host, port));
+  }
+
+  /** Rules that name this host, on whatever port, in the order they were given. */
+  names(host: CanonicalHost): readonly Rule[] {
     const found = [...(this.#exact.get(host.text) ?? [])];
     if (host.kind === "name") {
       for (let dot = host.text.indexOf("."); dot !== -1; dot = host.text.indexOf(".", dot + 1)) {
         found.push(...(this.#below.get(host.text.slice(dot + 1)) ?? []));
       }
     }
-    return found
-      .sort((a, b) => a - b)
-      .flatMap((at) => this.#rules[at] ?? [])
-      .filter((rule) => matchesOrigin(rule, host, port));
-  }
-
-  /** Does any rule name this host, on whatever port? */
-  names(host: CanonicalHost): readonly Rule[] {
-    return this.#rules.filter((rule) => rule.ports.some((port) => matchesOrigin(rule, host, port)));
+    return found.sort((a, b) => a - b).flatMap((at) => this.#rules[at] ?? []);
   }
 }
 

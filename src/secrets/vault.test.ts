@@ -78,7 +78,7 @@ describe("the vault", () => {
     );
   });
 
-  it.each([[""], ["a b"], ["../x"], ["1A"], ["A".repeat(129)], ["A\n"], ["A\0"]])("refuses the name %j", (name) => {
+  it.each([[""], ["a b"], ["../x"], ["1A"], ["A".repeat(193)], ["A\n"], ["A\0"]])("refuses the name %j", (name) => {
     const { vault } = filled();
     expect(() => vault.set(name, new Secret("v"))).toThrow(expect.objectContaining({ code: "VALIDATION" }));
   });

@@ -33,7 +33,7 @@ const KEY_ID_BYTES = 4;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
-const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,127}$/;
+const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,191}$/;
 
 /**
  * AES-256-GCM, one random 96-bit nonce for each value. Stored: version, key id, nonce, tag, ciphertext. Version, key id and name are
@@ -58,8 +58,8 @@ export function createVault(repository: SecretRepository, key: VaultKey, clock: 
 /** @throws VALIDATION */
 export function checkSecretName(name: string): void {
   if (!NAME.test(name)) {
-    throw new AppError("VALIDATION", `${JSON.stringify(name.slice(0, 140))} is not a name for a secret`, {
-      hint: "letters, digits, underscores, dots and hyphens, 128 at most, as OPENAI_API_KEY",
+    throw new AppError("VALIDATION", `${JSON.stringify(name.slice(0, 200))} is not a name for a secret`, {
+      hint: "letters, digits, underscores, dots and hyphens, 192 at most, as OPENAI_API_KEY",
     });
   }
 }
