@@ -6,6 +6,8 @@ export interface Output {
   out(text: string): void;
   /** a line for the person, never part of the result */
   note(text: string): void;
+  /** bytes of somebody else's output, as they are */
+  raw(stdout: string, stderr: string): void;
   json(value: unknown): void;
   /** `error[CODE]: …` and, when there is one, `hint: …` */
   fail(error: unknown): void;
@@ -19,6 +21,10 @@ export function createOutput(options: { readonly color: boolean }): Output {
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
     note: (text) => void process.stderr.write(`${text}\n`),
+    raw: (stdout, stderr) => {
+      process.stdout.write(stdout);
+      process.stderr.write(stderr);
+    },
     json: (value) => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`),
     fail: (error) => {
       const code = error instanceof AppError ? error.code : "INTERNAL";

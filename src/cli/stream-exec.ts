@@ -3,7 +3,11 @@ import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ignore } from "../base/background.ts";
 import { errnoOf } from "../base/error.ts";
-import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
+import type { z } from "zod";
+import type { execSignal } from "../schema/api.ts";
+
+type ExecSignal = z.infer<typeof execSignal>;
+type ExitStatus = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
 /** What both a local exec and one over the API are, as far as bytes go. */
 export interface StreamedExec {

@@ -12,7 +12,7 @@ import { SseStream } from "./sse.ts";
 export async function completeCommand(
   call: Pick<RouteContext, "clock" | "signal">,
   start: () => Promise<RunningExec | RunningSandboxExec>,
-  options: { readonly stdin: string | undefined; readonly capBytes?: number },
+  options: { readonly stdin: string | null | undefined; readonly capBytes?: number },
 ): Promise<RunOutput> {
   const startedAt = call.clock.monotonic();
   const exec = await start();
@@ -87,7 +87,9 @@ export function streamCommand(
 }
 
 /** Gives the command its whole stdin and closes it. A command that does not read it is no fault. */
-function feed(exec: RunningExec, stdin: string | undefined): void {
+/** `null`: the caller writes it itself. */
+function feed(exec: RunningExec, stdin: string | null | undefined): void {
+  if (stdin === null) return;
   exec.stdin.on("error", () => undefined);
   exec.stdin.end(stdin ?? "");
 }

@@ -1,9 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { environmentFrom, type HostEnvironment } from "../../config/env.ts";
-import { nextSteps } from "../../demo/next-steps.ts";
-import { stageDemo } from "../../demo/stage.ts";
-import { createStandIn, type StandIn } from "../../demo/stand-in.ts";
 import type { Config } from "../../schema/settings.ts";
 import type { ExchangeEvent } from "../../schema/event.ts";
 import { type CliConfig, loadCliConfig } from "../cli-config.ts";
@@ -27,6 +24,11 @@ export async function demo(cli: Cli): Promise<number> {
   const { output } = cli;
   const loaded = await loadCliConfig(cli);
   const real = PROVIDERS.filter(({ variable }) => (loaded.env.get(variable) ?? "") !== "");
+  const [{ createStandIn }, { stageDemo }, { nextSteps }] = await Promise.all([
+    import("../../demo/stand-in.ts"),
+    import("../../demo/stage.ts"),
+    import("../../demo/next-steps.ts"),
+  ]);
   await using standIn = real.length > 0 ? undefined : await createStandIn();
   output.out(
     standIn === undefined
@@ -36,13 +38,13 @@ export async function demo(cli: Cli): Promise<number> {
   const { config, env } = standIn === undefined ? loaded : await throughStandIn(loaded, standIn);
   const used = standIn === undefined ? real : PROVIDERS;
   const staged = join(loaded.paths.staged, "demo");
-  const { command } = await stageDemo(staged);
+  const agent = await stageDemo(staged);
   const [{ createApp }, { systemUser }] = await Promise.all([import("../../app/create-app.ts"), import("../../app/caller.ts")]);
   await using app = await createApp({ config, paths: loaded.paths, env });
   const exec = await app.sandboxes.run(
     systemUser(),
     {
-      command: [...command(INSIDE)],
+      command: [...agent.command(INSIDE)],
       workspace: null,
       mounts: [{ source: staged, target: INSIDE, read_only: true }],
       secrets: used.map(({ variable, host }) => `${variable}:${host}`),
@@ -88,7 +90,10 @@ async function show(output: Output, app: Shown, sandbox: string): Promise<void> 
 }
 
 /** The providers' hosts lead to the stand-in, with keys that only it accepts. */
-async function throughStandIn(loaded: CliConfig, standIn: StandIn): Promise<{ readonly config: Config; readonly env: HostEnvironment }> {
+async function throughStandIn(
+  loaded: CliConfig,
+  standIn: { readonly origin: string; readonly caPem: string },
+): Promise<{ readonly config: Config; readonly env: HostEnvironment }> {
   const caFile = join(loaded.paths.run, "stand-in.pem");
   await writeFile(caFile, standIn.caPem, { mode: 0o600 });
   const upstreams = PROVIDERS.map(({ host }) => ({ host, url: standIn.origin, caFile }));

@@ -13,8 +13,7 @@ export async function logs(
   if (exec !== undefined) {
     using client = await connect(cli);
     const { stdout = "", stderr = "" } = await client.detachedLogs(name, exec);
-    process.stdout.write(stdout);
-    process.stderr.write(stderr);
+    cli.output.raw(stdout, stderr);
     return 0;
   }
   for (const event of await readTail(cli, { last: countOf(flags.lines), sandbox: name })) {

@@ -1,13 +1,14 @@
 import { createInterface } from "node:readline/promises";
 import { pipeline } from "node:stream/promises";
 import { ignore } from "../../base/background.ts";
+import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/units.ts";
 import type { RunningSandboxExec, WorkspaceOutcome } from "../../app/facade.ts";
 import { openLocalApp } from "../local-app.ts";
 import { printable } from "../output.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
 import type { Cli } from "../program.ts";
-import { exitCodeOf, isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
+import { isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
 
 type RunFlags = PlaceFlags & {
   readonly timeout?: string;
@@ -77,14 +78,13 @@ async function finish(cli: Cli, outcome: WorkspaceOutcome, code: number): Promis
   return code;
 }
 
+/** What the API answers, from the same code. */
 async function runForJson(cli: Cli, exec: RunningSandboxExec): Promise<number> {
-  const startedAt = performance.now();
   ignore(pipeline(process.stdin, exec.stdin), "the command may close its stdin, or end, before ours does");
-  const { collectOutput } = await import("../../server/output.ts");
-  const output = await collectOutput(exec);
-  const end = await exec.exited;
+  const { completeCommand } = await import("../../server/command.ts");
+  const call = { clock: systemClock, signal: new AbortController().signal };
+  const output = await completeCommand(call, () => Promise.resolve(exec), { stdin: null });
   process.stdin.destroy();
-  await exec.finished;
-  cli.output.json({ ...output, duration_ms: Math.round(performance.now() - startedAt) });
-  return exitCodeOf(end);
+  cli.output.json(output);
+  return output.exit_code;
 }

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { chmod, copyFile, lchown, lstat, mkdir, open, readlink, rename, rm, symlink, utimes } from "node:fs/promises";
-import { HeldDirectory } from "../../base/beneath.ts";
+import type { HeldDirectory } from "../../base/beneath.ts";
 import { newId } from "../../base/id.ts";
 import type { Entry } from "./manifest.ts";
 
