@@ -1,24 +1,9 @@
-import { AppError } from "../base/error.ts";
 import type { Config, LimitSettings } from "../schema/settings.ts";
 import type { Fault } from "./check-keys.ts";
 
 /** What no single value shows: the first contradiction between two of them. */
 export function checkSettings(config: Config): Fault | undefined {
   return limitsInsideMax(config.sandbox.limits, config.sandbox.max) ?? oneUpstreamEach(config);
-}
-
-const LOOPBACK = /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|\[::1\])$/i;
-
-/** An API that others can reach needs a key. Called where host and key are both final, flags included. @throws CONFIG_INVALID */
-export function refuseOpenServer(server: { readonly host: string; readonly hasKey: boolean }): void {
-  if (server.hasKey || LOOPBACK.test(server.host)) return;
-  throw new AppError(
-    "CONFIG_INVALID",
-    `server.host ${JSON.stringify(server.host.slice(0, 100))} can be reached by others, and there is no API key`,
-    {
-      hint: 'set [server] api_key = { env = "AGENTKERNEL_API_KEY" } or --api-key-file, or listen on 127.0.0.1',
-    },
-  );
 }
 
 const LIMIT_KEYS: Readonly<Record<keyof LimitSettings, string>> = {
