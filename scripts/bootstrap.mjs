@@ -351,7 +351,7 @@ function underLock(mode) {
 }
 
 function stepsFor(mode) {
-  return mode === "build" ? [dependencies, guest, dist, binLink] : [dependencies, programs, sandboxUser, guest, dist, binLink];
+  return mode === "build" ? [dependencies, guest, dist, binLink] : [programs, sandboxUser, dependencies, guest, dist, binLink];
 }
 
 function setUp(mode) {
