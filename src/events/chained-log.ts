@@ -35,6 +35,7 @@ export class ChainedLog implements ChainedEventLog {
   readonly #heartbeat: NodeJS.Timeout;
   readonly #retention: NodeJS.Timeout;
   #retaining: Promise<void> | undefined;
+  #isRetentionDue = false;
   #lost = 0;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -94,14 +95,21 @@ export class ChainedLog implements ChainedEventLog {
     await this.#closing;
   }
 
-  /** Starts a round of retention, unless one is under way. */
+  /** Starts a round of retention; asked for during one, another follows. */
   retain(): void {
+    this.#isRetentionDue = true;
     if (this.#closing !== undefined || this.#retaining !== undefined) return;
-    const round = this.#options.retain().finally(() => {
+    this.#retaining = this.#retain().finally(() => {
       this.#retaining = undefined;
     });
-    this.#retaining = round;
-    background("audit retention", round, this.#options.log);
+    background("audit retention", this.#retaining, this.#options.log);
+  }
+
+  async #retain(): Promise<void> {
+    while (this.#isRetentionDue && this.#closing === undefined) {
+      this.#isRetentionDue = false;
+      await this.#options.retain();
+    }
   }
 
   async #append(event: NewEvent): Promise<Event> {

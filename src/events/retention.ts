@@ -89,7 +89,7 @@ async function remove(options: RetentionOptions, segment: Held, reason: string):
   const { dir, signer, own, clock } = options;
   const path = join(dir, segment.chain);
   const checkpoints = await readCheckpoints(join(path, CHECKPOINTS), segment.chain, undefined);
-  const last = segment.next === undefined ? checkpoints.last : await before(join(path, segment.next));
+  const last = segment.next === undefined ? checkpoints.marks.at(-1) : await before(join(path, segment.next));
   if (last === undefined || checkpoints.problem !== undefined) throw new Error("what its last event is cannot be told");
   const tombstone: Checkpoint = { kind: "tombstone", chain: segment.chain, seq: last.seq, hash: last.hash, segment: segment.name, bytes: segment.bytes, time: timestamp(clock.now()) };
   if (segment.next === undefined) {
