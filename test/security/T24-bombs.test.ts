@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import { threat } from "../support/attack-suite.ts";
+import { runIn } from "../support/run-in.ts";
+
+const LIMITS = { memoryBytes: 128 << 20, cpus: null, pids: 64, openFiles: 128, scratchBytes: 8 << 20, required: ["memory", "pids", "files"] } as const;
+
+threat(
+  "T24: bombs",
+  (attacked) => {
+    test("of forks stay within the sandbox, and another one goes on", async () => {
+      const other = await attacked.create();
+      const bombed = await attacked.create();
+      const bomb = runIn(bombed, ["/usr/bin/python3", "-c", FORKS], { timeoutMs: 60_000 });
+      for (let i = 0; i < 10; i += 1) expect((await runIn(other, "echo fine")).stdout).toBe("fine\n");
+      expect(Number((await bomb).stdout.trim())).toBeLessThanOrEqual(64);
+      expect((await runIn(bombed, "echo alive")).stdout).toBe("alive\n");
+    });
+
+    test.each([
+      ["anonymous memory", "a=[]\nwhile 1: a.append(bytearray(b'x'*1000000))"],
+      ["a mapped file of memory", "import mmap,os\nfd=os.memfd_create('m'); os.ftruncate(fd, 1<<30); m=mmap.mmap(fd, 1<<30)\nfor i in range(0, 1<<30, 4096): m[i]=1"],
+      ["many processes", "import os,time\nfor i in range(20):\n  if os.fork()==0:\n    a=bytearray(b'x'*20000000); time.sleep(30); os._exit(0)\ntime.sleep(30)"],
+    ])("of memory (%s) end the sandbox with that reason", async (_, program) => {
+      const bombed = await attacked.create();
+      const outcome = runIn(bombed, ["/usr/bin/python3", "-c", program]).catch((error: unknown) => error);
+      expect(await bombed.ended).toMatchObject({ kind: "memory" });
+      await outcome;
+    });
+
+    test("of descriptors end at the limit", async () => {
+      const { stdout } = await runIn(attacked.sandbox, ["/usr/bin/python3", "-c", "import os\nn=0\ntry:\n  while n<100000: os.dup(0); n+=1\nexcept OSError as e: print(e.errno, n)"]);
+      const [errno, count] = stdout.trim().split(" ").map(Number);
+      expect(errno).toBe(24);
+      expect(count).toBeLessThan(128);
+    });
+
+    test("of orphans are reaped", async () => {
+      const { stdout } = await runIn(attacked.sandbox, "for i in $(seq 500); do (sh -c ':' &) ; done; sleep 0.3; ls -d /proc/[0-9]* | wc -l", { timeoutMs: 60_000 });
+      expect(Number(stdout)).toBeLessThan(30);
+    });
+  },
+  { needs: ["python3"], spec: { limits: LIMITS } },
+);
+
+const FORKS = `
+import os, time
+n = 0
+pids = []
+end = time.time() + 1.5
+while time.time() < end:
+    try:
+        pid = os.fork()
+    except OSError:
+        time.sleep(0.001)
+        continue
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    n += 1
+    pids.append(pid)
+for pid in pids: os.kill(pid, 9)
+for pid in pids: os.waitpid(pid, 0)
+print(n)
+`;
