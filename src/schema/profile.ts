@@ -54,5 +54,3 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     passEnv: [],
   },
 };
-
-export const DEFAULT_PROFILE: ProfileName = "moderate";
