@@ -17,6 +17,13 @@ export type Harness = AsyncDisposable & {
   create(overrides?: Partial<SandboxSpec>): Promise<BackendSandbox>;
 };
 
+let guestDirOfAll: string | undefined;
+
+/** Where all harnesses of this process find the guest programs from now on. */
+export function useGuestDir(path: string): void {
+  guestDirOfAll = path;
+}
+
 export const NEVER = new AbortController().signal;
 
 /** Hands a directory over where the sandbox runs as another uid than we do. */
@@ -28,7 +35,7 @@ export async function bubblewrapHarness(options: { readonly parent?: string; rea
   const resources = new AsyncDisposableStack();
   const base = options.parent ?? resources.use(await tempDir({ mode: 0o755 })).path;
   const gateway = resources.use(new AttachRecorder());
-  const backend = createBubblewrapBackend({ stageDir: join(base, "stage"), log: silentLog, guestDir: options.guestDir });
+  const backend = createBubblewrapBackend({ stageDir: join(base, "stage"), log: silentLog, guestDir: options.guestDir ?? guestDirOfAll });
   let count = 0;
   const spec = async (overrides: Partial<SandboxSpec> = {}): Promise<SandboxSpec> => {
     count += 1;
