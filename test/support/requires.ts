@@ -92,9 +92,6 @@ export function missingReason(name: Capability): string | undefined {
   return answers.get(name);
 }
 
-/** The names that {@link requires} knows. */
-export const capabilityNames = Object.keys(CAPABILITIES) as readonly Capability[];
-
 function succeeds(command: string, args: readonly string[], options: { ordinary?: boolean; timeoutMs?: number } = {}): string | undefined {
   const asOrdinary = options.ordinary === true && process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
   const result = spawnSync(command, args, {
