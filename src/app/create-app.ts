@@ -89,7 +89,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   store.sandboxes.markOrphansStopped();
   if (options.isServer === true) await rebookCalls(store, paths.events);
 
-  let generation = new EgressGeneration(1, app.config, options.ownPorts ?? []);
+  let generation = await EgressGeneration.load(1, app.config, options.ownPorts ?? []);
   const vaultKey = vaultKeyFrom(app.env);
   const secrets = new SandboxSecrets({
     repository: store.secrets,
@@ -126,7 +126,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   }
   const eventService = stack.use(createEventService(events, (query) => tailEvents({ dir: paths.events, ...query })));
   const context = {
-    config: () => generation.config,
+    generation: () => generation,
     forbidden: [paths.state, paths.config],
     staged: paths.staged,
     uid,
@@ -156,7 +156,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       generation: () => generation,
       reload: async () => {
         if (app.reload === undefined) return generation;
-        const next = new EgressGeneration(generation.version + 1, await app.reload(), options.ownPorts ?? []);
+        const next = await EgressGeneration.load(generation.version + 1, await app.reload(), options.ownPorts ?? []);
         generation = next;
         links.reload();
         return next;

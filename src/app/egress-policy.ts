@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { AppError, messageOf } from "../base/error.ts";
+import { loadCaFile } from "../config/ca-file.ts";
 import type { Upstream } from "../egress/gateway.ts";
-import { parseAllow } from "../policy/allow.ts";
 import { compilePolicy } from "../policy/compile.ts";
-import type { Policy, RuleInput } from "../policy/policy.ts";
+import { policyInputFor } from "../policy/policy-input.ts";
+import type { Policy } from "../policy/policy.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { Config } from "../schema/settings.ts";
@@ -20,53 +19,51 @@ export class EgressGeneration {
   readonly extraCa: string | undefined;
   readonly #ownPorts: readonly number[];
 
-  /** @throws CONFIG_INVALID for a file that cannot be read and for a rule that is wrong */
-  constructor(version: number, config: Config, ownPorts: readonly number[]) {
+  private constructor(
+    version: number,
+    config: Config,
+    ownPorts: readonly number[],
+    files: { upstreams: readonly Upstream[]; extraCa: string | undefined },
+  ) {
     this.version = version;
     this.config = config;
     this.#ownPorts = ownPorts;
-    this.extraCa = config.egress.caFile === undefined ? undefined : readPem("[egress] ca_file", config.egress.caFile);
-    this.upstreams = config.egress.upstreams.map(({ host, url, caFile }) => ({
-      host,
-      url: new URL(url),
-      ...(caFile === undefined ? {} : { ca: readPem("[[egress.upstreams]] ca_file", caFile) }),
-    }));
-    // a rule that is wrong shows now, not at the first sandbox
-    this.policyFor({ profile: config.sandbox.profile, allow: [], secrets: [] });
+    this.upstreams = files.upstreams;
+    this.extraCa = files.extraCa;
   }
 
+  /** @throws CONFIG_INVALID for a file that cannot be read and for a rule that is wrong */
+  static async load(version: number, config: Config, ownPorts: readonly number[]): Promise<EgressGeneration> {
+    const { egress } = config;
+    const extraCa = egress.caFile === undefined ? undefined : await loadCaFile("egress.ca_file", egress.caFile);
+    const upstreams = await Promise.all(
+      egress.upstreams.map(async ({ host, url, caFile }, at): Promise<Upstream> => {
+        const ca = caFile === undefined ? {} : { ca: await loadCaFile(`egress.upstreams[${at}].ca_file`, caFile) };
+        return { host, url: new URL(url), ...ca };
+      }),
+    );
+    const generation = new EgressGeneration(version, config, ownPorts, { upstreams, extraCa });
+    // a rule that is wrong shows now, not at the first sandbox
+    generation.policyFor({ profile: config.sandbox.profile, allow: [], secrets: [] });
+    return generation;
+  }
+
+  /** @throws VALIDATION, POLICY_DENIED for what the caller asked for and the operator does not permit */
   policyFor(subject: PolicySubject): Policy {
-    const { egress } = this.config;
-    const network = PROFILES[subject.profile].network;
-    const operator = egress.rules.map((rule, i): RuleInput => ({ ...rule, id: `egress.rules[${i}]`, origin: "operator" }));
-    const secrets = subject.secrets.map(({ name, host }): RuleInput => ({ id: `secret:${name}`, host, effect: "allow", origin: "caller" }));
-    const allowed = subject.allow.map((text) => parseAllow(text, { id: `--allow ${text}`, origin: "caller" }));
-    return compilePolicy({
-      ref: { id: subject.profile, name: this.config.file ?? "defaults", version: this.version },
-      default: network === "none" ? "none" : network === "public" || egress.default === "allow" ? "public" : "deny",
-      mode: egress.mode,
-      locked: egress.locked,
-      rules: [...operator, ...secrets, ...allowed],
-      ownAddresses: ownAddresses(),
-      ownPorts: this.#ownPorts,
-      unsafeAllowPrivate: egress.unsafeAllowPrivate,
-    });
+    return compilePolicy(
+      policyInputFor({
+        ref: { id: subject.profile, name: this.config.file ?? "defaults", version: this.version },
+        egress: this.config.egress,
+        profile: PROFILES[subject.profile],
+        allow: subject.allow,
+        secrets: subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: isDefault === true ? "operator" : "caller" })),
+        ownAddresses: ownAddresses(),
+        ownPorts: this.#ownPorts,
+      }),
+    );
   }
 }
 
 function ownAddresses(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.replace(/%.*$/, "")));
-}
-
-function readPem(key: string, file: string): string {
-  try {
-    const pem = readFileSync(file, "utf8");
-    if (pem.includes("-----BEGIN CERTIFICATE-----")) return pem;
-  } catch (error) {
-    throw new AppError("CONFIG_INVALID", `${key} ${file} cannot be read: ${messageOf(error)}`, {
-      cause: error,
-      hint: "name a readable PEM file",
-    });
-  }
-  throw new AppError("CONFIG_INVALID", `${key} ${file} holds no certificate`, { hint: "name a file with -----BEGIN CERTIFICATE-----" });
 }

@@ -1,18 +1,18 @@
 import { AppError } from "../base/error.ts";
 import { newUuid } from "../base/id.ts";
 import { limitsFor } from "../config/limits.ts";
-import { parseAllow } from "../policy/allow.ts";
 import type { Mount } from "../sandbox/backend.ts";
 import { INSIDE } from "../sandbox/inside.ts";
 import type { SandboxRecord, SecretBindingRecord } from "../sandbox/record.ts";
 import { chooseWorkspace, directoryOf, refuseOwnState } from "../sandbox/workspace/choose.ts";
 import type { CreateSandboxRequest } from "../schema/api.ts";
 import { PROFILES } from "../schema/profile.ts";
-import type { Config } from "../schema/settings.ts";
+import type { BindingSettings } from "../schema/settings.ts";
+import type { EgressGeneration } from "./egress-policy.ts";
 import type { SandboxSecrets } from "./sandbox-secrets.ts";
 
 export type PlanContext = {
-  readonly config: () => Config;
+  readonly generation: () => EgressGeneration;
   /** our own state and configuration, which never enter a sandbox */
   readonly forbidden: readonly string[];
   /** programs and files staged for the inside */
@@ -31,7 +31,7 @@ export async function planSandbox(
   request: CreateSandboxRequest,
   expiresAt: number | undefined,
 ): Promise<SandboxRecord> {
-  const config = context.config();
+  const { config } = context.generation();
   const uuid = newUuid();
   if (request.template !== undefined)
     throw new AppError("NOT_IMPLEMENTED", "templates are not available in this version", { hint: "leave out the template" });
@@ -39,48 +39,49 @@ export async function planSandbox(
   if (backend !== "bubblewrap")
     throw new AppError("NOT_IMPLEMENTED", `backend ${backend} is not available in this version`, { hint: "use the backend bubblewrap" });
   const profile = PROFILES[request.profile ?? config.sandbox.profile];
-  for (const text of request.allow ?? []) parseAllow(text, { id: "--allow", origin: "caller" });
-  if (profile.network === "none" && ((request.allow?.length ?? 0) > 0 || (request.secrets?.length ?? 0) > 0)) {
-    throw new AppError("UNSUPPORTED", "the profile restrictive has no network, so no host can be allowed and no secret be bound", {
-      hint: "use --profile moderate",
-    });
-  }
   const limits = limitsFor(config.sandbox, profile, { memory_mb: request.memory_mb, vcpus: request.vcpus, pids: request.pids });
-  const secrets = profile.network === "none" ? [] : await bindingsOf(context, config, request, uuid);
-  const workspace = await workspaceOf(context, request, profile.workspace === "copy");
   const now = context.now();
-  const ttlEnd = config.sandbox.ttlMs === null ? undefined : now + config.sandbox.ttlMs;
-  const end = expiresAt ?? ttlEnd;
-  return {
-    uuid,
-    name: request.name,
-    backend,
-    profile: profile.name,
-    ...(request.image === undefined ? {} : { image: request.image }),
-    labels: request.labels ?? {},
-    env: request.env ?? {},
-    limits: { memory: limits.memoryBytes, cpu: limits.cpus, pids: limits.pids, files: limits.openFiles, disk: limits.scratchBytes },
-    requiredLimits: limits.required,
-    allow: request.allow ?? [],
-    secrets,
-    mounts: await mountsOf(context, request),
-    ...(workspace === undefined ? {} : { workspace }),
-    state: "creating",
-    createdAt: now,
-    ...(end === undefined ? {} : { expiresAt: end }),
-  };
+  const end = expiresAt ?? (config.sandbox.ttlMs === null ? undefined : now + config.sandbox.ttlMs);
+  const secrets = await bindingsOf(context, profile.network === "none" ? [] : config.secrets, request, uuid);
+  try {
+    // what the operator does not permit is refused now, by name, and not at the first connection
+    context.generation().policyFor({ profile: profile.name, allow: request.allow ?? [], secrets });
+    const workspace = await workspaceOf(context, request, profile.workspace === "copy");
+    return {
+      uuid,
+      name: request.name,
+      backend,
+      profile: profile.name,
+      ...(request.image === undefined ? {} : { image: request.image }),
+      labels: request.labels ?? {},
+      env: request.env ?? {},
+      limits: { memory: limits.memoryBytes, cpu: limits.cpus, pids: limits.pids, files: limits.openFiles, disk: limits.scratchBytes },
+      requiredLimits: limits.required,
+      allow: request.allow ?? [],
+      secrets,
+      mounts: await mountsOf(context, request),
+      ...(workspace === undefined ? {} : { workspace }),
+      state: "creating",
+      createdAt: now,
+      ...(end === undefined ? {} : { expiresAt: end }),
+    };
+  } catch (error) {
+    // values that came with the request are kept for this sandbox alone, which there will not be
+    await context.secrets.forget({ secrets });
+    throw error;
+  }
 }
 
 async function bindingsOf(
   context: PlanContext,
-  config: Config,
+  standard: readonly BindingSettings[],
   request: CreateSandboxRequest,
   uuid: string,
 ): Promise<readonly SecretBindingRecord[]> {
   const asked = await Promise.all((request.secrets ?? []).map((text) => context.secrets.bind(text, uuid)));
   const names = new Set(asked.map((binding) => binding.name));
   // the caller's own binding of a name wins over the operator's default one
-  const defaults = config.secrets.filter((binding) => !names.has(binding.name));
+  const defaults = standard.filter((binding) => !names.has(binding.name));
   return [...asked, ...(await context.secrets.available(defaults))];
 }
 

@@ -52,7 +52,7 @@ export class SandboxSecrets {
   async available(defaults: readonly BindingSettings[]): Promise<readonly SecretBindingRecord[]> {
     if (defaults.length === 0) return [];
     const { resolver } = await this.#open();
-    return defaults.filter(({ name }) => hasValue(resolver, name)).map(makeBinding);
+    return defaults.filter(({ name }) => hasValue(resolver, name)).map((binding) => ({ ...makeBinding(binding), isDefault: true }));
   }
 
   /** Values and placeholders of a sandbox; the same placeholders at every start, since they are derived. */

@@ -43,11 +43,20 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     return started;
   }
 
+  async function createFrom(caller: Caller, record: SandboxRecord, cancel: Cancel): Promise<SandboxRecord> {
+    try {
+      return await manager.create(caller, record, cancel.signal);
+    } catch (error) {
+      await options.forget(record);
+      throw error;
+    }
+  }
+
   return {
     async create(caller, request, cancel) {
       const expiresAt = request.ttl === undefined ? undefined : options.clock.now() + parseDuration(request.ttl);
       const record = await options.plan(request, expiresAt);
-      return sandboxInfoOf(await manager.create(caller, record, cancel.signal));
+      return sandboxInfoOf(await createFrom(caller, record, cancel));
     },
     list: (filter = {}) => Promise.resolve(repository.list(labelFilter(filter.label)).map(sandboxInfoOf)),
     get: async (name) => infoOf(name),
@@ -91,7 +100,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
   ): Promise<RunningSandboxExec> {
     const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
     const record = await options.plan({ ...place, name: ephemeralName() }, undefined);
-    await manager.create(caller, record, cancel.signal);
+    await createFrom(caller, record, cancel);
     const { name } = record;
     const end = async (): Promise<WorkspaceOutcome> => {
       const apply = appliesByItself(record);

@@ -11,6 +11,8 @@ export type SecretBindingRecord = {
   readonly scheme: "bearer" | "raw";
   /** further headers that the host's clients use */
   readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
+  /** the operator's configuration gives it to every sandbox */
+  readonly isDefault?: boolean;
   /** vault entry of a value that came with the request and belongs to this sandbox alone */
   readonly ownValue?: string;
 };

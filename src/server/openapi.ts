@@ -46,12 +46,17 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   UsageGroup: usageGroup,
 };
 
+/** The library adds its method to schemas when they are made: one that was made before the library was loaded has to be made again. */
+function describable<T extends z.ZodType>(schema: T): T {
+  return "openapi" in schema ? schema : z.clone(schema);
+}
+
 /** The OpenAPI 3.1 document of these routes. */
 export function openApiDocument(routes: readonly Route[], version: string): ReturnType<OpenAPIHono["getOpenAPI31Document"]> {
   const api = new OpenAPIHono();
   api.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
-  const failureSchema = api.openAPIRegistry.register("Failure", failure);
-  const names = new Map(Object.entries(NAMED).map(([name, schema]) => [schema, api.openAPIRegistry.register(name, schema)]));
+  const failureSchema = api.openAPIRegistry.register("Failure", describable(failure));
+  const names = new Map(Object.entries(NAMED).map(([name, schema]) => [schema, api.openAPIRegistry.register(name, describable(schema))]));
   const named = (schema: z.ZodType): z.ZodType => {
     const found = names.get(schema);
     if (found !== undefined) return found;
