@@ -14,7 +14,9 @@ export class DecisionFolder {
   }
 
   add(event: DecisionRecord): void {
-    let key = `${event.protocol} ${event.rule} ${event.reason} ${event.decision}`;
+    // the sandbox chooses names freely; decisions that differ in nothing else are equal
+    const reason = event.host === undefined ? event.reason : event.reason.replaceAll(event.host, "");
+    let key = `${event.protocol} ${event.rule} ${reason} ${event.decision}`;
     let held = this.#held.get(key);
     if (held === undefined) {
       // reasons are few; if they are not, all further ones count as one

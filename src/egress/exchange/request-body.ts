@@ -81,6 +81,8 @@ export class PassingBody extends Readable {
     source.on("end", this.#onEnd);
     source.on("close", this.#onClose);
     source.on("error", this.#onClose);
+    // the client may leave while the upstream is still being dialled and nobody reads yet; the exchange learns of it by itself
+    this.on("error", () => this.destroy());
   }
 
   override _read(): void {

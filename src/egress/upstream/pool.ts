@@ -1,5 +1,5 @@
-import { Client } from "undici";
 import type { Socket } from "node:net";
+import type { Client } from "undici";
 import type { AddressClass } from "../../policy/address.ts";
 import { dial, type DialOptions } from "./dial.ts";
 import type { Origin } from "./origin.ts";
@@ -46,11 +46,13 @@ export class UpstreamPool {
 
   /** @throws AddressDenied, AppError as `dial` */
   async open(origin: Origin): Promise<UpstreamConnection> {
+    // most sandboxes start, and many end, without a connection: what it takes is loaded with the first
+    const { Client: HttpClient } = await import("undici");
     const started = performance.now();
     const { socket, address, addressClass } = await dial(origin, this.#options);
     this.#onConnect((performance.now() - started) / 1000);
     let used = false;
-    const client = new Client(`${origin.scheme}://${origin.host.kind === "ipv6" ? `[${origin.host.text}]` : origin.host.text}:${origin.port}`, {
+    const client = new HttpClient(`${origin.scheme}://${origin.host.kind === "ipv6" ? `[${origin.host.text}]` : origin.host.text}:${origin.port}`, {
       // our vetted socket and no other: undici must never dial by itself
       connect: (_options, callback) => {
         const first = !used;

@@ -1,0 +1,111 @@
+import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
+import { connect } from "node:tls";
+import { expect, test } from "vitest";
+import { readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { clientHello } from "../support/gateway/hello.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const HOST = "allowed.example.com";
+
+test("TLS without a name is refused, to a name and to an address", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  for (const destination of [HOST, "93.184.216.34"]) {
+    const socket = connect({ host: "127.0.0.1", port: await fixture.reach(destination, 443), servername: "", rejectUnauthorized: false });
+    const [error] = (await once(socket, "error")) as [Error];
+    expect(error.message).toMatch(/disconnected|reset|ECONNRESET/);
+  }
+  await waitFor(() => fixture.seen.decisions.length === 2);
+  expect(fixture.seen.decisions.map((event) => event.protocol)).toEqual(["tls", "tls"]);
+});
+
+test("TLS to an address passes with a rule for that address, under a certificate for it", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("by address"));
+  await using fixture = await gatewayFixture({ allow: ["93.184.216.34"], upstreams: [upstream.override("93.184.216.34")] });
+  const socket = connect({ host: "127.0.0.1", port: await fixture.reach("93.184.216.34", 443), servername: "", ca: fixture.gateway.authorityPem, checkServerIdentity: () => undefined });
+  await once(socket, "secureConnect");
+  expect(socket.getPeerCertificate().subjectaltname).toBe("IP Address:93.184.216.34");
+  socket.write("GET / HTTP/1.1\r\nHost: 93.184.216.34\r\nConnection: close\r\n\r\n");
+  expect(await readUntilClose(socket)).toContain("by address");
+});
+
+test("TLS 1.0 and 1.1 are refused and recorded", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  for (const version of [0x0301, 0x0302]) {
+    const socket = await tcpInside(fixture, HOST, 443);
+    socket.write(clientHello({ serverName: HOST, version, supportedVersions: false }));
+    await once(socket, "close");
+  }
+  await waitFor(() => fixture.seen.decisions.length > 0);
+  expect(fixture.seen.decisions[0]?.reason).toContain("below 1.2");
+});
+
+test("an address as the ClientHello's name, a malformed hello and a flood of tiny records end the connection", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  const tiny = Buffer.concat(Array.from({ length: 400 }, () => Buffer.from([0x16, 3, 1, 0, 1, 1])));
+  const broken = Buffer.from(clientHello({ serverName: HOST }));
+  broken.writeUInt16BE(0xffff, 5 + 4 + 2 + 32 + 1 + 32);
+  for (const bytes of [clientHello({ serverName: "127.0.0.1" }), clientHello({ serverName: "a\0b" }), broken, tiny]) {
+    const socket = await tcpInside(fixture, HOST, 443);
+    socket.on("error", () => undefined);
+    socket.write(bytes);
+    await once(socket, "close", { signal: AbortSignal.timeout(2_000) });
+  }
+});
+
+test("a hello of 12 KB, split over segments and records, is answered", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const hello = clientHello({ serverName: HOST, padding: 12_000, recordSize: 700, ech: true });
+  const socket = await tcpInside(fixture, HOST, 443);
+  for (let at = 0; at < hello.length; at += 1400) socket.write(hello.subarray(at, at + 1400));
+  const [first] = (await once(socket, "data", { signal: AbortSignal.timeout(2_000) })) as [Buffer];
+  // the gateway takes part in the handshake: a ServerHello, or the alert of a server that finds no key share in a made-up hello
+  expect([0x16, 0x15]).toContain(first[0]);
+  socket.destroy();
+});
+
+test("a name that arrives byte by byte is read like any other", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  // a relay that splits everything the client sends
+  const { createServer } = await import("node:net");
+  const target = await fixture.reach(HOST, 443);
+  const relay = createServer((client) => {
+    const onward = connectTcp({ host: "127.0.0.1", port: target, noDelay: true });
+    client.on("data", (chunk: Buffer) => {
+      for (let i = 0; i < chunk.length; i += 3) onward.write(chunk.subarray(i, i + 3));
+    });
+    onward.on("data", (chunk) => client.write(chunk));
+    client.on("close", () => onward.destroy());
+    onward.on("close", () => client.destroy());
+  });
+  relay.listen(0, "127.0.0.1");
+  await once(relay, "listening");
+  const address = relay.address();
+  const socket = connect({ host: "127.0.0.1", port: typeof address === "object" && address !== null ? address.port : 0, servername: HOST, ca: fixture.gateway.authorityPem });
+  socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+  expect(await readUntilClose(socket)).toContain("ok");
+  relay.close();
+});
+
+test("plaintext on port 443 gets a readable 400; bytes of neither kind get nothing", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  const plain = await tcpInside(fixture, HOST, 443);
+  plain.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+  expect(await readUntilClose(plain)).toMatch(/^HTTP\/1\.1 400 [\s\S]*use https/);
+  for (const bytes of ["SSH-2.0-OpenSSH_9.2\r\n", "\x00\x01\x02", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]) {
+    const socket = await tcpInside(fixture, HOST, 80);
+    socket.write(bytes);
+    expect(await readUntilClose(socket)).toBe("");
+  }
+});
+
+test("the certificate names the host that was asked for, denied hosts included", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  const socket = await tlsInside(fixture, "denied.example.com");
+  expect(socket.getPeerCertificate().subjectaltname).toBe("DNS:denied.example.com");
+  socket.destroy();
+});

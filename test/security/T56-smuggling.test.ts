@@ -1,0 +1,80 @@
+import { expect, test } from "vitest";
+import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const HOST = "allowed.example.com";
+const SMUGGLED = `GET /smuggled HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
+
+const HOSTILE: readonly (readonly [string, string])[] = [
+  ["Content-Length and Transfer-Encoding", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${SMUGGLED.length + 5}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["Transfer-Encoding: chunked, identity", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["Transfer-Encoding: identity, chunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["Transfer-Encoding: gzip, chunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["two Transfer-Encodings", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["Transfer-Encoding: xchunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["a space before the colon", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  ["two Content-Lengths", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 0\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
+  ["Content-Length: +5", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: +5\r\n\r\nabcde${SMUGGLED}`],
+  ["Content-Length: 5, 5", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 5, 5\r\n\r\nabcde${SMUGGLED}`],
+  ["a folded header", `GET / HTTP/1.1\r\nHost: ${HOST}\r\nX-A: b\r\n Transfer-Encoding: chunked\r\n\r\n`],
+  ["bare LF after a header", `GET / HTTP/1.1\r\nHost: ${HOST}\nX-A: b\r\n\r\n`],
+  ["bare LF throughout", `GET / HTTP/1.1\nHost: ${HOST}\n\n`],
+  ["bare CR in a value", `GET / HTTP/1.1\r\nHost: ${HOST}\r\nX-A: a\rX-B: b\r\n\r\n`],
+  ["NUL in a value", `GET / HTTP/1.1\r\nHost: ${HOST}\r\nX-A: a\0b\r\n\r\n`],
+  ["a chunk size with prefix", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n`],
+  ["bare LF after a chunk size", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n`],
+  ["bare LF in a chunk extension", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n`],
+  ["Transfer-Encoding in HTTP/1.0", `POST / HTTP/1.0\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+  ["HTTP/2.0 in clear", `GET / HTTP/2.0\r\nHost: ${HOST}\r\n\r\n`],
+  ["HTTP/0.9", "GET /\r\n\r\n"],
+  ["two Hosts", `GET / HTTP/1.1\r\nHost: ${HOST}\r\nHost: evil.example.com\r\n\r\n`],
+  ["no Host", "GET / HTTP/1.1\r\n\r\n"],
+  ["Connection that names Host", `GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: host\r\n\r\n`],
+  ["Connection that names Content-Length", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1\r\nConnection: content-length\r\n\r\na`],
+];
+
+test.each(HOSTILE)("%s is refused and never forwarded", async (_name, bytes) => {
+  await using upstream = await testUpstream((request, response) => {
+    request.resume();
+    response.end("reached");
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const socket = await tlsInside(fixture, HOST);
+  socket.write(Buffer.from(bytes, "latin1"));
+  const text = await readUntilClose(socket);
+  expect(text).toMatch(/^HTTP\/1\.1 400 /);
+  expect(text).not.toContain("reached");
+  expect(upstream.requests.filter((request) => request.url === "/smuggled")).toEqual([]);
+  // a fault within a body comes after its head was judged; no second request may ever come of it
+  expect(upstream.requests.length).toBeLessThanOrEqual(1);
+  await waitFor(() => fixture.seen.decisions.length + fixture.seen.exchanges.length > 0);
+});
+
+test("chunk extensions are dropped, and trailers with credentials do not travel", async () => {
+  let body = "";
+  let trailers: NodeJS.Dict<string> = {};
+  await using upstream = await testUpstream((request, response) => {
+    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+    request.on("end", () => {
+      ({ trailers } = request);
+      response.end("ok");
+    });
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const socket = await tlsInside(fixture, HOST);
+  socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4;evil="x"\r\nbody\r\n0\r\nAuthorization: Bearer x\r\n\r\n`);
+  expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 200 /);
+  expect(body).toBe("body");
+  expect(trailers).toEqual({});
+});
+
+test("a head past the limit is refused", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("reached"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { headBytes: 16 * 1024 } });
+  const socket = await tlsInside(fixture, HOST);
+  socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nX-Big: ${"a".repeat(20_000)}\r\n\r\n`);
+  expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 431 /);
+  expect(upstream.requests).toHaveLength(0);
+});

@@ -1,0 +1,30 @@
+import { expect, test } from "vitest";
+import { readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+
+const HOST = "allowed.example.com";
+
+test.each([
+  ["h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n", "GET"],
+  ["an unknown protocol", "Connection: Upgrade\r\nUpgrade: tunnel/1.0\r\n", "GET"],
+  ["websocket by POST", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "POST"],
+  ["two protocols", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", "GET"],
+])("an upgrade to %s is refused, and bytes after it go nowhere", async (_name, headers, method) => {
+  await using upstream = await testUpstream((_request, response) => response.end("never"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  for (const socket of [await tlsInside(fixture, HOST), await tcpInside(fixture, HOST, 80)]) {
+    socket.write(`${method} / HTTP/1.1\r\nHost: ${HOST}\r\n${headers}\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`);
+    expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 400 /);
+  }
+  expect(upstream.connections()).toBe(0);
+});
+
+test("a websocket upgrade of an upstream that answers something else opens no tunnel", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("plain answer"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const socket = await tlsInside(fixture, HOST);
+  socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\nGET /second HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+  expect(await readUntilClose(socket)).toContain("plain answer");
+  expect(upstream.requests.map((request) => request.url)).toEqual(["/"]);
+});

@@ -1,0 +1,80 @@
+import { once } from "node:events";
+import { gzipSync } from "node:zlib";
+import { connect } from "node:net";
+import { expect, test } from "vitest";
+import { createProviderTable } from "../../src/providers/table.ts";
+import { fetchInside, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { clientHello } from "../support/gateway/hello.ts";
+import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+const HOST = "allowed.example.com";
+const QUICK = { handshakeTimeoutMs: 200 };
+
+test("who sends nothing, a hello drop by drop or a head that never ends is cut off", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST], limits: QUICK });
+  const silent = await tcpInside(fixture, HOST, 443);
+  const dripping = await tcpInside(fixture, HOST, 443);
+  const head = await tcpInside(fixture, HOST, 80);
+  const secured = await tlsInside(fixture, HOST);
+  const hello = clientHello({ serverName: HOST });
+  let at = 0;
+  const drip = setInterval(() => {
+    if (!dripping.destroyed) dripping.write(hello.subarray(at, (at += 1)));
+    if (!head.destroyed) head.write(at === 1 ? `GET / HTTP/1.1\r\nHost: ${HOST}\r\n` : "X-A: b\r\n");
+    if (!secured.destroyed) secured.write(at === 1 ? "GET / HTTP/1.1\r\n" : "X-A: b\r\n");
+  }, 20);
+  const sockets = [silent, dripping, head, secured];
+  for (const socket of sockets) socket.on("error", () => undefined);
+  await Promise.all(sockets.map((socket) => socket.destroyed || once(socket, "close", { signal: AbortSignal.timeout(3_000) })));
+  clearInterval(drip);
+});
+
+test("an exchange in which nothing moves ends at the idle limit; one that moves lives on", async () => {
+  await using upstream = await testUpstream((request, response) => {
+    response.write("begin");
+    if (request.url !== "/alive") return;
+    let left = 12;
+    const timer = setInterval(() => {
+      left -= 1;
+      if (left > 0) response.write(".");
+      else {
+        clearInterval(timer);
+        response.end("end");
+      }
+    }, 50);
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { ...QUICK, idleTimeoutMs: 300 } });
+  const alive = fetchInside(fixture, `https://${HOST}/alive`);
+  await expect(fetchInside(fixture, `https://${HOST}/stuck`)).rejects.toThrow();
+  expect((await alive).text).toMatch(/^begin\.+end$/);
+});
+
+test("connections of a sandbox are capped, and the listener lives on", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { connectionsPerSandbox: 20, connectionsPerListener: 16 } });
+  const port = await fixture.reach(HOST, 443);
+  const flood = Array.from({ length: 100 }, () => connect({ host: "127.0.0.1", port }));
+  for (const socket of flood) socket.on("error", () => undefined);
+  await waitFor(() => flood.filter((socket) => socket.destroyed || socket.readableEnded).length >= 84);
+  await waitFor(() => fixture.seen.decisions.some((event) => event.reason.includes("too many connections")));
+  for (const socket of flood) socket.destroy();
+  await waitFor(async () => (await fetchInside(fixture, `https://${HOST}/`)).status === 200);
+});
+
+test("a decompression bomb in a metered response passes and costs no memory", async () => {
+  const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024));
+  await using upstream = await testUpstream((request, response) => {
+    request.resume();
+    response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
+    response.end(bomb);
+  });
+  await using fixture = await gatewayFixture({ allow: ["api.openai.com"], upstreams: [upstream.override("api.openai.com")], providers: createProviderTable({ customDomains: [] }) });
+  const before = process.memoryUsage().rss;
+  const answer = await fetchInside(fixture, "https://api.openai.com/v1/chat/completions", { body: '{"model":"m"}' });
+  expect(answer.body.equals(bomb)).toBe(true);
+  await waitFor(() => fixture.seen.calls.length === 1);
+  expect(fixture.seen.calls[0]?.input_tokens).toBeNull();
+  expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024);
+});
