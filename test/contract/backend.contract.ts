@@ -59,7 +59,12 @@ export function backendContract(name: string, requirement: Requirement, open: ()
 
     test("gives a terminal with its size, and tells a change of it", async () => {
       const exec = await sandbox.exec(
-        { argv: ["/bin/sh", "-c", "test -t 0 && stty size && trap 'stty size; exit 3' WINCH && echo ready && while :; do sleep 0.02; done"], env: INSIDE_ENV, cwd: "/", tty: { rows: 30, cols: 100 } },
+        {
+          argv: ["/bin/sh", "-c", "test -t 0 && stty size && trap 'stty size; exit 3' WINCH && echo ready && while :; do sleep 0.02; done"],
+          env: INSIDE_ENV,
+          cwd: "/",
+          tty: { rows: 30, cols: 100 },
+        },
         { signal: NEVER },
       );
       let seen = "";
@@ -72,7 +77,10 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("passes signals to the whole group of a command", async () => {
-      const exec = await sandbox.exec({ argv: ["/bin/sh", "-c", "sleep 100 & echo ready; wait"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      const exec = await sandbox.exec(
+        { argv: ["/bin/sh", "-c", "sleep 100 & echo ready; wait"], env: INSIDE_ENV, cwd: "/" },
+        { signal: NEVER },
+      );
       await new Promise((resolve) => exec.stdout.once("data", resolve));
       exec.kill("SIGINT");
       expect(await exec.exited).toMatchObject({ signal: "SIGINT" });
@@ -99,7 +107,10 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("connects to a port inside for the host", async () => {
-      const exec = await sandbox.exec({ argv: ["/usr/bin/python3", "-m", "http.server", "8099", "--bind", "127.0.0.1", "-d", "/usr/share"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      const exec = await sandbox.exec(
+        { argv: ["/usr/bin/python3", "-m", "http.server", "8099", "--bind", "127.0.0.1", "-d", "/usr/share"], env: INSIDE_ENV, cwd: "/" },
+        { signal: NEVER },
+      );
       const stream = await dialWhenUp(sandbox, 8099);
       stream.end("HEAD / HTTP/1.0\r\n\r\n");
       expect(await text(stream)).toMatch(/^HTTP\/1\.0 200 OK/);
@@ -126,7 +137,9 @@ export function backendContract(name: string, requirement: Requirement, open: ()
       const spec = await harness.spec({ workspaceDir });
       {
         await using sandbox = await harness.backend.create(spec, { signal: NEVER, log: silentLog });
-        expect((await runIn(sandbox, "cat from-host; echo inside > from-inside; echo kept > ~/kept; echo gone > /tmp/gone")).stdout).toBe("host\n");
+        expect((await runIn(sandbox, "cat from-host; echo inside > from-inside; echo kept > ~/kept; echo gone > /tmp/gone")).stdout).toBe(
+          "host\n",
+        );
       }
       expect(await readFile(join(workspaceDir, "from-inside"), "utf8")).toBe("inside\n");
       await using again = await harness.backend.create(spec, { signal: NEVER, log: silentLog });
@@ -157,8 +170,13 @@ export function backendContract(name: string, requirement: Requirement, open: ()
 
     test("generated files stand where they were asked for, whatever their size, and cannot be changed", async () => {
       const big = "line of a bundle\n".repeat(10_000);
-      const sandbox = await harness.create({ files: { "/etc/ssl/certs/ca-certificates.crt": big, "/etc/motd": "small\n", "/opt/agentkernel/deep/file": "deep\n" } });
-      const { stdout, stderr } = await runIn(sandbox, "cat /etc/motd /opt/agentkernel/deep/file; wc -c < /etc/ssl/certs/ca-certificates.crt; echo x > /etc/motd");
+      const sandbox = await harness.create({
+        files: { "/etc/ssl/certs/ca-certificates.crt": big, "/etc/motd": "small\n", "/opt/agentkernel/deep/file": "deep\n" },
+      });
+      const { stdout, stderr } = await runIn(
+        sandbox,
+        "cat /etc/motd /opt/agentkernel/deep/file; wc -c < /etc/ssl/certs/ca-certificates.crt; echo x > /etc/motd",
+      );
       expect(stdout).toBe(`small\ndeep\n${big.length}\n`);
       expect(stderr).toMatch(/Read-only file system/);
     });
@@ -173,14 +191,30 @@ export function backendContract(name: string, requirement: Requirement, open: ()
 
     test("brings every connection on the gateway's ports to the gateway, with its destination", async () => {
       const sandbox = await harness.create();
-      const { stdout } = await runIn(sandbox, ["/usr/bin/python3", "-c", CONNECT, "93.184.216.34:80", "10.1.2.3:443", "169.254.169.254:80", "example.com:80"]);
+      const { stdout } = await runIn(sandbox, [
+        "/usr/bin/python3",
+        "-c",
+        CONNECT,
+        "93.184.216.34:80",
+        "10.1.2.3:443",
+        "169.254.169.254:80",
+        "example.com:80",
+      ]);
       expect(stdout).toBe("to 93.184.216.34:80\nto 10.1.2.3:443\nto 169.254.169.254:80\nto 198.18.0.1:80\n");
       expect(harness.gateway.names).toContain("example.com");
     });
 
     test("refuses every other port at once, and IPv6", async () => {
       const sandbox = await harness.create();
-      const { stdout } = await runIn(sandbox, ["/usr/bin/python3", "-c", CONNECT, "93.184.216.34:22", "127.0.0.1:8080", "[2606:2800:220:1::1]:443", "[::1]:80"]);
+      const { stdout } = await runIn(sandbox, [
+        "/usr/bin/python3",
+        "-c",
+        CONNECT,
+        "93.184.216.34:22",
+        "127.0.0.1:8080",
+        "[2606:2800:220:1::1]:443",
+        "[::1]:80",
+      ]);
       expect(stdout).toBe("ECONNREFUSED\nECONNREFUSED\nECONNREFUSED\nECONNREFUSED\n");
     });
 
@@ -203,7 +237,9 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("a gateway that refuses is a start that fails, with nothing left", async () => {
-      const spec = await harness.spec({ network: { kind: "gateway", ports: [53, 80, 443], attach: () => Promise.reject(new Error("no gateway today")) } });
+      const spec = await harness.spec({
+        network: { kind: "gateway", ports: [53, 80, 443], attach: () => Promise.reject(new Error("no gateway today")) },
+      });
       await expect(harness.backend.create(spec, { signal: NEVER, log: silentLog })).rejects.toThrow("no gateway today");
     });
 
@@ -216,7 +252,10 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     test("what listens inside cannot be reached from the host", async () => {
       const sandbox = await harness.create();
       const { port } = await freePort();
-      const exec = await sandbox.exec({ argv: ["/usr/bin/python3", "-m", "http.server", String(port), "-d", "/usr/share"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      const exec = await sandbox.exec(
+        { argv: ["/usr/bin/python3", "-m", "http.server", String(port), "-d", "/usr/share"], env: INSIDE_ENV, cwd: "/" },
+        { signal: NEVER },
+      );
       (await dialWhenUp(sandbox, port)).destroy();
       const socket = connect(port, "127.0.0.1");
       const [error] = (await once(socket, "error")) as [NodeJS.ErrnoException];
@@ -235,7 +274,10 @@ export function backendContract(name: string, requirement: Requirement, open: ()
 
     test("stop kills everything, the first reason stays, and it settles once", async () => {
       const sandbox = await harness.create();
-      const exec = await sandbox.exec({ argv: ["/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 1000 & echo ready; wait"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      const exec = await sandbox.exec(
+        { argv: ["/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 1000 & echo ready; wait"], env: INSIDE_ENV, cwd: "/" },
+        { signal: NEVER },
+      );
       await new Promise((resolve) => exec.stdout.once("data", resolve));
       const exited = expect(exec.exited).rejects.toMatchObject({ code: "SANDBOX_ENDED" });
       await Promise.all([sandbox.stop({ kind: "timeout", message: "first" }), sandbox.stop({ kind: "stopped", message: "second" })]);
@@ -261,9 +303,15 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("memory past the limit ends it with that reason", async () => {
-      const sandbox = await harness.create({ limits: { memoryBytes: 64 << 20, cpus: null, pids: 64, openFiles: null, scratchBytes: 32 << 20, required: ["memory"] } });
+      const sandbox = await harness.create({
+        limits: { memoryBytes: 64 << 20, cpus: null, pids: 64, openFiles: null, scratchBytes: 32 << 20, required: ["memory"] },
+      });
       expect(sandbox.limits.memory).not.toBe("none");
-      const eater = runIn(sandbox, ["/usr/bin/python3", "-c", "import time\na=[]\nwhile True:\n  a.append(bytearray(b'x'*1000000)); time.sleep(0.002)"]);
+      const eater = runIn(sandbox, [
+        "/usr/bin/python3",
+        "-c",
+        "import time\na=[]\nwhile True:\n  a.append(bytearray(b'x'*1000000)); time.sleep(0.002)",
+      ]);
       const outcome = await eater.then(
         (result) => result.signal ?? result.code,
         (error: unknown) => (error as { code?: string }).code,
@@ -273,7 +321,9 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("processes past the limit cannot be started, and the sandbox goes on", async () => {
-      const sandbox = await harness.create({ limits: { memoryBytes: 256 << 20, cpus: null, pids: 20, openFiles: null, scratchBytes: 1 << 20, required: ["pids"] } });
+      const sandbox = await harness.create({
+        limits: { memoryBytes: 256 << 20, cpus: null, pids: 20, openFiles: null, scratchBytes: 1 << 20, required: ["pids"] },
+      });
       const { stdout } = await runIn(sandbox, ["/usr/bin/python3", "-c", FORKS]);
       expect(Number(stdout)).toBeGreaterThan(10);
       expect(Number(stdout)).toBeLessThanOrEqual(20);
@@ -281,7 +331,9 @@ export function backendContract(name: string, requirement: Requirement, open: ()
     });
 
     test("files past the limit cannot be opened, and scratch has its size", async () => {
-      const sandbox = await harness.create({ limits: { memoryBytes: 256 << 20, cpus: null, pids: 64, openFiles: 32, scratchBytes: 4 << 20, required: ["files", "disk"] } });
+      const sandbox = await harness.create({
+        limits: { memoryBytes: 256 << 20, cpus: null, pids: 64, openFiles: 32, scratchBytes: 4 << 20, required: ["files", "disk"] },
+      });
       const { stdout } = await runIn(sandbox, "ulimit -n; head -c 6000000 /dev/zero > /tmp/big; stat -c %s /tmp/big");
       const [files, size] = stdout.trim().split("\n").map(Number);
       expect(files).toBe(32);

@@ -17,7 +17,10 @@ const KILLS = missingReason("long") === undefined ? 100 : 12;
 
 /** Starts the maker and kills it dead a random time after its first output; the children of the maker are its sandboxes. */
 async function killOne(base: string, uid: number, afterMs: number): Promise<number> {
-  const child = spawn(process.execPath, [MAKER, base, String(uid)], { stdio: ["ignore", "pipe", "inherit"], env: { PATH: "/usr/bin:/bin" } });
+  const child = spawn(process.execPath, [MAKER, base, String(uid)], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { PATH: "/usr/bin:/bin" },
+  });
   let running = 0;
   child.stdout.on("data", (chunk: Buffer) => {
     running += chunk.toString().split("\n").length - 1;
@@ -30,10 +33,16 @@ async function killOne(base: string, uid: number, afterMs: number): Promise<numb
 }
 
 async function assertNothingLives(uid: number): Promise<void> {
-  await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, { timeoutMs: 5000, what: `no live process of uid ${uid}` });
+  await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, {
+    timeoutMs: 5000,
+    what: `no live process of uid ${uid}`,
+  });
 }
 
-test("kill -9 of agentkernel leaves no process, mount or control group behind", { ...requires("bwrap", "root"), timeout: 300_000 }, async () => {
+test("kill -9 of agentkernel leaves no process, mount or control group behind", {
+  ...requires("bwrap", "root"),
+  timeout: 300_000,
+}, async () => {
   await using base = await tempDir({ mode: 0o755 });
   // nobody else has it, so every process that has it is ours
   const uid = 2_000_000 + process.pid;

@@ -26,7 +26,9 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
   test("the probe finds everything, and says what it tried", async () => {
     const report = await harness.backend.probe(NEVER);
     expect(report.available).toBe(true);
-    expect(report.checks.map((check) => check.name)).toEqual(expect.arrayContaining(["bubblewrap", "preparations", "CVE-2026-87766", "control groups", "sandbox"]));
+    expect(report.checks.map((check) => check.name)).toEqual(
+      expect.arrayContaining(["bubblewrap", "preparations", "CVE-2026-87766", "control groups", "sandbox"]),
+    );
     expect(await harness.backend.probe(NEVER)).toBe(report);
     // nothing of the trial stays
     expect((await readdir(join(harness.base, "stage"))).filter((name) => name.startsWith("probe-"))).toEqual([]);
@@ -49,7 +51,10 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
     const owners: number[] = [];
     const create = async () => {
       const spec = await harness.spec();
-      return harness.create({ ...spec, prepare: async (owner) => void owners.push(owner.uid, await spec.prepare?.(owner).then(() => owner.gid) ?? 0) });
+      return harness.create({
+        ...spec,
+        prepare: async (owner) => void owners.push(owner.uid, (await spec.prepare?.(owner).then(() => owner.gid)) ?? 0),
+      });
     };
     await Promise.all([create(), create(), create()]);
     const uids = owners.filter((_, index) => index % 2 === 0);
@@ -59,11 +64,17 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
 
   test("a missing bwrap, helper or home is one clear error", async () => {
     const none = createBubblewrapBackend({ stageDir: join(harness.base, "stage"), log: silentLog, bwrapPath: "/no/bwrap" });
-    await expect(none.create(await harness.spec(), { signal: NEVER, log: silentLog })).rejects.toMatchObject({ code: "BACKEND_UNAVAILABLE", hint: expect.stringContaining("apt-get install bubblewrap") });
+    await expect(none.create(await harness.spec(), { signal: NEVER, log: silentLog })).rejects.toMatchObject({
+      code: "BACKEND_UNAVAILABLE",
+      hint: expect.stringContaining("apt-get install bubblewrap"),
+    });
     const report = await none.probe(NEVER);
     expect(report.available).toBe(false);
     expect(report.checks.find((check) => !check.ok && check.required)?.remedy).toContain("apt-get install bubblewrap");
-    await expect(harness.create({ homeDir: join(harness.base, "nowhere") })).rejects.toMatchObject({ code: "VALIDATION", message: expect.stringContaining("does not exist") });
+    await expect(harness.create({ homeDir: join(harness.base, "nowhere") })).rejects.toMatchObject({
+      code: "VALIDATION",
+      message: expect.stringContaining("does not exist"),
+    });
   });
 
   test("what bwrap itself refuses is told in its own words", async () => {
@@ -79,24 +90,49 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
     const source = join(harness.base, "link-target");
     await mkdir(source);
     await symlink(source, join(harness.base, "link"));
-    for (const target of ["/proc", "/proc/x", "/workspace/.git", "/home/agent/.ssh", "/etc", "/", "relative", "/a/../b", "/tmp/x", "/run/agentkernel/init"])
+    for (const target of [
+      "/proc",
+      "/proc/x",
+      "/workspace/.git",
+      "/home/agent/.ssh",
+      "/etc",
+      "/",
+      "relative",
+      "/a/../b",
+      "/tmp/x",
+      "/run/agentkernel/init",
+    ])
       await expect(harness.create({ mounts: [{ source, target, readOnly: true }] }), target).rejects.toMatchObject({ code: "VALIDATION" });
     for (const path of [join(harness.base, "link"), join(harness.base, "link", "below")])
-      await expect(harness.create({ mounts: [{ source: path, target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({ code: "VALIDATION", message: expect.stringContaining("symlink") });
+      await expect(harness.create({ mounts: [{ source: path, target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({
+        code: "VALIDATION",
+        message: expect.stringContaining("symlink"),
+      });
   });
 
   test("a directory that the sandbox's uid cannot reach or read is named", requires("root"), async () => {
     const closed = join(harness.base, "closed");
     await mkdir(join(closed, "inner"), { recursive: true });
     await chmod(closed, 0o700);
-    await expect(harness.create({ mounts: [{ source: join(closed, "inner"), target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({ code: "VALIDATION", message: expect.stringContaining(`${closed} is closed to it`) });
-    await expect(harness.create({ mounts: [{ source: closed, target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({ message: expect.stringContaining("cannot be read") });
+    await expect(harness.create({ mounts: [{ source: join(closed, "inner"), target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({
+      code: "VALIDATION",
+      message: expect.stringContaining(`${closed} is closed to it`),
+    });
+    await expect(harness.create({ mounts: [{ source: closed, target: "/opt/x", readOnly: true }] })).rejects.toMatchObject({
+      message: expect.stringContaining("cannot be read"),
+    });
   });
 
   test("a limit that was asked for and cannot be held is refused, a default one degrades", async () => {
     const limits = { memoryBytes: null, cpus: 0.5, pids: null, openFiles: null, scratchBytes: null };
     if (harness.backend.capabilities.limits.cpu === "cgroup") {
-      expect((await harness.create({ limits: { ...limits, required: ["cpu"] } })).limits).toEqual({ memory: "none", cpu: "cgroup", pids: "none", files: "none", disk: "tmpfs" });
+      expect((await harness.create({ limits: { ...limits, required: ["cpu"] } })).limits).toEqual({
+        memory: "none",
+        cpu: "cgroup",
+        pids: "none",
+        files: "none",
+        disk: "tmpfs",
+      });
       return;
     }
     await expect(harness.create({ limits: { ...limits, required: ["cpu"] } })).rejects.toMatchObject({ code: "UNSUPPORTED" });
@@ -113,12 +149,25 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
 
 describe("the word to start", requires("bwrap"), () => {
   /** Runs the helper with a shell in place of bwrap and talks to it as Node's channel would. */
-  async function helper(talk: (child: ReturnType<typeof spawn>) => void, ports = ["80"]): Promise<{ code: number | null; stderr: string; ran: boolean }> {
+  async function helper(
+    talk: (child: ReturnType<typeof spawn>) => void,
+    ports = ["80"],
+  ): Promise<{ code: number | null; stderr: string; ran: boolean }> {
     await using dir = await tempDir({ mode: 0o755 });
     await mkdir(join(dir.path, "scratch"));
     const path = join(dir.path, "net-helper");
     await writeFile(path, await readFile(guestProgram("net-helper")), { mode: 0o755 });
-    const args = ["--parent", String(process.pid), "--channel", "3", "--scratch", join(dir.path, "scratch"), "--scratch-options", "size=1048576", ...ports.flatMap((port) => ["--listen", port])];
+    const args = [
+      "--parent",
+      String(process.pid),
+      "--channel",
+      "3",
+      "--scratch",
+      join(dir.path, "scratch"),
+      "--scratch-options",
+      "size=1048576",
+      ...ports.flatMap((port) => ["--listen", port]),
+    ];
     const child = spawn(path, [...args, "--", "/bin/sh", "-c", "echo ran"], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       env: {},
@@ -152,7 +201,9 @@ describe("the word to start", requires("bwrap"), () => {
   });
 
   test("is not a closed channel", async () => {
-    const result = await helper((child) => child.on("message", (message) => JSON.stringify(message).includes("ready") && child.disconnect()));
+    const result = await helper((child) =>
+      child.on("message", (message) => JSON.stringify(message).includes("ready") && child.disconnect()),
+    );
     expect(result).toMatchObject({ code: 125, ran: false, stderr: expect.stringContaining("closed before the word") });
   });
 
@@ -171,7 +222,11 @@ describe("the word to start", requires("bwrap"), () => {
 
   test("the helper refuses uid 0", requires("root"), async () => {
     await using dir = await tempDir();
-    const child = spawn(guestProgram("net-helper"), ["--parent", String(process.pid), "--channel", "3", "--scratch", dir.path, "--scratch-options", "size=1m", "--", "/bin/true"], { stdio: ["ignore", "ignore", "pipe", "ipc"], env: {} });
+    const child = spawn(
+      guestProgram("net-helper"),
+      ["--parent", String(process.pid), "--channel", "3", "--scratch", dir.path, "--scratch-options", "size=1m", "--", "/bin/true"],
+      { stdio: ["ignore", "ignore", "pipe", "ipc"], env: {} },
+    );
     let stderr = "";
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr += chunk.toString();
@@ -185,7 +240,11 @@ describe("the word to start", requires("bwrap"), () => {
 test("listeners of two sandboxes at the same ports are different networks", requires("bwrap", "python3"), async () => {
   await using harness = await bubblewrapHarness();
   const taken: SandboxListeners[] = [];
-  const network = { kind: "gateway", ports: [53, 80, 443], attach: async (listeners: SandboxListeners) => void taken.push(listeners) } as const;
+  const network = {
+    kind: "gateway",
+    ports: [53, 80, 443],
+    attach: async (listeners: SandboxListeners) => void taken.push(listeners),
+  } as const;
   const [first] = await Promise.all([harness.create({ network }), harness.create({ network })]);
   const hits = taken.map(() => 0);
   for (const [index, { tcp }] of taken.entries())
@@ -196,7 +255,7 @@ test("listeners of two sandboxes at the same ports are different networks", requ
   if (first === undefined) throw new Error("not started");
   const dial = "import socket\nfor i in range(5): socket.create_connection(('192.0.2.7', 80)).recv(1)";
   expect((await runIn(first, ["/usr/bin/python3", "-c", dial])).code).toBe(0);
-  expect([...hits].sort()).toEqual([0, 5]);
+  expect([...hits].sort((a, b) => a - b)).toEqual([0, 5]);
   for (const { tcp, dns } of taken) {
     for (const server of tcp.values()) server.close();
     dns?.close();

@@ -27,7 +27,9 @@ test("input reaches the command, and one that does not read it is no error", asy
 
 test("the deadline ends a command, and a grandchild that holds its pipes does not hold us", async () => {
   const before = performance.now();
-  await expect(runProcess({ argv: ["sh", "-c", "trap '' TERM; sleep 20 & sleep 20"], env, timeoutMs: 200 })).rejects.toMatchObject({ code: "TIMEOUT" });
+  await expect(runProcess({ argv: ["sh", "-c", "trap '' TERM; sleep 20 & sleep 20"], env, timeoutMs: 200 })).rejects.toMatchObject({
+    code: "TIMEOUT",
+  });
   expect(performance.now() - before).toBeLessThan(3000);
 });
 

@@ -8,8 +8,27 @@ threat("T01: secrets of the host", (attacked) => {
   test("are not there", async () => {
     const canary = join(attacked.harness.base, "host-canary");
     await writeFile(canary, "canary-of-the-host\n", { mode: 0o644 });
-    const paths = ["/etc/shadow", "/etc/ssh", "/root", "/root/.ssh/id_rsa", "/home/agent/.ssh/id_rsa", "/var/run/docker.sock", "/run/docker.sock", "/var/lib", "/sys", "/boot", canary, attacked.harness.base];
-    const { stdout, stderr } = await runIn(attacked.sandbox, ["/bin/sh", "-c", 'for p; do cat "$p" 2>/dev/null || ls -A "$p" 2>/dev/null && echo "FOUND $p"; done; true', "sh", ...paths]);
+    const paths = [
+      "/etc/shadow",
+      "/etc/ssh",
+      "/root",
+      "/root/.ssh/id_rsa",
+      "/home/agent/.ssh/id_rsa",
+      "/var/run/docker.sock",
+      "/run/docker.sock",
+      "/var/lib",
+      "/sys",
+      "/boot",
+      canary,
+      attacked.harness.base,
+    ];
+    const { stdout, stderr } = await runIn(attacked.sandbox, [
+      "/bin/sh",
+      "-c",
+      'for p; do cat "$p" 2>/dev/null || ls -A "$p" 2>/dev/null && echo "FOUND $p"; done; true',
+      "sh",
+      ...paths,
+    ]);
     expect(stdout).toBe("");
     expect(stderr).toBe("");
   });

@@ -12,11 +12,20 @@ threat("T03: a symlink that the sandbox planted for its next start (CVE-2026-877
     await chmod(outside, 0o777);
     const first = await attacked.create({ workspaceDir });
     for (const place of ["/workspace", "/home/agent", "/tmp"])
-      await runIn(first, ["/bin/sh", "-c", 'for n in sub .git .agentkernel .ssh etc; do ln -sfn "/oldroot$1" $2/$n; ln -sfn "$1" $2/direct-$n; done', "sh", outside, place]);
+      await runIn(first, [
+        "/bin/sh",
+        "-c",
+        'for n in sub .git .agentkernel .ssh etc; do ln -sfn "/oldroot$1" $2/$n; ln -sfn "$1" $2/direct-$n; done',
+        "sh",
+        outside,
+        place,
+      ]);
     await first.stop({ kind: "stopped", message: "to start again" });
     // mount points beneath what it can write to are refused, so there is nothing for the symlink to be followed by
     for (const target of ["/workspace/sub/x", "/home/agent/sub/x", "/tmp/sub/x"]) {
-      await expect(attacked.create({ workspaceDir, mounts: [{ source: outside, target, readOnly: true }] })).rejects.toMatchObject({ code: "VALIDATION" });
+      await expect(attacked.create({ workspaceDir, mounts: [{ source: outside, target, readOnly: true }] })).rejects.toMatchObject({
+        code: "VALIDATION",
+      });
       await expect(attacked.create({ workspaceDir, files: { [target]: "x" } })).rejects.toMatchObject({ code: "VALIDATION" });
     }
     const second = await attacked.create({ workspaceDir, files: { "/etc/generated": "x" } });

@@ -5,7 +5,20 @@ import { runIn } from "../support/run-in.ts";
 
 threat("T08: devices", (attacked) => {
   test("cannot be made, and those of the host are not there", async () => {
-    expect(await attack(attacked.sandbox, "mknod_block", "mknod_char", "read:/dev/sda", "read:/dev/vda", "read:/dev/kvm", "read:/dev/mem", "read:/dev/fuse", "read:/dev/net/tun", "read:/dev/vsock")).toEqual({
+    expect(
+      await attack(
+        attacked.sandbox,
+        "mknod_block",
+        "mknod_char",
+        "read:/dev/sda",
+        "read:/dev/vda",
+        "read:/dev/kvm",
+        "read:/dev/mem",
+        "read:/dev/fuse",
+        "read:/dev/net/tun",
+        "read:/dev/vsock",
+      ),
+    ).toEqual({
       mknod_block: "EPERM",
       mknod_char: "EPERM",
       "read:/dev/sda": "ENOENT",

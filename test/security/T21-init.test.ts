@@ -5,7 +5,18 @@ import { runIn } from "../support/run-in.ts";
 
 threat("T21: the sandbox's own init", (attacked) => {
   test("can be neither traced nor read nor written, and signals do nothing to it", async () => {
-    expect(await attack(attacked.sandbox, "ptrace_init", "ptrace_self", "read:/proc/1/mem", "write:/proc/1/mem", "read:/proc/1/maps", "kill_init", "stop_init")).toEqual({
+    expect(
+      await attack(
+        attacked.sandbox,
+        "ptrace_init",
+        "ptrace_self",
+        "read:/proc/1/mem",
+        "write:/proc/1/mem",
+        "read:/proc/1/maps",
+        "kill_init",
+        "stop_init",
+      ),
+    ).toEqual({
       ptrace_init: "EPERM",
       ptrace_self: "EPERM",
       "read:/proc/1/mem": "EACCES",

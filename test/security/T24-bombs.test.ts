@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import { threat } from "../support/attack-suite.ts";
 import { runIn } from "../support/run-in.ts";
 
-const LIMITS = { memoryBytes: 128 << 20, cpus: null, pids: 64, openFiles: 128, scratchBytes: 8 << 20, required: ["memory", "pids", "files"] } as const;
+const LIMITS = {
+  memoryBytes: 128 << 20,
+  cpus: null,
+  pids: 64,
+  openFiles: 128,
+  scratchBytes: 8 << 20,
+  required: ["memory", "pids", "files"],
+} as const;
 
 threat(
   "T24: bombs",
@@ -18,8 +25,14 @@ threat(
 
     test.each([
       ["anonymous memory", "a=[]\nwhile 1: a.append(bytearray(b'x'*1000000))"],
-      ["a mapped file of memory", "import mmap,os\nfd=os.memfd_create('m'); os.ftruncate(fd, 1<<30); m=mmap.mmap(fd, 1<<30)\nfor i in range(0, 1<<30, 4096): m[i]=1"],
-      ["many processes", "import os,time\nfor i in range(20):\n  if os.fork()==0:\n    a=bytearray(b'x'*20000000); time.sleep(30); os._exit(0)\ntime.sleep(30)"],
+      [
+        "a mapped file of memory",
+        "import mmap,os\nfd=os.memfd_create('m'); os.ftruncate(fd, 1<<30); m=mmap.mmap(fd, 1<<30)\nfor i in range(0, 1<<30, 4096): m[i]=1",
+      ],
+      [
+        "many processes",
+        "import os,time\nfor i in range(20):\n  if os.fork()==0:\n    a=bytearray(b'x'*20000000); time.sleep(30); os._exit(0)\ntime.sleep(30)",
+      ],
     ])("of memory (%s) end the sandbox with that reason", async (_, program) => {
       const bombed = await attacked.create();
       const outcome = runIn(bombed, ["/usr/bin/python3", "-c", program]).catch((error: unknown) => error);
@@ -28,14 +41,22 @@ threat(
     });
 
     test("of descriptors end at the limit", async () => {
-      const { stdout } = await runIn(attacked.sandbox, ["/usr/bin/python3", "-c", "import os\nn=0\ntry:\n  while n<100000: os.dup(0); n+=1\nexcept OSError as e: print(e.errno, n)"]);
+      const { stdout } = await runIn(attacked.sandbox, [
+        "/usr/bin/python3",
+        "-c",
+        "import os\nn=0\ntry:\n  while n<100000: os.dup(0); n+=1\nexcept OSError as e: print(e.errno, n)",
+      ]);
       const [errno, count] = stdout.trim().split(" ").map(Number);
       expect(errno).toBe(24);
       expect(count).toBeLessThan(128);
     });
 
     test("of orphans are reaped", async () => {
-      const { stdout } = await runIn(attacked.sandbox, "for i in $(seq 500); do (sh -c ':' &) ; done; sleep 0.3; ls -d /proc/[0-9]* | wc -l", { timeoutMs: 60_000 });
+      const { stdout } = await runIn(
+        attacked.sandbox,
+        "for i in $(seq 500); do (sh -c ':' &) ; done; sleep 0.3; ls -d /proc/[0-9]* | wc -l",
+        { timeoutMs: 60_000 },
+      );
       expect(Number(stdout)).toBeLessThan(30);
     });
   },

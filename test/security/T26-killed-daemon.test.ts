@@ -10,10 +10,17 @@ import { threat } from "../support/attack-suite.ts";
 threat("T26: agentkernel is killed", (attacked) => {
   test("and its sandboxes die with it", requires("root"), async () => {
     const uid = 2_700_000 + process.pid;
-    const maker = spawn(process.execPath, [fileURLToPath(new URL("../support/sandbox-maker.ts", import.meta.url)), attacked.harness.base, String(uid)], { stdio: ["ignore", "pipe", "inherit"], env: {} });
+    const maker = spawn(
+      process.execPath,
+      [fileURLToPath(new URL("../support/sandbox-maker.ts", import.meta.url)), attacked.harness.base, String(uid)],
+      { stdio: ["ignore", "pipe", "inherit"], env: {} },
+    );
     await once(maker.stdout, "data");
     expect((await processesOf((other) => other === uid)).length).toBeGreaterThan(0);
     maker.kill("SIGKILL");
-    await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, { timeoutMs: 5000, what: "the end of every process" });
+    await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, {
+      timeoutMs: 5000,
+      what: "the end of every process",
+    });
   });
 });

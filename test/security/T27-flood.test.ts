@@ -8,7 +8,8 @@ threat("T27: a flood of output that nobody reads", (attacked) => {
   test("waits in the sandbox and not in our memory, and other commands go on", async () => {
     const exec = await attacked.sandbox.exec({ argv: ["/bin/cat", "/dev/zero"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
     const before = process.memoryUsage.rss();
-    for (let i = 0; i < 20; i += 1) expect((await runIn(attacked.sandbox, "echo fine; head -c 100000 /dev/zero >&2")).stdout).toBe("fine\n");
+    for (let i = 0; i < 20; i += 1)
+      expect((await runIn(attacked.sandbox, "echo fine; head -c 100000 /dev/zero >&2")).stdout).toBe("fine\n");
     expect(process.memoryUsage.rss() - before).toBeLessThan(64 << 20);
     exec.kill("SIGKILL");
     exec.stdout.resume();

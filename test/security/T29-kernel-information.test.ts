@@ -5,7 +5,10 @@ import { runIn } from "../support/run-in.ts";
 
 threat("T29: what the kernel tells about the host", (attacked) => {
   test("is closed or empty", async () => {
-    const { stdout } = await runIn(attacked.sandbox, "cat /proc/cmdline /proc/kallsyms /proc/keys /proc/key-users /proc/kcore /proc/kmsg /proc/timer_list /proc/modules /proc/interrupts /dev/kmsg 2>/dev/null; ls /proc/pressure /proc/fs /proc/acpi 2>/dev/null | grep -v :; dmesg 2>/dev/null; true");
+    const { stdout } = await runIn(
+      attacked.sandbox,
+      "cat /proc/cmdline /proc/kallsyms /proc/keys /proc/key-users /proc/kcore /proc/kmsg /proc/timer_list /proc/modules /proc/interrupts /dev/kmsg 2>/dev/null; ls /proc/pressure /proc/fs /proc/acpi 2>/dev/null | grep -v :; dmesg 2>/dev/null; true",
+    );
     expect(stdout.trim()).toBe("");
   });
 

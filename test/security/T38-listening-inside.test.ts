@@ -12,7 +12,14 @@ threat(
     test("is heard neither by the host nor by another sandbox", async () => {
       const { port } = await freePort();
       const other = await attacked.create();
-      const exec = await attacked.sandbox.exec({ argv: ["/usr/bin/python3", "-m", "http.server", String(port), "--bind", "0.0.0.0", "-d", "/usr/share"], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      const exec = await attacked.sandbox.exec(
+        {
+          argv: ["/usr/bin/python3", "-m", "http.server", String(port), "--bind", "0.0.0.0", "-d", "/usr/share"],
+          env: INSIDE_ENV,
+          cwd: "/",
+        },
+        { signal: NEVER },
+      );
       (await dialWhenUp(attacked.sandbox, port)).destroy();
       const socket = connect(port, "127.0.0.1");
       const [error] = (await once(socket, "error")) as [NodeJS.ErrnoException];

@@ -22,7 +22,8 @@ threat(
           },
         },
       });
-      const script = "import socket,sys\ns=socket.create_connection(('192.0.2.1',443))\nprint('open',flush=True)\ntry: print('cut' if s.recv(1)==b'' else 'data',flush=True)\nexcept OSError: print('cut',flush=True)\ntry: socket.create_connection(('192.0.2.1',443),timeout=5); print('BYPASS')\nexcept OSError as e: print(e.errno)";
+      const script =
+        "import socket,sys\ns=socket.create_connection(('192.0.2.1',443))\nprint('open',flush=True)\ntry: print('cut' if s.recv(1)==b'' else 'data',flush=True)\nexcept OSError: print('cut',flush=True)\ntry: socket.create_connection(('192.0.2.1',443),timeout=5); print('BYPASS')\nexcept OSError as e: print(e.errno)";
       const exec = await sandbox.exec({ argv: ["/usr/bin/python3", "-c", script], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
       let seen = "";
       exec.stdout.on("data", (chunk: Buffer) => {

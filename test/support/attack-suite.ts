@@ -15,7 +15,11 @@ export type Attacked = {
 };
 
 /** One threat: a sandbox that its tests share, and everything removed afterwards. */
-export function threat(name: string, define: (attacked: Attacked) => void, options: { readonly needs?: readonly Capability[]; readonly spec?: Partial<SandboxSpec> } = {}): void {
+export function threat(
+  name: string,
+  define: (attacked: Attacked) => void,
+  options: { readonly needs?: readonly Capability[]; readonly spec?: Partial<SandboxSpec> } = {},
+): void {
   describe(name, requires("bwrap", "cc", ...(options.needs ?? [])), () => {
     const attacked = {} as Attacked;
     beforeAll(async () => {
@@ -23,7 +27,8 @@ export function threat(name: string, define: (attacked: Attacked) => void, optio
       const dir = join(attacked.harness.base, "attack");
       await mkdir(dir);
       const mount = await attackMount(dir);
-      attacked.create = (overrides = {}) => attacked.harness.create({ ...options.spec, ...overrides, mounts: [mount, ...(overrides.mounts ?? [])] });
+      attacked.create = (overrides = {}) =>
+        attacked.harness.create({ ...options.spec, ...overrides, mounts: [mount, ...(overrides.mounts ?? [])] });
       attacked.sandbox = await attacked.create();
     });
     afterAll(() => attacked.harness?.[Symbol.asyncDispose]());

@@ -6,7 +6,10 @@ import { runIn } from "./run-in.ts";
 
 // read while it can be: a test may become somebody who cannot reach a checkout below /root
 const SOURCE = readFileSync(new URL("./attack.c", import.meta.url));
-const INCLUDES = ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu"].flatMap((path) => ["-idirafter", path]);
+const INCLUDES = ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu"].flatMap((path) => [
+  "-idirafter",
+  path,
+]);
 
 /** Compiles the attack program into `dir`, and gives the mount that brings it into a sandbox. */
 export async function attackMount(dir: string): Promise<Mount> {

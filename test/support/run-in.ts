@@ -15,10 +15,19 @@ export type RunInOptions = Partial<Omit<ExecRequest, "argv">> & { readonly input
 export const INSIDE_ENV = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/home/agent", LANG: "C.UTF-8" } as const;
 
 /** Runs a command in a sandbox to its end. A string is a line for /bin/sh. */
-export async function runIn(sandbox: BackendSandbox, command: string | readonly string[], options: RunInOptions = {}): Promise<RunInResult> {
+export async function runIn(
+  sandbox: BackendSandbox,
+  command: string | readonly string[],
+  options: RunInOptions = {},
+): Promise<RunInResult> {
   const argv = typeof command === "string" ? ["/bin/sh", "-c", command] : command;
   const signal = AbortSignal.timeout(options.timeoutMs ?? 20_000);
-  const request = { argv, env: options.env ?? INSIDE_ENV, cwd: options.cwd ?? "/workspace", ...(options.tty === undefined ? {} : { tty: options.tty }) };
+  const request = {
+    argv,
+    env: options.env ?? INSIDE_ENV,
+    cwd: options.cwd ?? "/workspace",
+    ...(options.tty === undefined ? {} : { tty: options.tty }),
+  };
   const exec = await sandbox.exec(request, { signal });
   signal.addEventListener("abort", () => exec.kill("SIGKILL"), { once: true });
   exec.stdin.on("error", () => undefined);

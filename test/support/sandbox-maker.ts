@@ -37,7 +37,8 @@ async function make(index: number): Promise<void> {
     { signal, log: silentLog },
   );
   // what tries hardest to survive: sessions of their own, deaf to every signal, forking
-  const command = "trap '' HUP INT TERM QUIT; for i in 1 2 3; do setsid sh -c 'trap \"\" HUP INT TERM; (sleep 1000 &) ; sleep 1000' & done; wait";
+  const command =
+    "trap '' HUP INT TERM QUIT; for i in 1 2 3; do setsid sh -c 'trap \"\" HUP INT TERM; (sleep 1000 &) ; sleep 1000' & done; wait";
   await sandbox.exec({ argv: ["/bin/sh", "-c", command], env: { PATH: "/usr/bin:/bin" }, cwd: "/" }, { signal });
   writeSync(1, `running ${index}\n`);
 }

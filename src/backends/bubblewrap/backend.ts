@@ -55,7 +55,12 @@ class BubblewrapBackend implements Backend {
 
   async probe(signal: AbortSignal): Promise<ProbeReport> {
     if (this.#probed !== undefined) return this.#probed;
-    const report = await probeMachine({ machine: () => this.#ready(), create: (spec) => this.create(spec, { signal, log: this.#options.log }), options: this.#options, signal });
+    const report = await probeMachine({
+      machine: () => this.#ready(),
+      create: (spec) => this.create(spec, { signal, log: this.#options.log }),
+      options: this.#options,
+      signal,
+    });
     // kept for this boot, since nothing that it looked at changes by itself; a failure is looked at again once it was fixed
     if (report.available) this.#probed = report;
     return report;

@@ -28,7 +28,23 @@ export type Layout = {
 };
 
 /** Where a caller's mount may not stand: over what holds the sandbox together, or beneath what the sandbox can write to. */
-const RESERVED = ["/", "/dev", "/etc", "/home", "/proc", "/run", "/sys", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/var"];
+const RESERVED = [
+  "/",
+  "/dev",
+  "/etc",
+  "/home",
+  "/proc",
+  "/run",
+  "/sys",
+  "/usr",
+  "/bin",
+  "/sbin",
+  "/lib",
+  "/lib32",
+  "/lib64",
+  "/libx32",
+  "/var",
+];
 const RESERVED_TREES = ["/dev", "/proc", "/run/agentkernel", "/sys", "/tmp", "/var/tmp", INSIDE_HOME, INSIDE_WORKSPACE];
 
 /** @throws AppError VALIDATION */
@@ -46,7 +62,8 @@ export function assertTargets(mounts: readonly { readonly target: string }[], fi
     // its mount point would be made inside a directory of the host's
     if (other !== undefined) throw new AppError("VALIDATION", `${other} lies beneath the mount ${target}`);
   }
-  if (new Set([...targets, ...files]).size !== targets.length + files.length) throw new AppError("VALIDATION", "two mounts have the same target");
+  if (new Set([...targets, ...files]).size !== targets.length + files.length)
+    throw new AppError("VALIDATION", "two mounts have the same target");
 }
 
 /**

@@ -37,7 +37,11 @@ export function layoutV1(mounts: ReadonlyMap<Controller, string>): CgroupLayout 
             { file: "memory.memsw.limit_in_bytes", value: String(limits.memoryBytes), optional: true },
             { file: "memory.swappiness", value: "0", optional: true },
             // socket buffers are charged only where this is set; the machine-wide tcp_mem would be reached otherwise
-            { file: "memory.kmem.tcp.limit_in_bytes", value: String(Math.max(Math.floor(limits.memoryBytes / 4), 4 << 20)), optional: true },
+            {
+              file: "memory.kmem.tcp.limit_in_bytes",
+              value: String(Math.max(Math.floor(limits.memoryBytes / 4), 4 << 20)),
+              optional: true,
+            },
           ]
         : []),
       ...(parent === parents.get("pids") && limits.pids !== null ? [{ file: "pids.max", value: String(limits.pids) }] : []),

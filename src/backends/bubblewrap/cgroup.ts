@@ -48,7 +48,8 @@ export class ControlGroup {
           try {
             writeFileSync(join(path, file), value);
           } catch (error) {
-            if (optional !== true || (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "EACCES" && errnoOf(error) !== "EOPNOTSUPP")) throw error;
+            if (optional !== true || (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "EACCES" && errnoOf(error) !== "EOPNOTSUPP"))
+              throw error;
           }
         }
       }

@@ -20,13 +20,21 @@ export async function findBwrap(wanted?: string): Promise<Bwrap> {
       throw error;
     }
     if ((mode & 0o4000) !== 0)
-      throw new AppError("BACKEND_UNAVAILABLE", `${path} is setuid root, which only adds attack surface (CVE-2026-41163)`, { hint: `chmod u-s ${path}` });
+      throw new AppError("BACKEND_UNAVAILABLE", `${path} is setuid root, which only adds attack surface (CVE-2026-41163)`, {
+        hint: `chmod u-s ${path}`,
+      });
     const version = await versionOf(path);
     if (isOlder(version, OLDEST))
-      throw new AppError("BACKEND_UNAVAILABLE", `${path} is version ${version.join(".")}; ${OLDEST.join(".")} or later is needed`, { hint: INSTALL });
+      throw new AppError("BACKEND_UNAVAILABLE", `${path} is version ${version.join(".")}; ${OLDEST.join(".")} or later is needed`, {
+        hint: INSTALL,
+      });
     return { path, version };
   }
-  throw new AppError("BACKEND_UNAVAILABLE", `bubblewrap is not installed (looked at ${(wanted === undefined ? CANDIDATES : [wanted]).join(", ")})`, { hint: INSTALL });
+  throw new AppError(
+    "BACKEND_UNAVAILABLE",
+    `bubblewrap is not installed (looked at ${(wanted === undefined ? CANDIDATES : [wanted]).join(", ")})`,
+    { hint: INSTALL },
+  );
 }
 
 export function isOlder(version: readonly number[], than: readonly number[]): boolean {
@@ -45,6 +53,7 @@ export function parseBwrapVersion(text: string): Bwrap["version"] | undefined {
 async function versionOf(path: string): Promise<Bwrap["version"]> {
   const result = await runProcess({ argv: [path, "--version"], env: {}, timeoutMs: 5000 });
   const version = parseBwrapVersion(result.stdout.toString());
-  if (version === undefined) throw new AppError("BACKEND_UNAVAILABLE", `${path} --version says nothing that can be understood`, { hint: INSTALL });
+  if (version === undefined)
+    throw new AppError("BACKEND_UNAVAILABLE", `${path} --version says nothing that can be understood`, { hint: INSTALL });
   return version;
 }

@@ -17,7 +17,8 @@ export type HeldPath = AsyncDisposable & { readonly fd: number; readonly isDirec
  * @throws AppError VALIDATION that names the component
  */
 export async function holdPath(path: string, what: string, reader?: FileOwner): Promise<HeldPath> {
-  if (!path.startsWith("/") || path.includes("\0")) throw new AppError("VALIDATION", `${what} must be an absolute path: ${JSON.stringify(path)}`);
+  if (!path.startsWith("/") || path.includes("\0"))
+    throw new AppError("VALIDATION", `${what} must be an absolute path: ${JSON.stringify(path)}`);
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
   if (parts.includes("..")) throw new AppError("VALIDATION", `${what} must not contain "..": ${path}`);
   let at = await open("/", O_PATH | constants.O_DIRECTORY);
@@ -53,7 +54,11 @@ async function descend(above: FileHandle, part: string, here: string, what: stri
   if (!info.isSymbolicLink() && (info.isDirectory() || !isInner)) return next;
   await next.close();
   const problem = info.isSymbolicLink() ? "is a symlink, which is not followed here" : "is not a directory";
-  throw new AppError("VALIDATION", `${what}: ${here} ${problem}`, info.isSymbolicLink() ? { hint: `give the path that it stands for: realpath ${here}` } : {});
+  throw new AppError(
+    "VALIDATION",
+    `${what}: ${here} ${problem}`,
+    info.isSymbolicLink() ? { hint: `give the path that it stands for: realpath ${here}` } : {},
+  );
 }
 
 async function assertAccess(parts: readonly string[], last: ModeBits, what: string, path: string, reader: FileOwner): Promise<void> {
@@ -61,9 +66,13 @@ async function assertAccess(parts: readonly string[], last: ModeBits, what: stri
     const here = `/${parts.slice(0, depth).join("/")}`;
     await using directory = await openForStat(here);
     if (!permits(await directory.stat(), reader, EXECUTE))
-      throw new AppError("VALIDATION", `${what} ${path} cannot be reached by the sandbox, which runs as uid ${reader.uid}: ${here} is closed to it`, {
-        hint: `chmod o+x ${here}, or choose a directory that uid ${reader.uid} can reach`,
-      });
+      throw new AppError(
+        "VALIDATION",
+        `${what} ${path} cannot be reached by the sandbox, which runs as uid ${reader.uid}: ${here} is closed to it`,
+        {
+          hint: `chmod o+x ${here}, or choose a directory that uid ${reader.uid} can reach`,
+        },
+      );
   }
   if (!permits(last, reader, last.isDirectory() ? READ | EXECUTE : READ))
     throw new AppError("VALIDATION", `${what} ${path} cannot be read by the sandbox, which runs as uid ${reader.uid}`, {

@@ -38,7 +38,19 @@ const ETC_FILES = [
 ];
 const ETC_DIRECTORIES = ["alternatives", "fonts"];
 
-const MASKED_FILES = ["cmdline", "interrupts", "kallsyms", "kcore", "key-users", "keys", "kmsg", "latency_stats", "modules", "sched_debug", "timer_list"];
+const MASKED_FILES = [
+  "cmdline",
+  "interrupts",
+  "kallsyms",
+  "kcore",
+  "key-users",
+  "keys",
+  "kmsg",
+  "latency_stats",
+  "modules",
+  "sched_debug",
+  "timer_list",
+];
 const MASKED_DIRECTORIES = ["acpi", "asound", "fs", "pressure", "scsi"];
 const OTHERS = 0o006;
 

@@ -29,8 +29,11 @@ const ROOT_BYTES = 4 * 1024 * 1024;
 /** @throws AppError VALIDATION, UNSUPPORTED: what can be said without looking at the machine */
 export function validateSpec(spec: SandboxSpec): void {
   if (spec.image !== undefined)
-    throw new AppError("UNSUPPORTED", "bubblewrap runs on the host's own system and takes no image", { hint: "leave the image out, or use -b docker" });
-  if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(spec.hostname)) throw new AppError("VALIDATION", `not a host name: ${JSON.stringify(spec.hostname)}`);
+    throw new AppError("UNSUPPORTED", "bubblewrap runs on the host's own system and takes no image", {
+      hint: "leave the image out, or use -b docker",
+    });
+  if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(spec.hostname))
+    throw new AppError("VALIDATION", `not a host name: ${JSON.stringify(spec.hostname)}`);
   assertTargets(spec.mounts, Object.keys(spec.files));
   if (spec.network.kind === "none") return;
   for (const port of spec.network.ports)
@@ -74,12 +77,16 @@ async function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, lo
   const uid = process.getuid?.();
   if (machine.pool === undefined) {
     if (owner !== undefined && owner.uid !== uid)
-      throw new AppError("UNSUPPORTED", `started by uid ${uid}, agentkernel cannot run a sandbox as uid ${owner.uid}`, { hint: "leave the owner out, or start agentkernel as root" });
+      throw new AppError("UNSUPPORTED", `started by uid ${uid}, agentkernel cannot run a sandbox as uid ${owner.uid}`, {
+        hint: "leave the owner out, or start agentkernel as root",
+      });
     return undefined;
   }
   if (owner !== undefined) {
     if (!(owner.uid > 0 && owner.gid > 0))
-      throw new AppError("VALIDATION", "a sandbox never runs as root of the host", { hint: "use a copy of the workspace (--copy), which a uid of its own can own" });
+      throw new AppError("VALIDATION", "a sandbox never runs as root of the host", {
+        hint: "use a copy of the workspace (--copy), which a uid of its own can own",
+      });
     return owner;
   }
   const lease = await machine.pool.acquire();
@@ -97,7 +104,8 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
   const hold = async (path: string, what: string): Promise<HeldPath> => open.use(await holdPath(path, what, owner));
   const home = await hold(spec.homeDir, "the home directory");
   const workspace = spec.workspaceDir === undefined ? undefined : await hold(spec.workspaceDir, "the workspace");
-  for (const held of [home, workspace]) if (held?.isDirectory === false) throw new AppError("VALIDATION", "home and workspace must be directories");
+  for (const held of [home, workspace])
+    if (held?.isDirectory === false) throw new AppError("VALIDATION", "home and workspace must be directories");
   const mounts: HeldPath[] = [];
   for (const mount of spec.mounts) mounts.push(await hold(mount.source, `the mount at ${mount.target}`));
   const files = await prepareFiles(machine, spec);
@@ -168,7 +176,10 @@ async function attachNetwork(spec: SandboxSpec, stage: StageOne, signal: AbortSi
   if (spec.network.kind === "none") return;
   const missing = spec.network.ports.filter((port) => !listeners.tcp.has(port));
   if (missing.length > 0 || listeners.dns === undefined)
-    throw new AppError("SANDBOX_START_FAILED", `the sandbox's listening sockets did not all arrive (missing: ${missing.join(", ") || "dns"})`);
+    throw new AppError(
+      "SANDBOX_START_FAILED",
+      `the sandbox's listening sockets did not all arrive (missing: ${missing.join(", ") || "dns"})`,
+    );
   await raceSignal(spec.network.attach(listeners), signal);
   stage.handOver();
 }

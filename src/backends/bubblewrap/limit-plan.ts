@@ -30,18 +30,27 @@ const MAX_INODES = 1_000_000;
  */
 export function planLimits(limits: SandboxLimits, means: LimitMeans): LimitPlan {
   const { memoryBytes, cpus, pids, openFiles, scratchBytes } = limits;
-  if (memoryBytes !== null && memoryBytes < MIN_MEMORY_BYTES) throw new AppError("VALIDATION", `a memory limit below ${MIN_MEMORY_BYTES} bytes leaves no room for a command`);
+  if (memoryBytes !== null && memoryBytes < MIN_MEMORY_BYTES)
+    throw new AppError("VALIDATION", `a memory limit below ${MIN_MEMORY_BYTES} bytes leaves no room for a command`);
   if (cpus !== null && !(cpus > 0)) throw new AppError("VALIDATION", "the cpu limit must be above 0");
   if (pids !== null && pids < 1) throw new AppError("VALIDATION", "the process limit must be at least 1");
   if (openFiles !== null && openFiles < 16) throw new AppError("VALIDATION", "a limit below 16 open files leaves no room for a command");
   const by = (controller: Controller, otherwise: EnforcedBy): EnforcedBy => (means.controllers.has(controller) ? "cgroup" : otherwise);
   const cpu: EnforcedBy = cpus === null ? "none" : by("cpu", "affinity");
   if (cpu === "affinity" && limits.required.includes("cpu") && cpus !== null && !Number.isInteger(cpus))
-    throw new AppError("UNSUPPORTED", `bubblewrap cannot hold a limit of ${cpus} cpus here: without control groups only whole cores can be given`, {
-      hint: `ask for ${Math.ceil(cpus)} cpus, or run agentkernel as root, where control groups hold it`,
-      details: { limit: "cpu" },
-    });
-  const bytes = Math.min(scratchBytes ?? Number.POSITIVE_INFINITY, memoryBytes ?? Number.POSITIVE_INFINITY, Math.floor(means.machineMemoryBytes / 2));
+    throw new AppError(
+      "UNSUPPORTED",
+      `bubblewrap cannot hold a limit of ${cpus} cpus here: without control groups only whole cores can be given`,
+      {
+        hint: `ask for ${Math.ceil(cpus)} cpus, or run agentkernel as root, where control groups hold it`,
+        details: { limit: "cpu" },
+      },
+    );
+  const bytes = Math.min(
+    scratchBytes ?? Number.POSITIVE_INFINITY,
+    memoryBytes ?? Number.POSITIVE_INFINITY,
+    Math.floor(means.machineMemoryBytes / 2),
+  );
   const memory: EnforcedBy = memoryBytes === null ? "none" : by("memory", "watchdog");
   return {
     enforced: {

@@ -43,9 +43,11 @@ export type Machine = {
 
 /** @throws AppError BACKEND_UNAVAILABLE with a remedy */
 export async function readMachine(options: MachineOptions, log: Log): Promise<Machine> {
-  if (process.arch !== "x64" && process.arch !== "arm64") throw new AppError("BACKEND_UNAVAILABLE", `no system call filter for ${process.arch}`);
+  if (process.arch !== "x64" && process.arch !== "arm64")
+    throw new AppError("BACKEND_UNAVAILABLE", `no system call filter for ${process.arch}`);
   const isRoot = process.getuid?.() === 0;
-  const program = (name: "init" | "net-helper"): string => (options.guestDir === undefined ? guestProgram(name) : join(options.guestDir, name));
+  const program = (name: "init" | "net-helper"): string =>
+    options.guestDir === undefined ? guestProgram(name) : join(options.guestDir, name);
   const [bwrap, tree, stage, range] = await Promise.all([
     findBwrap(options.bwrapPath),
     readHostTree(),

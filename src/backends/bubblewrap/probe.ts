@@ -25,13 +25,21 @@ export async function probeMachine(means: ProbeMeans): Promise<ProbeReport> {
   if (machine.value !== undefined) {
     checks.push(...describe(machine.value));
     const { value } = machine;
-    const started = await attempt("sandbox", () => startOne(value, means), () => "a sandbox was started with every flag, its sockets were handed over, and a command ran in it");
+    const started = await attempt(
+      "sandbox",
+      () => startOne(value, means),
+      () => "a sandbox was started with every flag, its sockets were handed over, and a command ran in it",
+    );
     checks.push(withRemedy(started.check));
   }
   return { available: checks.every((check) => check.ok || !check.required), checks };
 }
 
-async function attempt<T>(name: string, work: () => Promise<T>, detail: (value: T) => string): Promise<{ readonly check: ProbeCheck; readonly value?: T }> {
+async function attempt<T>(
+  name: string,
+  work: () => Promise<T>,
+  detail: (value: T) => string,
+): Promise<{ readonly check: ProbeCheck; readonly value?: T }> {
   try {
     const value = await work();
     return { check: { name, ok: true, required: true, detail: detail(value) }, value };
@@ -42,7 +50,11 @@ async function attempt<T>(name: string, work: () => Promise<T>, detail: (value: 
 }
 
 async function checkBwrap(options: MachineOptions): Promise<ProbeCheck> {
-  const { check } = await attempt("bubblewrap", () => findBwrap(options.bwrapPath), ({ path, version }) => `${path} ${version.join(".")}, not setuid`);
+  const { check } = await attempt(
+    "bubblewrap",
+    () => findBwrap(options.bwrapPath),
+    ({ path, version }) => `${path} ${version.join(".")}, not setuid`,
+  );
   return check;
 }
 
@@ -62,7 +74,12 @@ function describe(machine: Machine): readonly ProbeCheck[] {
   ];
   if (machine.pool !== undefined) {
     const { firstUid, count } = machine.pool.range;
-    checks.push({ name: "sandbox uids", ok: true, required: true, detail: `each sandbox runs as a uid of its own from ${firstUid} to ${firstUid + count - 1}` });
+    checks.push({
+      name: "sandbox uids",
+      ok: true,
+      required: true,
+      detail: `each sandbox runs as a uid of its own from ${firstUid} to ${firstUid + count - 1}`,
+    });
   }
   checks.push(describeGroups(machine));
   return checks;
@@ -84,7 +101,8 @@ function describeGroups(machine: Machine): ProbeCheck {
     ok: false,
     required: false,
     detail: "none can be made: memory is held by a watchdog every 100 ms, processes by a resource limit, cpus by binding to whole cores",
-    remedy: machine.pool === undefined ? "start agentkernel as root where exact limits matter" : "mount the control group file system writable",
+    remedy:
+      machine.pool === undefined ? "start agentkernel as root where exact limits matter" : "mount the control group file system writable",
   };
 }
 

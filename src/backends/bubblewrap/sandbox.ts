@@ -40,7 +40,8 @@ export class BubblewrapSandbox implements BackendSandbox {
     this.limits = parts.limits;
     this.ended = this.#settled.promise;
     void this.#watch();
-    if (parts.group !== undefined && parts.limits.memory === "cgroup") this.#memoryTimer = setInterval(() => this.#checkMemory(), MEMORY_CHECK_MS).unref();
+    if (parts.group !== undefined && parts.limits.memory === "cgroup")
+      this.#memoryTimer = setInterval(() => this.#checkMemory(), MEMORY_CHECK_MS).unref();
   }
 
   async exec(request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<BackendExec> {

@@ -46,7 +46,9 @@ const interesting = [
 
 describe.each(["x64", "arm64"] as const)("the filter for %s", (architecture: Architecture) => {
   const bytes = encodeProgram(buildProgram(architecture));
-  const named = new Map(syscallNames.flatMap((name) => (syscallNumber(name, architecture) === undefined ? [] : [[syscallNumber(name, architecture), name]])));
+  const named = new Map(
+    syscallNames.flatMap((name) => (syscallNumber(name, architecture) === undefined ? [] : [[syscallNumber(name, architecture), name]])),
+  );
 
   test("no number is in the table twice", () => {
     expect(named.size).toBe(syscallNames.filter((name) => syscallNumber(name, architecture) !== undefined).length);
@@ -80,7 +82,8 @@ describe.each(["x64", "arm64"] as const)("the filter for %s", (architecture: Arc
 
 test("x32 calls are killed on x86-64", () => {
   const bytes = encodeProgram(buildProgram("x64"));
-  for (const number of [X32_BIT, X32_BIT + 41, 0xffffffff]) expect(interpret(bytes, { architecture: AUDIT_ARCH.x64, number, args: [] })).toEqual({ kind: "kill" });
+  for (const number of [X32_BIT, X32_BIT + 41, 0xffffffff])
+    expect(interpret(bytes, { architecture: AUDIT_ARCH.x64, number, args: [] })).toEqual({ kind: "kill" });
 });
 
 test("ordinary forks and threads are allowed, namespaces are not", () => {

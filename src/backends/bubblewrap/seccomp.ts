@@ -25,7 +25,19 @@ export const CLONE_NEWTIME = 0x80;
 /** Denied whatever the arguments. */
 export const DENIED: readonly SyscallName[] = [
   // mounts, roots, other namespaces
-  ...(["mount", "umount2", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick"] as const),
+  ...([
+    "mount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "open_tree",
+    "open_tree_attr",
+    "move_mount",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+  ] as const),
   ...(["mount_setattr", "setns"] as const),
   // other processes' memory and descriptors
   ...(["ptrace", "process_vm_readv", "process_vm_writev", "kcmp", "pidfd_getfd"] as const),
@@ -62,7 +74,7 @@ export function verdictOf(name: SyscallName | "other", args: readonly number[]):
       return (first & (CLONE_NEW_MASK | CLONE_NEWTIME)) === 0 ? allow : deny(EPERM);
     case "socket":
       // AF_VSOCK, AF_PACKET, AF_ALG …: the network namespace does not fence all of them. getifaddrs needs NETLINK_ROUTE
-      if (first === AF.netlink) return ((args[2] ?? 0) >>> 0) === 0 ? allow : deny(EAFNOSUPPORT);
+      if (first === AF.netlink) return (args[2] ?? 0) >>> 0 === 0 ? allow : deny(EAFNOSUPPORT);
       return first === AF.unix || first === AF.inet || first === AF.inet6 ? allow : deny(EAFNOSUPPORT);
     case "socketpair":
       return first === AF.unix ? allow : deny(EAFNOSUPPORT);
@@ -106,7 +118,12 @@ function oneOf(argument: number, values: readonly number[], otherwise: Instructi
 /** The program for one architecture. */
 export function buildProgram(architecture: Architecture): readonly Instruction[] {
   const number = (name: SyscallName): number | undefined => syscallNumber(name, architecture);
-  const noBits = (mask: number): readonly Instruction[] => [load(OFFSET.argument(0)), jump(BPF.jumpAnyBit, mask, 0, 1), fails(EPERM), allowed];
+  const noBits = (mask: number): readonly Instruction[] => [
+    load(OFFSET.argument(0)),
+    jump(BPF.jumpAnyBit, mask, 0, 1),
+    fails(EPERM),
+    allowed,
+  ];
   const netlink = [
     jump(BPF.jumpEqual, AF.netlink, 0, 3),
     load(OFFSET.argument(2)),

@@ -27,7 +27,9 @@ export class StageDirectory {
     if (!info.isDirectory() || info.uid !== uid)
       throw new AppError("STATE_UNUSABLE", `${path} must be a directory owned by uid ${uid}`, { hint: `remove ${path} and start again` });
     if ((info.mode & 0o022) !== 0)
-      throw new AppError("STATE_UNUSABLE", `${path} can be written by others, who could replace what stands in sandboxes`, { hint: `chmod go-w ${path}` });
+      throw new AppError("STATE_UNUSABLE", `${path} can be written by others, who could replace what stands in sandboxes`, {
+        hint: `chmod go-w ${path}`,
+      });
     if ((info.mode & 0o055) !== 0o055) await chmod(path, 0o755);
     await mkdir(join(path, "scratch"), { recursive: true, mode: 0o755 });
     return new StageDirectory(path);

@@ -46,7 +46,10 @@ export function assertDescriptors(count: number): void {
     for (let i = 0; i < count; i += 1) taken.push(openSync("/dev/null", "r"));
   } catch (error) {
     if (errnoOf(error) !== "EMFILE" && errnoOf(error) !== "ENFILE") throw error;
-    throw new AppError("LIMIT_EXCEEDED", "agentkernel is out of file descriptors for another sandbox", { cause: error, hint: "raise the limit (ulimit -n) or stop some sandboxes" });
+    throw new AppError("LIMIT_EXCEEDED", "agentkernel is out of file descriptors for another sandbox", {
+      cause: error,
+      hint: "raise the limit (ulimit -n) or stop some sandboxes",
+    });
   } finally {
     for (const fd of taken) closeSync(fd);
   }
@@ -126,7 +129,8 @@ export class StageOne {
 
   /** What stage 1 or bwrap said on its way out, as an error. */
   failure(end: ProcessEnd): AppError {
-    if (end.kind === "failed") return new AppError("SANDBOX_START_FAILED", `cannot start stage 1: ${messageOf(end.error)}`, { cause: end.error });
+    if (end.kind === "failed")
+      return new AppError("SANDBOX_START_FAILED", `cannot start stage 1: ${messageOf(end.error)}`, { cause: end.error });
     const said = this.#diagnostics.trim().split("\n").filter(Boolean).slice(-3).join("; ");
     const how = end.kind === "signalled" ? `was ended by ${end.signal}` : end.kind === "exited" ? `exited with ${end.code}` : "was stopped";
     return new AppError("SANDBOX_START_FAILED", `the sandbox did not start: ${said === "" ? `stage 1 ${how}` : said}`, hintFor(said));

@@ -11,7 +11,8 @@ export const SHARED_FILES: Readonly<Record<string, string>> = {
     `agent:x:${INSIDE_UID}:${INSIDE_UID}:agent:${INSIDE_HOME}:/bin/sh\n` +
     "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
   "/etc/group": `root:x:0:\ntty:x:5:\nagent:x:${INSIDE_UID}:\nnogroup:x:65534:\n`,
-  "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n",
+  "/etc/nsswitch.conf":
+    "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n",
   // one server, on the sandbox's own loopback, where the gateway listens
   "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n",
 };

@@ -37,7 +37,11 @@ export async function readPoolRange(): Promise<IdRange> {
     }),
   );
   if (uids === undefined || gids === undefined)
-    throw new AppError("BACKEND_UNAVAILABLE", `started by root, but the user ${POOL_USER} has no subordinate uids for sandboxes to run as`, { hint: POOL_REMEDY });
+    throw new AppError(
+      "BACKEND_UNAVAILABLE",
+      `started by root, but the user ${POOL_USER} has no subordinate uids for sandboxes to run as`,
+      { hint: POOL_REMEDY },
+    );
   return { firstUid: uids.first, firstGid: gids.first, count: Math.min(uids.count, gids.count) };
 }
 
