@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ignore } from "../base/background.ts";
 import { errnoOf } from "../base/error.ts";
+import { startProcess } from "../base/process.ts";
 import type { z } from "zod";
 import type { execSignal } from "../schema/api.ts";
 
@@ -26,7 +27,7 @@ const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2
  * the command's own, 128+n for a signal, 124 for a timeout. The terminal is restored on every way out.
  */
 export async function streamExec(exec: StreamedExec, options: { readonly tty: boolean; readonly stdin?: boolean }): Promise<number> {
-  const restore = options.tty ? rawTerminal(exec) : () => undefined;
+  const restore = options.tty ? await rawTerminal(exec) : () => undefined;
   const unforward = forwardSignals(exec);
   let brokenPipe = false;
   const onBroken = (error: unknown): void => {
@@ -69,10 +70,13 @@ export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true;
 }
 
-function rawTerminal(exec: StreamedExec): () => void {
+async function rawTerminal(exec: StreamedExec): Promise<() => void> {
   const onResize = (): void => exec.resize(terminalSize());
   const cook = (): void => void process.stdin.setRawMode(false);
   process.stdin.setRawMode(true);
+  // libuv leaves output processing on, which turns the line feed that moves a cursor down into a new line
+  const stty = startProcess({ argv: ["/bin/stty", "-opost"], env: {}, stdio: ["inherit", "ignore", "ignore"], sameGroup: true });
+  await stty.ended;
   process.stdout.on("resize", onResize);
   process.once("exit", cook);
   return () => {

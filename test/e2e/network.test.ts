@@ -27,7 +27,9 @@ beforeAll(async () => {
   standIn = await createStandIn();
   mkdirSync(join(home, "config/agentkernel"), { recursive: true });
   writeFileSync(join(home, "ca.pem"), standIn.caPem);
-  const upstreams = ["api.openai.com", "api.anthropic.com"].map((host) => `[[egress.upstreams]]\nhost = "${host}"\nurl = "${standIn.origin}"\nca_file = "${join(home, "ca.pem")}"\n`);
+  const upstreams = ["api.openai.com", "api.anthropic.com"].map(
+    (host) => `[[egress.upstreams]]\nhost = "${host}"\nurl = "${standIn.origin}"\nca_file = "${join(home, "ca.pem")}"\n`,
+  );
   writeFileSync(join(home, "config/agentkernel/agentkernel.toml"), upstreams.join("\n"));
   canary = createServer((socket) => {
     canaryHits += 1;
@@ -70,7 +72,10 @@ describe("what is allowed goes through without any proxy variable", requires("bw
     mkdirSync(staged, { recursive: true });
     execFileSync("cp", [node, join(staged, "node")]);
     const script = `fetch("${MODELS}").then((r) => r.json()).then((j) => console.log(j.object))`;
-    const result = await cli(["run", "--allow", "api.openai.com", "--mount", `${staged}:/opt/node:ro`, "--", "/opt/node/node", "-e", script], { home, cwd: project });
+    const result = await cli(
+      ["run", "--allow", "api.openai.com", "--mount", `${staged}:/opt/node:ro`, "--", "/opt/node/node", "-e", script],
+      { home, cwd: project },
+    );
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout.toString()).toBe("list\n");
   });
@@ -88,19 +93,33 @@ describe("what no rule allows is denied, readably", requires("bwrap", "curl"), (
       const result = await sh(`curl -sS -o /tmp/body -w '%{http_code}' ${scheme}://example.com/; echo; cat /tmp/body`);
       const [status, body] = result.stdout.toString().split("\n");
       expect(status).toBe("403");
-      expect(JSON.parse(body ?? "")).toMatchObject({ error: "policy_denied", host: "example.com", rule: "default", hint: expect.stringContaining("--allow example.com") });
+      expect(JSON.parse(body ?? "")).toMatchObject({
+        error: "policy_denied",
+        host: "example.com",
+        rule: "default",
+        hint: expect.stringContaining("--allow example.com"),
+      });
     }
   });
 
   it("a host that is allowed does not open its neighbours, and taking variables away changes nothing", async () => {
-    const result = await sh("for host in openai.com evilapi.openai.com api.openai.com.evil.net; do env -i curl -sk -o /dev/null -w '%{http_code} ' https://$host/; done");
+    const result = await sh(
+      "for host in openai.com evilapi.openai.com api.openai.com.evil.net; do env -i curl -sk -o /dev/null -w '%{http_code} ' https://$host/; done",
+    );
     expect(result.stdout.toString()).toBe("403 403 403 ");
   });
 
   it("records it with rule and reason", async () => {
-    await cli(["run", "--label", "test=denied", "--", "curl", "-s", "https://example.org/secret?key=sk-verysecretvalue1234567890"], { home, cwd: project });
+    await cli(["run", "--label", "test=denied", "--", "curl", "-s", "https://example.org/secret?key=sk-verysecretvalue1234567890"], {
+      home,
+      cwd: project,
+    });
     const tail = await cli(["audit", "tail", "--json", "-n", "50"], { home });
-    const events = tail.stdout.toString().trim().split("\n").map((line) => JSON.parse(line) as ExchangeEvent);
+    const events = tail.stdout
+      .toString()
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as ExchangeEvent);
     const denied = events.find((event) => event.type === "egress.exchange" && event.host === "example.org");
     expect(denied).toMatchObject({ decision: "deny", rule: "default", status: 403, labels: { test: "denied" } });
     expect(tail.stdout.toString()).not.toContain("verysecretvalue");
@@ -108,11 +127,15 @@ describe("what no rule allows is denied, readably", requires("bwrap", "curl"), (
 });
 
 describe("nothing else leaves", requires("bwrap", "curl"), () => {
-  const lan = Object.values(networkInterfaces()).flat().find((one) => one !== undefined && one.family === "IPv4" && !one.internal)?.address;
+  const lan = Object.values(networkInterfaces())
+    .flat()
+    .find((one) => one !== undefined && one.family === "IPv4" && !one.internal)?.address;
 
   it("addresses: loopback of the host, its own address, private, metadata, IPv6", async () => {
     const targets = ["127.0.0.1", ...(lan === undefined ? [] : [lan]), "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1"];
-    const result = await sh(targets.map((ip) => `curl -s -m 3 -o /dev/null -w '%{http_code}/%{exitcode} ' http://${ip}:${canaryPort}/;`).join(" "));
+    const result = await sh(
+      targets.map((ip) => `curl -s -m 3 -o /dev/null -w '%{http_code}/%{exitcode} ' http://${ip}:${canaryPort}/;`).join(" "),
+    );
     expect(result.stdout.toString()).toBe("000/7 ".repeat(targets.length));
     const metadata = await sh(
       "for ip in 169.254.169.254 100.100.100.200 168.63.129.16 192.0.0.192; do curl -s -m 3 -o /dev/null -w '%{http_code} ' http://$ip/latest/meta-data/; done; curl -s -m 3 -o /dev/null -w '%{exitcode}' 'http://[fd00:ec2::254]/'",
@@ -142,7 +165,17 @@ describe("nothing else leaves", requires("bwrap", "curl"), () => {
   it("another sandbox", requires("python3"), async () => {
     await cli(["create", "listener", "--no-workspace"], { home });
     await cli(["exec", "-d", "listener", "--", "python3", "-m", "http.server", "8099"], { home });
-    const own = await cli(["exec", "listener", "--", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8099/ && break; sleep 0.2; done"], { home });
+    const own = await cli(
+      [
+        "exec",
+        "listener",
+        "--",
+        "sh",
+        "-c",
+        "for i in 1 2 3 4 5 6 7 8 9 10; do curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8099/ && break; sleep 0.2; done",
+      ],
+      { home },
+    );
     expect(own.stdout.toString()).toMatch(/200$/);
     const other = await sh("curl -s -m 3 -o /dev/null -w '%{http_code}' http://127.0.0.1:8099/");
     expect(other.stdout.toString()).toBe("000");
@@ -150,7 +183,19 @@ describe("nothing else leaves", requires("bwrap", "curl"), () => {
   });
 
   it("the restrictive profile has no network at all", async () => {
-    const result = await cli(["run", "-p", "restrictive", "--no-workspace", "--", "sh", "-c", "curl -s -m 3 https://api.openai.com/; echo $?; ls /sys/class/net 2>/dev/null"], { home });
+    const result = await cli(
+      [
+        "run",
+        "-p",
+        "restrictive",
+        "--no-workspace",
+        "--",
+        "sh",
+        "-c",
+        "curl -s -m 3 https://api.openai.com/; echo $?; ls /sys/class/net 2>/dev/null",
+      ],
+      { home },
+    );
     expect(result.stdout.toString().split("\n")[0]).toMatch(/^(6|7)$/);
   });
 });
@@ -176,13 +221,10 @@ describe("keys", requires("bwrap", "curl"), () => {
   });
 
   it("go nowhere else", async () => {
-    const result = await sh("curl -s -o /dev/null -w '%{http_code}' https://api.anthropic.com/v1/messages -H \"x-api-key: $OPENAI_API_KEY\" -d '{}'", [
-      "--secret",
-      "OPENAI_API_KEY:api.openai.com",
-      "--allow",
-      "api.anthropic.com",
-    ]);
+    const result = await sh(
+      "curl -s -o /dev/null -w '%{http_code}' https://api.anthropic.com/v1/messages -H \"x-api-key: $OPENAI_API_KEY\" -d '{}'",
+      ["--secret", "OPENAI_API_KEY:api.openai.com", "--allow", "api.anthropic.com"],
+    );
     expect(result.stdout.toString()).toBe("403");
   });
 });
-

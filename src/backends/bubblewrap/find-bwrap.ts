@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { AppError, errnoOf } from "../../base/error.ts";
+import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { runProcess } from "../../base/process.ts";
 
 export type Bwrap = { readonly path: string; readonly version: readonly [number, number, number] };
@@ -51,7 +51,9 @@ export function parseBwrapVersion(text: string): Bwrap["version"] | undefined {
 }
 
 async function versionOf(path: string): Promise<Bwrap["version"]> {
-  const result = await runProcess({ argv: [path, "--version"], env: {}, timeoutMs: 5000 });
+  const result = await runProcess({ argv: [path, "--version"], env: {}, timeoutMs: 5000 }).catch((error: unknown) => {
+    throw new AppError("BACKEND_UNAVAILABLE", `${path} cannot be executed: ${messageOf(error)}`, { cause: error, hint: INSTALL });
+  });
   const version = parseBwrapVersion(result.stdout.toString());
   if (version === undefined)
     throw new AppError("BACKEND_UNAVAILABLE", `${path} --version says nothing that can be understood`, { hint: INSTALL });
