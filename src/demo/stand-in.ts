@@ -14,7 +14,7 @@ import type { Piece, Reported, Shape, Turn } from "./stand-in/shape.ts";
  * the request alone and a record of every figure that was sent. For the demo without a key, and for tests that compare ledgers.
  */
 export type StandIn = AsyncDisposable & {
-  /** `https://localhost:PORT`: the target of an upstream mapping, or a base URL */
+  /** `https://127.0.0.1:PORT`: the target of an upstream mapping, or a base URL; an address, since not every machine has a hosts file */
   readonly origin: string;
   readonly port: number;
   /** PEM of the authority to trust; empty without TLS */
@@ -45,8 +45,6 @@ export type SeenRequest = {
 };
 
 export type StandInOptions = {
-  /** address to listen on; default 127.0.0.1 */
-  readonly host?: string;
   /** false: plain HTTP */
   readonly tls?: boolean;
   /** content coding of answers, for clients that accept it */
@@ -124,7 +122,7 @@ export async function createStandIn(options: StandInOptions = {}): Promise<Stand
 
   const authority = options.tls === false ? undefined : throwAwayAuthority(Date.now());
   const server = authority === undefined ? createPlainServer(listener) : tlsServer(authority, listener);
-  const port = await listen(server, options.host ?? "127.0.0.1");
+  const port = await listen(server);
   const close = async (): Promise<void> => {
     closing.abort();
     if (!server.listening) return;
@@ -134,7 +132,7 @@ export async function createStandIn(options: StandInOptions = {}): Promise<Stand
     await promise;
   };
   return {
-    origin: `${authority === undefined ? "http" : "https"}://localhost:${port}`,
+    origin: `${authority === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     port,
     caPem: authority?.caPem ?? "",
     sent,
@@ -209,10 +207,10 @@ function tlsServer(authority: ReturnType<typeof throwAwayAuthority>, listener: R
   return createTlsServer({ ...options, SNICallback: (host, done) => done(null, authority.contextFor(host)) }, listener);
 }
 
-async function listen(server: Server, host: string): Promise<number> {
+async function listen(server: Server): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   server.once("error", reject);
-  server.listen(0, host, () => {
+  server.listen(0, "127.0.0.1", () => {
     const address = server.address();
     if (typeof address === "object" && address !== null) resolve(address.port);
   });
