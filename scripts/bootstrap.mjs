@@ -253,7 +253,11 @@ const guest = {
 const dist = {
   name: "dist",
   stamp: join(root, "dist", ".stamp"),
-  sources: () => fingerprint(["src", "tsconfig.json", "tsconfig.build.json", "package-lock.json"], (path) => !path.endsWith(".test.ts")),
+  sources: () =>
+    fingerprint(
+      ["src", "scripts/bundle.mjs", "tsconfig.json", "tsconfig.build.json", "package-lock.json"],
+      (path) => !path.endsWith(".test.ts"),
+    ),
   missing() {
     return read(this.stamp) !== this.sources();
   },
@@ -266,6 +270,7 @@ const dist = {
     try {
       const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
       runQuietly("compiling dist/", node24, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh]);
+      runQuietly("bundling dist/program/", node24, [join(root, "scripts", "bundle.mjs"), fresh]);
       // the front compares sources with this file's time: what was saved while the compiler ran counts as newer
       fs.writeFileSync(join(fresh, ".stamp"), sources ?? "");
       fs.utimesSync(join(fresh, ".stamp"), startedAt, startedAt);

@@ -8,7 +8,7 @@ import { type HostEnvironment, vaultKeyFrom } from "../config/env.ts";
 import type { StatePaths } from "../config/paths.ts";
 import { openEventLog } from "../events/open-log.ts";
 import { tailEvents } from "../events/tail.ts";
-import { createMetrics } from "../metrics/create-metrics.ts";
+import { silentMetrics } from "../metrics/silent-metrics.ts";
 import { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import type { Config } from "../schema/settings.ts";
@@ -46,6 +46,8 @@ export type AppOptions = {
   readonly isServer?: boolean;
   /** ports of its own control listeners, which no sandbox may reach */
   readonly ownPorts?: readonly number[];
+  /** false: a process whose metrics nobody can read, so that none are kept; default true */
+  readonly hasMetrics?: boolean;
 };
 
 /** An {@link App}, with what only its owner needs. */
@@ -69,7 +71,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const startedAt = clock.now();
   const uid = process.getuid?.() ?? -1;
   await using stack = new AsyncDisposableStack();
-  const metrics = createMetrics();
+  const metrics = options.hasMetrics === false ? silentMetrics : (await import("../metrics/create-metrics.ts")).createMetrics();
   const store = stack.use(openStore<SandboxRecord>(paths.database, { log }));
   const { audit } = app.config;
   const events = stack.use(

@@ -1,4 +1,5 @@
 import { open, readFile } from "node:fs/promises";
+import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "../base/error.ts";
@@ -36,7 +37,7 @@ async function isServing(client: Client): Promise<boolean> {
 async function startInBackground(cli: Cli, config: CliConfig, client: Client): Promise<void> {
   const logFile = config.paths.serveLog;
   await using log = await open(logFile, "w", 0o600);
-  const main = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url));
+  const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   const child = startProcess({
     argv: [process.execPath, main, ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]), "serve", "--background"],
     env: Object.fromEntries(config.env.names().map((name) => [name, config.env.get(name) ?? ""])),

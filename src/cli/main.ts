@@ -1,3 +1,4 @@
 import { runCli } from "./program.ts";
 
-process.exit(await runCli(process.argv.slice(2)));
+// no top-level await: it would keep the bundled program from being the kind of module that starts fastest
+void runCli(process.argv.slice(2)).then((code) => process.exit(code));

@@ -1,6 +1,6 @@
 import { chmod, constants, copyFile, link, lstat, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError, errnoOf } from "../base/error.ts";
 
@@ -36,9 +36,9 @@ export async function stageDemo(dir: string, node: string = process.execPath): P
   return { command: (at) => [join(at, "node"), join(at, basename(agent))], fileCount: count.files };
 }
 
-/** In dist/ the compiled agent stands beside this file, in a checkout its source, which Node 24 runs as it is. */
+/** In dist/demo/ it stands compiled, in a checkout's src/demo/ as source, which Node 24 runs as it is. The bundled program lies beside. */
 async function findAgent(): Promise<string> {
-  const here = dirname(fileURLToPath(import.meta.url));
+  const here = fileURLToPath(new URL("../demo", import.meta.url));
   for (const name of ["agent.mjs", "agent.mts"]) {
     const path = join(here, name);
     if ((await stat(path).catch(absent)) !== undefined) return path;

@@ -1,4 +1,6 @@
-import { calcPrice, type Usage as PricedUsage } from "@pydantic/genai-prices";
+import { createRequire } from "node:module";
+import type * as genaiPrices from "@pydantic/genai-prices";
+import type { Usage as PricedUsage } from "@pydantic/genai-prices";
 import type { ProviderId } from "../schema/provider.ts";
 import type { ExtraUsage, Usage } from "../schema/usage.ts";
 import type { CostOfCall } from "./cost.ts";
@@ -21,6 +23,14 @@ const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
   azure: "azure",
   bedrock: "aws",
 };
+
+let prices: typeof genaiPrices | undefined;
+
+/** The table is large and only needed once a call has ended, so it is read then; at once, since the call's record waits for the price. */
+function priceTable(): typeof genaiPrices {
+  prices ??= createRequire(import.meta.url)("@pydantic/genai-prices") as typeof genaiPrices;
+  return prices;
+}
 
 /** The price of a call: the provider's own figure when it sends one, else the pinned price table's; null when neither is known. */
 export function createCostOf(): CostOfCall {
@@ -46,7 +56,7 @@ export function createCostOf(): CostOfCall {
 function priceOf(usage: PricedUsage | null, model: string, providerId: string, timestamp: Date): number | null {
   if (usage === null) return null;
   try {
-    const price = calcPrice(usage, model, { providerId, timestamp });
+    const price = priceTable().calcPrice(usage, model, { providerId, timestamp });
     if (price === null) return null;
     return isPriced(usage, price.model_price) ? price.total_price : null;
   } catch {

@@ -56,6 +56,7 @@ describe("the packed package", requires("npm"), () => {
     const files = await readdir(packed, { recursive: true });
     expect(files).toContain(`guest/build/linux-${process.arch}/init`);
     expect(files).toContain("dist/cli/main.js");
+    expect(files).toContain("dist/program/main.cjs");
     expect(files.filter((name) => /(\.test\.|^src\/|^test\/|\.c?ts$)/.test(name) && !name.endsWith(".d.ts"))).toEqual([]);
   });
 

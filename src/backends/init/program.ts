@@ -1,16 +1,16 @@
 import { accessSync, constants } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AppError } from "../../base/error.ts";
+import { PACKAGE_ROOT } from "../../base/package-root.ts";
 
 export type GuestProgram = "init" | "net-helper";
 
 /**
- * Path of a compiled guest program. `src/backends/init/` of a checkout and `dist/backends/init/` of a package lie equally deep,
- * so one relative path fits both.
+ * Path of a compiled guest program.
  * @throws AppError BACKEND_UNAVAILABLE when it was not built or may not be executed
  */
 export function guestProgram(name: GuestProgram): string {
-  const path = fileURLToPath(new URL(`../../../guest/build/${process.platform}-${process.arch}/${name}`, import.meta.url));
+  const path = fileURLToPath(new URL(`guest/build/${process.platform}-${process.arch}/${name}`, PACKAGE_ROOT));
   try {
     accessSync(path, constants.X_OK);
   } catch (cause) {
