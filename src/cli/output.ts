@@ -36,10 +36,10 @@ export function createOutput(options: { readonly color: boolean }): Output {
   };
 }
 
-/** Text of unknown origin for a terminal: control characters are shown, not sent. */
+/** Text of unknown origin as one line for a terminal: control characters, line breaks among them, are shown, not sent. */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 export type Column<Row> = { readonly title: string; readonly value: (row: Row) => string; readonly align?: "right" };
