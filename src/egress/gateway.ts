@@ -1,3 +1,5 @@
+import { messageOf } from "../base/error.ts";
+import type { Log } from "../base/log.ts";
 import { Attachment } from "./accept/attachment.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import { createHttp1, KEEP_ALIVE_MS } from "./exchange/h1.ts";
@@ -9,7 +11,7 @@ import { meterInterceptor } from "./interceptors/meter.ts";
 import { policyInterceptor } from "./interceptors/policy.ts";
 import { recordInterceptor } from "./interceptors/record.ts";
 import { secretsInterceptor } from "./interceptors/secrets.ts";
-import type { Gateway, GatewayOptions } from "./options.ts";
+import type { EgressReporter, Gateway, GatewayOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
 import { createAuthority } from "./tls/authority.ts";
 import { ServerContexts } from "./tls/contexts.ts";
@@ -40,13 +42,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { providers, includeUsage, costOf, limits, report, metrics, log, clock, upstreams } = options;
   const authority = await createAuthority(options.authorityDir, clock);
   const roots = `${systemRoots()}${options.extraCa === undefined ? "" : withNewline(options.extraCa)}`;
-  const attachments = new Set<Attachment>();
+  const attachments = new Set<AsyncDisposable>();
   const runtime: Runtime = {
     providers,
     includeUsage,
     costOf,
     limits,
-    report,
+    report: guarded(report, log),
     metrics,
     log,
     clock,
@@ -60,7 +62,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     acceptHttp2: (connection, socket) => http2.accept(connection, socket),
   };
   const path = chain(
-    [recordInterceptor(runtime), identityInterceptor(providers), policyInterceptor(runtime), meterInterceptor(runtime), secretsInterceptor(runtime)],
+    [
+      recordInterceptor(runtime),
+      identityInterceptor(providers),
+      policyInterceptor(runtime),
+      meterInterceptor(runtime),
+      secretsInterceptor(runtime),
+    ],
     forward(runtime),
   );
   const serve = async (exchange: Exchange): Promise<void> => {
@@ -80,6 +88,30 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...attachments].map((attachment) => attachment[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** A reporter whose faults cost a log line and never a connection; a fault of `blocked` blocks. */
+function guarded(report: EgressReporter, log: Log): EgressReporter {
+  const safely = (kind: string, deliver: () => void): void => {
+    try {
+      deliver();
+    } catch (error) {
+      log.error("an event could not be reported", { kind, error: messageOf(error) });
+    }
+  };
+  return {
+    exchange: (event) => safely("exchange", () => report.exchange(event)),
+    decision: (event) => safely("decision", () => report.decision(event)),
+    llm: (event) => safely("llm", () => report.llm(event)),
+    finding: (event) => safely("finding", () => report.finding(event)),
+    blocked: () => {
+      try {
+        return report.blocked();
+      } catch (error) {
+        return messageOf(error);
+      }
     },
   };
 }

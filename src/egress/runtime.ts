@@ -1,4 +1,3 @@
-import type { Attachment } from "./accept/attachment.ts";
 import type { Connection } from "./accept/connection.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import type { GatewayOptions } from "./options.ts";
@@ -9,11 +8,14 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
 /** What every part of one gateway shares. */
-export type Runtime = Pick<GatewayOptions, "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams"> & {
+export type Runtime = Pick<
+  GatewayOptions,
+  "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams"
+> & {
   readonly resolve: Resolve;
   readonly contexts: ServerContexts;
   readonly origins: Origins;
-  readonly attachments: Set<Attachment>;
+  readonly attachments: Set<AsyncDisposable>;
   /** starts an exchange's way through the interceptors */
   serve(exchange: Exchange): void;
   /** hands a connection over to HTTP/1.1 */

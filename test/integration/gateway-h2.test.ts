@@ -61,6 +61,19 @@ test("HTTP/2 streams become HTTP/1.1 exchanges of their own, 20 at a time", asyn
   expect(fixture.seen.exchanges.every((event) => event.protocol === "h2" && event.end === "complete")).toBe(true);
 });
 
+test("responses without a body end", async () => {
+  await using upstream = await testUpstream((request, response) => {
+    if (request.url === "/204") response.writeHead(204).end();
+    else response.writeHead(200, { "content-length": "77" }).end();
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  await using client = await session(fixture);
+  expect((await answer(client.request({ ":path": "/204", ":authority": HOST }).end())).status).toBe(204);
+  const head = await answer(client.request({ ":method": "HEAD", ":path": "/", ":authority": HOST }).end());
+  expect([head.status, head.headers["content-length"], head.body.length]).toEqual([200, "77", 0]);
+  await waitFor(() => fixture.seen.exchanges.length === 2);
+});
+
 test("every stream's :authority is held against the connection", async () => {
   await using upstream = await testUpstream((_request, response) => response.end("ok"));
   await using fixture = await gatewayFixture({

@@ -1,12 +1,15 @@
 import { once } from "node:events";
-import { Agent } from "node:https";
+import type { IncomingMessage } from "node:http";
+import { Agent, request } from "node:https";
 import { stat, chmod } from "node:fs/promises";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
+import { createProviderTable } from "../../src/providers/table.ts";
 import { createAuthority } from "../../src/egress/tls/authority.ts";
-import { fetchInside, openInside, readAll, tlsInside } from "../support/gateway/client.ts";
+import { fetchInside, openInside, readAll, readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { dnsQuery, gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { tempDir } from "../support/temp.ts";
@@ -48,6 +51,44 @@ test("a rule for one path ends only the streams of other paths", async () => {
   await ended;
   expect(good.destroyed).toBe(false);
   good.destroy();
+});
+
+test("a call whose body was still coming when the policy changed is judged again before it leaves", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("never"));
+  const model = "api.openai.com";
+  await using fixture = await gatewayFixture({
+    allow: [model],
+    upstreams: [upstream.override(model)],
+    providers: createProviderTable({ customDomains: [] }),
+  });
+  const socket = await tlsInside(fixture, model);
+  socket.write(
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: ${model}\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{"model":`,
+  );
+  await waitFor(() => fixture.metrics.count("llmStarted") === 1);
+  const rules = [{ id: "other", host: model, paths: ["/v1/embeddings"], effect: "allow" as const, origin: "operator" as const }];
+  fixture.attachment.update({ ...fixture.egress, policy: testPolicy([], { rules }, 2) });
+  socket.write('"m"}');
+  expect(await readUntilClose(socket, { enough: (text) => text.includes("policy_denied") })).toMatch(/^HTTP\/1\.1 403 /);
+  socket.destroy();
+  expect(upstream.connections()).toBe(0);
+  await waitFor(() => fixture.seen.calls.length === 1);
+  expect(fixture.seen.calls[0]).toMatchObject({ decision: "deny", call_outcome: "denied", model: "m" });
+});
+
+test("new names cost a certificate each, and a sandbox does not get them without end", async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST], clock: { ...systemClock, monotonic: () => 0 } });
+  const port = await fixture.reach(HOST, 443);
+  let refused = 0;
+  for (let i = 0; i < 260; i += 1) {
+    const socket = connect({ host: "127.0.0.1", port, servername: `n${i}.example.com`, ca: fixture.gateway.authorityPem });
+    await Promise.race([once(socket, "secureConnect"), once(socket, "error")]).catch(() => (refused += 1));
+    socket.on("error", () => undefined);
+    socket.destroy();
+  }
+  // the clock stands still, so no permission comes back meanwhile
+  expect([refused, fixture.metrics.count("certificateMinted")]).toEqual([60, 200]);
+  await waitFor(() => fixture.seen.decisions.some((event) => event.reason.includes("faster than permitted")));
 });
 
 test("a new generation never uses a connection that an older one judged", async () => {
@@ -95,14 +136,19 @@ test("a tunnel rule passes TLS unopened and records it", async () => {
   const policy = testPolicy([], { rules: [{ id: "pinned", host: HOST, effect: "tunnel", origin: "operator" }] });
   await using fixture = await gatewayFixture({ policy, upstreams: [upstream.override(HOST)] });
   const port = await fixture.reach(HOST, 443);
-  const { request } = await import("node:https");
   // the client sees the origin's own certificate
   const ask = request({ host: "127.0.0.1", port, servername: HOST, ca: upstream.override(HOST).ca, headers: { host: HOST }, agent: false });
   ask.end();
-  const [response] = (await once(ask, "response")) as [import("node:http").IncomingMessage];
+  const [response] = (await once(ask, "response")) as [IncomingMessage];
   expect((await readAll(response)).text).toBe("pinned");
   await waitFor(() => fixture.seen.decisions.length === 1);
-  expect(fixture.seen.decisions[0]).toMatchObject({ protocol: "tunnel", decision: "allow", rule: "pinned", host: HOST, address: "127.0.0.1" });
+  expect(fixture.seen.decisions[0]).toMatchObject({
+    protocol: "tunnel",
+    decision: "allow",
+    rule: "pinned",
+    host: HOST,
+    address: "127.0.0.1",
+  });
   expect(fixture.seen.decisions[0]?.bytes_in).toBeGreaterThan(100);
   expect(fixture.seen.exchanges).toHaveLength(0);
 });

@@ -30,11 +30,25 @@ test("a JSON call makes one record with its tokens and its price", async () => {
   await using upstream = await testUpstream((request, response) => {
     request.resume();
     response.setHeader("content-type", "application/json");
-    const body = { id: "chatcmpl-T1", model: "gpt-5-mini-2025-08-07", choices: [], usage: { prompt_tokens: 1412, completion_tokens: 318, total_tokens: 1730, prompt_tokens_details: { cached_tokens: 1024 }, completion_tokens_details: { reasoning_tokens: 192 } } };
+    const body = {
+      id: "chatcmpl-T1",
+      model: "gpt-5-mini-2025-08-07",
+      choices: [],
+      usage: {
+        prompt_tokens: 1412,
+        completion_tokens: 318,
+        total_tokens: 1730,
+        prompt_tokens_details: { cached_tokens: 1024 },
+        completion_tokens_details: { reasoning_tokens: 192 },
+      },
+    };
     request.on("end", () => response.end(JSON.stringify(body)));
   });
   await using fixture = await gatewayFixture(setting({ upstreams: [upstream.override(OPENAI)] }));
-  const answer = await fetchInside(fixture, `https://${OPENAI}/v1/chat/completions`, { body: chatBody({}), headers: { "content-type": "application/json" } });
+  const answer = await fetchInside(fixture, `https://${OPENAI}/v1/chat/completions`, {
+    body: chatBody({}),
+    headers: { "content-type": "application/json" },
+  });
   expect(answer.status).toBe(200);
   await waitFor(() => fixture.seen.calls.length === 1 && fixture.seen.exchanges.length === 1);
   expect(fixture.seen.calls[0]).toMatchObject({
@@ -85,7 +99,13 @@ test("a 300 KiB streaming call is metered exactly, and its first byte arrives be
   expect(upstream.requests[0]?.rawHeaders.join("\n")).toMatch(/accept-encoding\nidentity/i);
   expect(text).toBe([CHUNKS[0], CHUNKS[1], CHUNKS[3]].join(""));
   await waitFor(() => fixture.seen.calls.length === 1);
-  expect(fixture.seen.calls[0]).toMatchObject({ streaming: true, input_tokens: 57, output_tokens: 9, usage_source: "reported", model: "gpt-5-mini" });
+  expect(fixture.seen.calls[0]).toMatchObject({
+    streaming: true,
+    input_tokens: 57,
+    output_tokens: 9,
+    usage_source: "reported",
+    model: "gpt-5-mini",
+  });
   expect(fixture.seen.calls[0]?.ttft_ms).toBeGreaterThan(0);
   await waitFor(() => fixture.seen.exchanges.length === 1);
   expect(fixture.seen.exchanges[0]?.bytes_out).toBe(Buffer.byteLength(sent));
@@ -104,7 +124,10 @@ test("a client that asks for usage itself gets every byte; a compressed request 
   });
   await using fixture = await gatewayFixture(setting({ upstreams: [upstream.override(OPENAI)] }));
   const body = gzipSync(chatBody({ stream: true, stream_options: { include_usage: true } }));
-  const answer = await fetchInside(fixture, `https://${OPENAI}/v1/chat/completions`, { body, headers: { "content-type": "application/json", "content-encoding": "gzip" } });
+  const answer = await fetchInside(fixture, `https://${OPENAI}/v1/chat/completions`, {
+    body,
+    headers: { "content-type": "application/json", "content-encoding": "gzip" },
+  });
   expect(answer.text).toBe(CHUNKS.join(""));
   expect(seenBody.equals(body)).toBe(true);
   await waitFor(() => fixture.seen.calls.length === 1);
@@ -125,10 +148,20 @@ test("a gzip-coded answer is metered and passed as it is", async () => {
     response.end();
   });
   await using fixture = await gatewayFixture(setting({ upstreams: [upstream.override(ANTHROPIC)] }));
-  const answer = await fetchInside(fixture, `https://${ANTHROPIC}/v1/messages`, { body: JSON.stringify({ model: "claude-x", stream: true, messages: [] }), headers: { "content-type": "application/json" } });
+  const answer = await fetchInside(fixture, `https://${ANTHROPIC}/v1/messages`, {
+    body: JSON.stringify({ model: "claude-x", stream: true, messages: [] }),
+    headers: { "content-type": "application/json" },
+  });
   expect(answer.body.equals(coded)).toBe(true);
   await waitFor(() => fixture.seen.calls.length === 1);
-  expect(fixture.seen.calls[0]).toMatchObject({ provider: "anthropic", model: "claude-x", input_tokens: 15009, cache_read_tokens: 15000, output_tokens: 418, usage_source: "reported" });
+  expect(fixture.seen.calls[0]).toMatchObject({
+    provider: "anthropic",
+    model: "claude-x",
+    input_tokens: 15009,
+    cache_read_tokens: 15000,
+    output_tokens: 418,
+    usage_source: "reported",
+  });
 });
 
 test("denied, failed and aborted calls have a record each, without tokens that nobody counted", async () => {
@@ -146,7 +179,14 @@ test("denied, failed and aborted calls have a record each, without tokens that n
   // the shape that Anthropic's own client reads, and the facts for everybody else
   expect(JSON.parse(denied.text)).toMatchObject({ type: "error", error: { type: "permission_error" }, host: ANTHROPIC, rule: "default" });
   await waitFor(() => fixture.seen.calls.length === 1);
-  expect(fixture.seen.calls[0]).toMatchObject({ provider: "anthropic", decision: "deny", call_outcome: "denied", input_tokens: null, cost_usd: null, status: 403 });
+  expect(fixture.seen.calls[0]).toMatchObject({
+    provider: "anthropic",
+    decision: "deny",
+    call_outcome: "denied",
+    input_tokens: null,
+    cost_usd: null,
+    status: 403,
+  });
   const failed = await fetchInside(fixture, `https://${OPENAI}/v1/chat/completions?break`, { body: chatBody({}) });
   expect(failed.status).toBe(502);
   expect(JSON.parse(failed.text)).toMatchObject({ error: { type: "upstream_error" } });

@@ -11,7 +11,14 @@ const OTHER = "other.example.com";
 const PLACEHOLDER = "ak-placeholder-0123456789abcdef0123";
 const REAL = "sk-real-value-that-must-not-leak";
 
-const bearer: GatewaySecret = { name: "API_KEY", placeholder: PLACEHOLDER, value: new Secret(REAL), host: HOST, header: "authorization", scheme: "bearer" };
+const bearer: GatewaySecret = {
+  name: "API_KEY",
+  placeholder: PLACEHOLDER,
+  value: new Secret(REAL),
+  host: HOST,
+  header: "authorization",
+  scheme: "bearer",
+};
 
 function sentHeader(raw: readonly string[] | undefined, name: string): string[] {
   const found: string[] = [];
@@ -35,7 +42,9 @@ test("Basic credentials carry the placeholder too, as git sends it", async () =>
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], secrets: [bearer] });
   const basic = `Basic ${Buffer.from(`x-access-token:${PLACEHOLDER}`).toString("base64")}`;
   await fetchInside(fixture, `https://${HOST}/`, { headers: { authorization: basic } });
-  expect(sentHeader(upstream.requests[0]?.rawHeaders, "authorization")).toEqual([`Basic ${Buffer.from(`x-access-token:${REAL}`).toString("base64")}`]);
+  expect(sentHeader(upstream.requests[0]?.rawHeaders, "authorization")).toEqual([
+    `Basic ${Buffer.from(`x-access-token:${REAL}`).toString("base64")}`,
+  ]);
 });
 
 test("a second header of the bound name does not travel beside the real value", async () => {
@@ -66,7 +75,12 @@ test.each([
 ])("a placeholder in %s is a finding and leaves nothing", async (_name, url, headers) => {
   await using upstream = await testUpstream((_request, response) => response.end("never"));
   const upstreams = url.startsWith("https") ? [upstream.override(HOST), upstream.override(OTHER)] : [];
-  await using fixture = await gatewayFixture({ allow: [HOST, OTHER], upstreams, secrets: [bearer], resolve: () => Promise.resolve(["93.184.216.34"]) });
+  await using fixture = await gatewayFixture({
+    allow: [HOST, OTHER],
+    upstreams,
+    secrets: [bearer],
+    resolve: () => Promise.resolve(["93.184.216.34"]),
+  });
   const answer = await fetchInside(fixture, url, { headers });
   expect(answer.status).toBe(403);
   expect(JSON.parse(answer.text)).toMatchObject({ error: "policy_denied", rule: "secret" });

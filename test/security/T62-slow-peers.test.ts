@@ -27,7 +27,9 @@ test("who sends nothing, a hello drop by drop or a head that never ends is cut o
   }, 20);
   const sockets = [silent, dripping, head, secured];
   for (const socket of sockets) socket.on("error", () => undefined);
-  await Promise.all(sockets.map((socket) => socket.destroyed || once(socket, "close", { signal: AbortSignal.timeout(3_000) })));
+  await Promise.all(
+    sockets.filter((socket) => !socket.destroyed).map((socket) => once(socket, "close", { signal: AbortSignal.timeout(3_000) })),
+  );
   clearInterval(drip);
 });
 
@@ -45,7 +47,11 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
       }
     }, 50);
   });
-  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { ...QUICK, idleTimeoutMs: 300 } });
+  await using fixture = await gatewayFixture({
+    allow: [HOST],
+    upstreams: [upstream.override(HOST)],
+    limits: { ...QUICK, idleTimeoutMs: 300 },
+  });
   const alive = fetchInside(fixture, `https://${HOST}/alive`);
   await expect(fetchInside(fixture, `https://${HOST}/stuck`)).rejects.toThrow();
   expect((await alive).text).toMatch(/^begin\.+end$/);
@@ -53,7 +59,11 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
 
 test("connections of a sandbox are capped, and the listener lives on", async () => {
   await using upstream = await testUpstream((_request, response) => response.end("ok"));
-  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { connectionsPerSandbox: 20, connectionsPerListener: 16 } });
+  await using fixture = await gatewayFixture({
+    allow: [HOST],
+    upstreams: [upstream.override(HOST)],
+    limits: { connectionsPerSandbox: 20, connectionsPerListener: 16 },
+  });
   const port = await fixture.reach(HOST, 443);
   const flood = Array.from({ length: 100 }, () => connect({ host: "127.0.0.1", port }));
   for (const socket of flood) socket.on("error", () => undefined);
@@ -70,7 +80,11 @@ test("a decompression bomb in a metered response passes and costs no memory", as
     response.writeHead(200, { "content-type": "application/json", "content-encoding": "gzip" });
     response.end(bomb);
   });
-  await using fixture = await gatewayFixture({ allow: ["api.openai.com"], upstreams: [upstream.override("api.openai.com")], providers: createProviderTable({ customDomains: [] }) });
+  await using fixture = await gatewayFixture({
+    allow: ["api.openai.com"],
+    upstreams: [upstream.override("api.openai.com")],
+    providers: createProviderTable({ customDomains: [] }),
+  });
   const before = process.memoryUsage().rss;
   const answer = await fetchInside(fixture, "https://api.openai.com/v1/chat/completions", { body: '{"model":"m"}' });
   expect(answer.body.equals(bomb)).toBe(true);

@@ -4,7 +4,7 @@ import { background } from "../../base/background.ts";
 import { newId } from "../../base/id.ts";
 import { BUILT_IN_RULES, type Decision } from "../../policy/decision.ts";
 import { parseHost } from "../../policy/host.ts";
-import type { EgressAttachment, EgressReporter, SandboxEgress, SandboxListeners } from "../options.ts";
+import type { EgressAttachment, SandboxEgress, SandboxListeners } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { UpstreamPool } from "../upstream/pool.ts";
 import { Connection } from "./connection.ts";
@@ -13,22 +13,25 @@ import { serveTcp, serveUdp, SyntheticResolver } from "./dns.ts";
 import { DecisionFolder } from "./folding.ts";
 import { decide, type Generation } from "./generation.ts";
 import { intake } from "./intake.ts";
+import { RateLimit } from "./rate.ts";
+import type { DecisionFacts, DecisionRecord, SandboxSide } from "./sandbox-side.ts";
 import { SyntheticAddresses } from "./synthetic.ts";
 
-type DecisionRecord = Parameters<EgressReporter["decision"]>[0];
-
 const FOLD_MS = 5_000;
+const MINTS_PER_SECOND = 20;
+const MINT_BURST = 200;
 const DNS_PORT = 53;
 const DNS_CONNECTIONS = 16;
 
 /** One sandbox's way out: its listeners, its names, its connections, its current policy. */
-export class Attachment implements EgressAttachment {
+export class Attachment implements EgressAttachment, SandboxSide {
   readonly #runtime: Runtime;
   readonly #listeners: SandboxListeners;
   readonly #names = new SyntheticAddresses();
   readonly #connections = new Set<Connection>();
   readonly #sockets = new Set<Socket>();
   readonly #folder: DecisionFolder;
+  readonly #minting: RateLimit;
   readonly #sweeper: NodeJS.Timeout;
   #generation: Generation;
   #inFlight = 0;
@@ -41,6 +44,7 @@ export class Attachment implements EgressAttachment {
     this.#listeners = listeners;
     this.#generation = this.#generationOf(egress);
     this.#folder = new DecisionFolder((event) => runtime.report.decision(event));
+    this.#minting = new RateLimit(runtime.clock, MINTS_PER_SECOND, MINT_BURST);
     this.#foldAt = runtime.clock.monotonic();
     const { handshakeTimeoutMs, connectionsPerListener } = runtime.limits;
     for (const [port, server] of listeners.tcp) {
@@ -93,6 +97,10 @@ export class Attachment implements EgressAttachment {
     this.#runtime.attachments.delete(this);
   }
 
+  mayMint(): boolean {
+    return this.#minting.take();
+  }
+
   /** Lets an exchange count as running until its promise settles. */
   track(work: Promise<void>): void {
     this.#inFlight += 1;
@@ -112,7 +120,7 @@ export class Attachment implements EgressAttachment {
     verdict: Decision["verdict"],
     rule: string,
     reason: string,
-    facts: Partial<Pick<DecisionRecord, "host" | "port" | "address" | "bytes_in" | "bytes_out" | "duration_ms">> = {},
+    facts: DecisionFacts = {},
   ): void {
     const { egress } = this.#generation;
     const event: DecisionRecord = {

@@ -1,12 +1,12 @@
 import type { Socket } from "node:net";
 import type { CanonicalHost } from "../../policy/host.ts";
-import type { Exchange } from "../exchange/exchange.ts";
-import type { Attachment } from "./attachment.ts";
+import type { Caller, Exchange } from "../exchange/exchange.ts";
 import type { Destination } from "./destination.ts";
+import type { SandboxSide } from "./sandbox-side.ts";
 
 /** One accepted connection. What it may do follows from the listener that accepted it and from nothing it says. */
-export class Connection {
-  readonly attachment: Attachment;
+export class Connection implements Caller {
+  readonly attachment: SandboxSide;
   readonly socket: Socket;
   readonly destination: Destination;
   /** the name behind a synthetic address, else the address itself */
@@ -21,7 +21,7 @@ export class Connection {
   #bytes = 0;
   #bytesAt: number;
 
-  constructor(attachment: Attachment, socket: Socket, destination: Destination, expected: CanonicalHost, now: number, deadlineAt: number) {
+  constructor(attachment: SandboxSide, socket: Socket, destination: Destination, expected: CanonicalHost, now: number, deadlineAt: number) {
     this.attachment = attachment;
     this.socket = socket;
     this.destination = destination;

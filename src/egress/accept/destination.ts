@@ -12,5 +12,8 @@ export type DestinationOf = (socket: Socket) => Destination | undefined;
 export function destinationOf(socket: Socket): Destination | undefined {
   const { localAddress, localPort } = socket;
   if (localAddress === undefined || localPort === undefined) return undefined;
-  return { address: localAddress.startsWith("::ffff:") && localAddress.includes(".") ? localAddress.slice(7) : localAddress, port: localPort };
+  return {
+    address: localAddress.startsWith("::ffff:") && localAddress.includes(".") ? localAddress.slice(7) : localAddress,
+    port: localPort,
+  };
 }

@@ -121,4 +121,3 @@ export function serveTcp(socket: Socket, resolver: SyntheticResolver): void {
     }
   });
 }
-

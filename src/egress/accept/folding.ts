@@ -1,6 +1,4 @@
-import type { EgressReporter } from "../options.ts";
-
-type DecisionRecord = Parameters<EgressReporter["decision"]>[0];
+import type { DecisionRecord } from "./sandbox-side.ts";
 
 const MAX_KEYS = 64;
 

@@ -104,6 +104,9 @@ function acceptTls(runtime: Runtime, connection: Connection, hello: ClientHello)
 }
 
 function terminate(runtime: Runtime, connection: Connection, host: string): void {
+  if (!runtime.contexts.has(host) && !connection.attachment.mayMint()) {
+    return reject(connection, "tls", "new host names come faster than permitted");
+  }
   const startedAt = runtime.clock.monotonic();
   // denied hosts too get a leaf: the refusal is only readable through TLS
   const secure = new TLSSocket(connection.socket, {
@@ -122,7 +125,8 @@ function terminate(runtime: Runtime, connection: Connection, host: string): void
     const name = (secure as { servername?: string | false | null }).servername;
     if (connection.serverName !== null && name !== false && name !== null && name !== undefined) {
       const again = parseHost(name);
-      if (again.kind === "invalid" || again.text !== connection.serverName.text) return reject(connection, "tls", "the ClientHello's name changed");
+      if (again.kind === "invalid" || again.text !== connection.serverName.text)
+        return reject(connection, "tls", "the ClientHello's name changed");
     }
     // from here the head's deadline counts
     connection.deadlineAt = runtime.clock.monotonic() + runtime.limits.handshakeTimeoutMs;

@@ -15,7 +15,8 @@ test("a name keeps its address, and the address leads back to it", () => {
   expect(names.assign(host("b.com")).address).toBe("198.18.0.2");
   expect(names.assign(host("A.com."))).toEqual({ address: "198.18.0.1", fresh: false });
   expect(names.nameOf("198.18.0.1")?.text).toBe("a.com");
-  for (const other of ["198.18.0.3", "198.17.0.1", "198.20.0.1", "93.184.216.34", "::1", "198.18.0.1.1", "junk"]) expect(names.nameOf(other)).toBeUndefined();
+  for (const other of ["198.18.0.3", "198.17.0.1", "198.20.0.1", "93.184.216.34", "::1", "198.18.0.1.1", "junk"])
+    expect(names.nameOf(other)).toBeUndefined();
 });
 
 test("4,096 names are held; the least recently used goes, and its address is not given out again soon", () => {

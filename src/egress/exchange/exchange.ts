@@ -3,13 +3,12 @@ import type { AddressClass } from "../../policy/address.ts";
 import type { Decision } from "../../policy/decision.ts";
 import type { CanonicalHost } from "../../policy/host.ts";
 import type { Recognition } from "../../providers/types.ts";
-import type { Connection } from "../accept/connection.ts";
+import type { Destination } from "../accept/destination.ts";
 import type { Generation } from "../accept/generation.ts";
+import type { SandboxSide } from "../accept/sandbox-side.ts";
 import type { Origin } from "../upstream/origin.ts";
+import type { HeaderList } from "./header-list.ts";
 import type { RequestHead } from "./headers.ts";
-
-/** Flat list of name, value, name, value …, in the sender's order and case, latin1. */
-export type HeaderList = readonly string[];
 
 /** The sandbox's side of one exchange: HTTP/1.1 response, HTTP/2 stream or upgraded socket. */
 export interface Downstream {
@@ -63,12 +62,26 @@ export type RequestBody =
 /** `complete`: the response was relayed whole; `aborted`: the client left; `upstream_error`: the other side broke off. */
 export type ExchangeEnd = "complete" | "aborted" | "upstream_error" | "error";
 
+/** The connection an exchange came over: what it may do follows from the listener that accepted it. */
+export interface Caller {
+  readonly attachment: SandboxSide;
+  readonly destination: Destination;
+  /** the name behind a synthetic address, else the address itself */
+  readonly expected: CanonicalHost;
+  readonly scheme: "http" | "https";
+  /** the ClientHello's name; null without one */
+  readonly serverName: CanonicalHost | null;
+  /** monotonic ms at which the connection ends unless something complete arrived before; 0 while an exchange runs */
+  deadlineAt: number;
+  readonly exchanges: Set<Exchange>;
+}
+
 /** One request with its response, on its way through the interceptors. Each fills in its own part. */
 export type Exchange = {
   readonly id: string;
-  readonly connection: Connection;
-  /** policy, secrets and upstreams as they were when the exchange began */
-  readonly generation: Generation;
+  readonly connection: Caller;
+  /** policy, secrets and upstreams as they were when the exchange was judged */
+  generation: Generation;
   readonly downstream: Downstream;
   readonly method: string;
   /** request target as sent */

@@ -5,7 +5,8 @@ import { errnoOf } from "../../base/error.ts";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import type { Connection } from "../accept/connection.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Downstream, HeaderList } from "./exchange.ts";
+import type { Downstream } from "./exchange.ts";
+import type { HeaderList } from "./header-list.ts";
 import { readRequestHead, type RequestHead } from "./headers.ts";
 import { newExchange } from "./new-exchange.ts";
 import { rawAnswer } from "./refusal.ts";
@@ -53,7 +54,15 @@ export function createHttp1(runtime: Runtime): Http1 {
     }
     downstream.read(head);
     runtime.serve(
-      newExchange({ connection, downstream, method: request.method ?? "", rawTarget: request.url ?? "", request: head, isUpgrade, startedAt }),
+      newExchange({
+        connection,
+        downstream,
+        method: request.method ?? "",
+        rawTarget: request.url ?? "",
+        request: head,
+        isUpgrade,
+        startedAt,
+      }),
     );
   };
 
@@ -61,12 +70,19 @@ export function createHttp1(runtime: Runtime): Http1 {
     const { expected, destination } = connection;
     const facts = { host: expected.text, port: destination.port };
     connection.attachment.decided("http", "deny", BUILT_IN_RULES.protocol, reason, facts);
+    // a 400 in the middle of another response, or before an earlier one, would be taken for a part of it
+    const isAnswerable = connection.exchanges.size <= 1 && [...connection.exchanges].every((exchange) => !exchange.downstream.headSent);
+    if (!isAnswerable) {
+      connection.destroy();
+      return;
+    }
     // what follows such a head cannot be told apart from its body
     if (socket.writable) socket.end(rawAnswer({ status, error: "bad_request", ...facts, rule: BUILT_IN_RULES.protocol, reason }));
     connection.deadlineAt = runtime.clock.monotonic() + 1000;
   };
 
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => begin(request, new Http1Downstream(request, response), false);
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+    begin(request, new Http1Downstream(request, response), false);
   server.on("request", onRequest);
   server.on("checkContinue", onRequest);
   server.on("checkExpectation", onRequest);

@@ -1,10 +1,18 @@
-import { constants, performServerHandshake, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  performServerHandshake,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
 import type { Duplex, Readable } from "node:stream";
 import { messageOf } from "../../base/error.ts";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import type { Connection } from "../accept/connection.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Downstream, HeaderList } from "./exchange.ts";
+import type { Downstream } from "./exchange.ts";
+import type { HeaderList } from "./header-list.ts";
 import { KEEP_ALIVE_MS } from "./h1.ts";
 import { readRequestHead } from "./headers.ts";
 import { newExchange } from "./new-exchange.ts";
@@ -19,7 +27,13 @@ export interface Http2 {
 
 /** HTTP/2 with sandboxes, over TLS only. Upstream every stream is an HTTP/1.1 exchange of its own. */
 export function createHttp2(runtime: Runtime): Http2 {
-  const onStream = (connection: Connection, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, raw: HeaderList): void => {
+  const onStream = (
+    connection: Connection,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    flags: number,
+    raw: HeaderList,
+  ): void => {
     const startedAt = runtime.clock.monotonic();
     stream.on("error", (error) => runtime.log.debug("an HTTP/2 stream failed", { error: messageOf(error) }));
     connection.deadlineAt = 0;
@@ -46,15 +60,18 @@ export function createHttp2(runtime: Runtime): Http2 {
     const downstream = new Http2Downstream(stream, hasBody ? stream : null);
     const request = { ...head, host: authority ?? head.host };
     const method = headers[":method"] ?? "";
-    runtime.serve(
-      newExchange({ connection, downstream, method, rawTarget: headers[":path"] ?? "", request, isUpgrade: false, startedAt }),
-    );
+    runtime.serve(newExchange({ connection, downstream, method, rawTarget: headers[":path"] ?? "", request, isUpgrade: false, startedAt }));
   };
 
   return {
     accept: (connection, socket) => {
       const session: ServerHttp2Session = performServerHandshake(socket, {
-        settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: runtime.limits.headBytes, enableConnectProtocol: false },
+        settings: {
+          initialWindowSize: STREAM_WINDOW,
+          maxConcurrentStreams: MAX_STREAMS,
+          maxHeaderListSize: runtime.limits.headBytes,
+          enableConnectProtocol: false,
+        },
         maxSessionMemory: 32,
         maxHeaderListPairs: 256,
         peerMaxConcurrentStreams: 0,

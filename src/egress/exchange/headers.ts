@@ -1,4 +1,4 @@
-import type { HeaderList } from "./exchange.ts";
+import type { HeaderList } from "./header-list.ts";
 
 /** What a request's head says about itself, and the headers that travel on. */
 export type RequestHead = {
@@ -16,7 +16,17 @@ export type RequestHead = {
 
 export type HeadFault = { readonly status: 400 | 417; readonly reason: string };
 
-type Kind = "hop" | "host" | "content-length" | "transfer-encoding" | "connection" | "expect" | "upgrade" | "te" | "content-type" | "content-encoding";
+type Kind =
+  | "hop"
+  | "host"
+  | "content-length"
+  | "transfer-encoding"
+  | "connection"
+  | "expect"
+  | "upgrade"
+  | "te"
+  | "content-type"
+  | "content-encoding";
 
 const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["keep-alive", "hop"],

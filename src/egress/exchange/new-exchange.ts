@@ -1,10 +1,9 @@
 import { newId } from "../../base/id.ts";
-import type { Connection } from "../accept/connection.ts";
-import type { Downstream, Exchange } from "./exchange.ts";
+import type { Caller, Downstream, Exchange } from "./exchange.ts";
 import type { RequestHead } from "./headers.ts";
 
 export type NewExchange = {
-  readonly connection: Connection;
+  readonly connection: Caller;
   readonly downstream: Downstream;
   readonly method: string;
   readonly rawTarget: string;

@@ -1,5 +1,6 @@
 import type { Recognition } from "../../providers/types.ts";
-import type { Exchange, HeaderList } from "./exchange.ts";
+import type { Exchange } from "./exchange.ts";
+import type { HeaderList } from "./header-list.ts";
 
 /** An answer that the gateway gives itself, instead of the upstream's. */
 export type Refusal = {

@@ -8,7 +8,12 @@ const SMALL_BODY = 64 * 1024;
  * The body to send: held in one piece when it is small, or when the caller wants to look at up to `holdBytes` of it; else a stream.
  * `gone` when the sender left while it was being held.
  */
-export async function takeBody(source: Readable, length: number | null, holdBytes: number, onChunk: (chunk: Buffer) => void): Promise<RequestBody | "gone"> {
+export async function takeBody(
+  source: Readable,
+  length: number | null,
+  holdBytes: number,
+  onChunk: (chunk: Buffer) => void,
+): Promise<RequestBody | "gone"> {
   const limit = Math.max(holdBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
   if (limit === 0 || (length !== null && length > limit)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
   const held = await holdBody(source, limit, onChunk);

@@ -86,7 +86,9 @@ function costUsd(
     const nano =
       runtime.costOf({ provider: recognition.provider, model, usage, serviceTier, at: runtime.clock.now() }) ??
       // a response may name a snapshot that the price table does not know yet
-      (facts?.model == null ? null : runtime.costOf({ provider: recognition.provider, model: facts.model, usage, serviceTier, at: runtime.clock.now() }));
+      (facts?.model == null
+        ? null
+        : runtime.costOf({ provider: recognition.provider, model: facts.model, usage, serviceTier, at: runtime.clock.now() }));
     return nano === null ? null : Number(nano) / 1e9;
   } catch (error) {
     runtime.log.warn("the price of a call could not be computed", { request_id: exchange.id, error: messageOf(error) });

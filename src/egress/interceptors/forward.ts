@@ -1,6 +1,9 @@
 import type { Duplex } from "node:stream";
+import { BUILT_IN_RULES } from "../../policy/decision.ts";
+import { decide } from "../accept/generation.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
-import type { Exchange, ExchangeEnd, HeaderList, Next } from "../exchange/exchange.ts";
+import type { Exchange, ExchangeEnd, Next } from "../exchange/exchange.ts";
+import type { HeaderList } from "../exchange/header-list.ts";
 import { filterTrailers, readResponseHead } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
 import { takeBody } from "../exchange/request-body.ts";
@@ -15,6 +18,22 @@ import { refusePolicy } from "./policy.ts";
 /** Last in the path: sends the request, relays the response as it comes. Resolves when both sides are done with it. */
 export function forward(runtime: Runtime): Next {
   return (exchange) => new Relay(runtime, exchange).run();
+}
+
+/** The body may have taken long to come: what was judged under an older generation is judged again under the current one. */
+function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
+  const { generation } = exchange.connection.attachment;
+  const { target } = exchange;
+  if (generation === exchange.generation || target === undefined) return true;
+  const { host, port, scheme, path } = target;
+  exchange.generation = generation;
+  exchange.decision = decide(generation, { host, port, scheme, method: exchange.method, path });
+  if (exchange.decision.verdict === "deny") return false;
+  exchange.origin = runtime.origins.find(generation.upstreams, host, port, scheme);
+  if (exchange.secretsInjected.length === 0 || exchange.origin.carriesKeys) return true;
+  const reason = "the upstream changed to one that may not carry keys";
+  exchange.decision = { ...exchange.decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
+  return false;
 }
 
 class Relay implements ResponseSink {
@@ -46,9 +65,13 @@ class Relay implements ResponseSink {
       this.#abort("aborted");
       return;
     }
-    const idle = exchange.generation.pool.take(origin);
+    if (!isStillAllowed(this.#runtime, exchange)) {
+      refusePolicy(exchange);
+      return this.#finish(undefined);
+    }
+    const idle = exchange.generation.pool.take(exchange.origin ?? origin);
     if (idle !== undefined) this.#send(idle);
-    else await this.#open(origin);
+    else await this.#open(exchange.origin ?? origin);
     return this.#done.promise;
   }
 
@@ -86,7 +109,8 @@ class Relay implements ResponseSink {
     exchange.address = connection.address;
     exchange.addressClass = connection.addressClass;
     exchange.sentAt ??= this.#runtime.clock.monotonic();
-    const headers = body.kind === "stream" && body.length !== null ? [...exchange.headers, "content-length", String(body.length)] : exchange.headers;
+    const headers =
+      body.kind === "stream" && body.length !== null ? [...exchange.headers, "content-length", String(body.length)] : exchange.headers;
     this.#transfer = dispatch(
       connection,
       {

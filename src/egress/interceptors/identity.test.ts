@@ -1,7 +1,15 @@
 import { expect, test } from "vitest";
 import { identify, type Claims } from "./identity.ts";
 
-const base: Claims = { scheme: "https", expected: { text: "a.com" }, serverName: { text: "a.com" }, port: 443, method: "GET", target: "/x?y", hostHeader: "a.com" };
+const base: Claims = {
+  scheme: "https",
+  expected: { text: "a.com" },
+  serverName: { text: "a.com" },
+  port: 443,
+  method: "GET",
+  target: "/x?y",
+  hostHeader: "a.com",
+};
 
 test("one name everywhere is a target", () => {
   expect(identify(base)).toMatchObject({ scheme: "https", host: { text: "a.com" }, port: 443, path: "/x", query: "?y" });

@@ -1,7 +1,6 @@
 import { decide } from "../accept/generation.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
 import { refuse } from "../exchange/refusal.ts";
-import type { EgressReporter } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** Lets through what the policy allows, while what happens can be recorded. */
@@ -16,7 +15,7 @@ export function policyInterceptor(runtime: Runtime): Interceptor {
       refusePolicy(exchange);
       return Promise.resolve();
     }
-    const blocked = blockedReason(runtime.report);
+    const blocked = runtime.report.blocked();
     if (blocked !== null) {
       exchange.decision = { ...decision, verdict: "deny", rule: "audit", reason: blocked };
       exchange.errorCode = "AUDIT_UNAVAILABLE";
@@ -35,12 +34,4 @@ export function refusePolicy(exchange: Exchange): void {
   if (target === undefined || decision === undefined) return;
   const { rule, reason, hint } = decision;
   refuse(exchange, { status: 403, error: "policy_denied", host: target.host.text, port: target.port, rule, reason, hint });
-}
-
-function blockedReason(report: EgressReporter): string | null {
-  try {
-    return report.blocked();
-  } catch (error) {
-    return String(error);
-  }
 }

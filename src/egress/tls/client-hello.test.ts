@@ -21,7 +21,9 @@ test("bytes after the hello do not matter", () => {
 });
 
 test("a hello without supported_versions has the version of its head", () => {
-  expect(readClientHello(clientHello({ version: 0x0301, supportedVersions: false }))).toMatchObject({ hello: { maxVersion: 0x0301, serverName: null } });
+  expect(readClientHello(clientHello({ version: 0x0301, supportedVersions: false }))).toMatchObject({
+    hello: { maxVersion: 0x0301, serverName: null },
+  });
 });
 
 test.each([

@@ -18,7 +18,11 @@ function authority(now: () => number): Authority & { readonly minted: string[] }
       minted.push(host);
       const issuer = { subject: "x", ...pair };
       const notAfter = now() + 40 * DAY;
-      return { certificate: mintCertificate({ subject: host, publicKey: pair.publicKey, issuer, notBefore: now(), notAfter, kind: "leaf", host }), key, notAfter };
+      return {
+        certificate: mintCertificate({ subject: host, publicKey: pair.publicKey, issuer, notBefore: now(), notAfter, kind: "leaf", host }),
+        key,
+        notAfter,
+      };
     },
   };
 }

@@ -22,6 +22,11 @@ export class ServerContexts {
     return this.#entries.size;
   }
 
+  /** needs no minting */
+  has(host: string): boolean {
+    return (this.#entries.get(host)?.until ?? 0) > this.#clock.now();
+  }
+
   /** The context whose leaf names `host` (canonical text). */
   for(host: string): SecureContext {
     const known = this.#entries.get(host);

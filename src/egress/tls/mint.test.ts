@@ -11,7 +11,15 @@ const issuer = { subject: "test authority", ...issuerPair };
 
 function leaf(host: string): X509Certificate {
   return new X509Certificate(
-    mintCertificate({ subject: host.slice(0, 64), publicKey: leafPair.publicKey, issuer, notBefore: NOW - DAY, notAfter: NOW + 40 * DAY, kind: "leaf", host }),
+    mintCertificate({
+      subject: host.slice(0, 64),
+      publicKey: leafPair.publicKey,
+      issuer,
+      notBefore: NOW - DAY,
+      notAfter: NOW + 40 * DAY,
+      kind: "leaf",
+      host,
+    }),
   );
 }
 
@@ -31,7 +39,14 @@ test.each([
 function authority(pair: typeof issuerPair): X509Certificate {
   const own = { subject: issuer.subject, ...pair };
   return new X509Certificate(
-    mintCertificate({ subject: own.subject, publicKey: own.publicKey, issuer: own, notBefore: NOW, notAfter: NOW + 3650 * DAY, kind: "authority" }),
+    mintCertificate({
+      subject: own.subject,
+      publicKey: own.publicKey,
+      issuer: own,
+      notBefore: NOW,
+      notAfter: NOW + 3650 * DAY,
+      kind: "authority",
+    }),
   );
 }
 

@@ -1,6 +1,6 @@
 import type { Duplex, Readable } from "node:stream";
 import type { Dispatcher } from "undici";
-import type { HeaderList } from "../exchange/exchange.ts";
+import type { HeaderList } from "../exchange/header-list.ts";
 import type { UpstreamConnection } from "./pool.ts";
 
 export type UpstreamRequest = {

@@ -52,24 +52,27 @@ export class UpstreamPool {
     const { socket, address, addressClass } = await dial(origin, this.#options);
     this.#onConnect((performance.now() - started) / 1000);
     let used = false;
-    const client = new HttpClient(`${origin.scheme}://${origin.host.kind === "ipv6" ? `[${origin.host.text}]` : origin.host.text}:${origin.port}`, {
-      // our vetted socket and no other: undici must never dial by itself
-      connect: (_options, callback) => {
-        const first = !used;
-        used = true;
-        // a callback within the call is lost: undici's resume is not re-entrant
-        queueMicrotask(() => (first ? callback(null, socket) : callback(new Error("this connection is used up"), null)));
+    const client = new HttpClient(
+      `${origin.scheme}://${origin.host.kind === "ipv6" ? `[${origin.host.text}]` : origin.host.text}:${origin.port}`,
+      {
+        // our vetted socket and no other: undici must never dial by itself
+        connect: (_options, callback) => {
+          const first = !used;
+          used = true;
+          // a callback within the call is lost: undici's resume is not re-entrant
+          queueMicrotask(() => (first ? callback(null, socket) : callback(new Error("this connection is used up"), null)));
+        },
+        allowH2: false,
+        pipelining: 1,
+        keepAliveTimeout: IDLE_MS,
+        keepAliveMaxTimeout: IDLE_MS,
+        keepAliveTimeoutThreshold: 1000,
+        // models may think for half an hour between two bytes; the gateway's own idle limit ends what is dead
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        maxHeaderSize: MAX_HEAD,
       },
-      allowH2: false,
-      pipelining: 1,
-      keepAliveTimeout: IDLE_MS,
-      keepAliveMaxTimeout: IDLE_MS,
-      keepAliveTimeoutThreshold: 1000,
-      // models may think for half an hour between two bytes; the gateway's own idle limit ends what is dead
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxHeaderSize: MAX_HEAD,
-    });
+    );
     const connection: UpstreamConnection = { client, socket, origin, address, addressClass, reused: false, closed: false };
     this.#all.add(connection);
     client.on("disconnect", () => this.#forget(connection));

@@ -8,9 +8,6 @@ export async function join(left: Duplex, right: Duplex | Socket): Promise<void> 
     left.destroy();
     right.destroy();
   };
-  await Promise.allSettled([
-    pipeline(left, right).catch(close),
-    pipeline(right, left).catch(close),
-  ]);
+  await Promise.allSettled([pipeline(left, right).catch(close), pipeline(right, left).catch(close)]);
   close();
 }

@@ -1,0 +1,19 @@
+import type { Decision } from "../../policy/decision.ts";
+import type { EgressReporter } from "../options.ts";
+import type { Generation } from "./generation.ts";
+
+export type DecisionRecord = Parameters<EgressReporter["decision"]>[0];
+
+export type DecisionFacts = Partial<Pick<DecisionRecord, "host" | "port" | "address" | "bytes_in" | "bytes_out" | "duration_ms">>;
+
+/** The sandbox behind a connection, as everything that serves the connection sees it. */
+export interface SandboxSide {
+  /** the current one; an exchange keeps the one it began with */
+  readonly generation: Generation;
+  /** reports a decision that no exchange carries */
+  decided(protocol: DecisionRecord["protocol"], verdict: Decision["verdict"], rule: string, reason: string, facts?: DecisionFacts): void;
+  /** may another certificate be made for this sandbox now? Names cost the sandbox nothing and us a signature each. */
+  mayMint(): boolean;
+  /** counts work as running until its promise settles */
+  track(work: Promise<void>): void;
+}
