@@ -21,6 +21,7 @@
 
 #define MAX_PORTS 64
 #define MAX_KEPT 128
+#define MAX_GROUPS 8
 
 static struct {
   pid_t parent;
@@ -29,6 +30,8 @@ static struct {
   int port_count;
   int kept[MAX_KEPT]; /* descriptors that stage 2 inherits */
   int kept_count;
+  int groups[MAX_GROUPS]; /* control files of the groups to join */
+  int group_count;
   const char *scratch;
   const char *scratch_options;
   unsigned long processes, files;
@@ -70,6 +73,8 @@ static int parse(int argc, char **argv) {
       options.ports[options.port_count++] = (uint16_t)number(value, 65535);
     else if (strcmp(name, "--keep") == 0 && options.kept_count < MAX_KEPT)
       options.kept[options.kept_count++] = (int)number(value, 1 << 20);
+    else if (strcmp(name, "--join") == 0 && options.group_count < MAX_GROUPS)
+      options.groups[options.group_count++] = (int)number(value, 1 << 20);
     else if (strcmp(name, "--scratch") == 0)
       options.scratch = value;
     else if (strcmp(name, "--scratch-options") == 0)
@@ -107,6 +112,15 @@ static bool write_text(const char *path, const char *text) {
   close(fd);
   errno = error;
   return done;
+}
+
+/* The files were opened by root, whose right counts. "0" into a v1 group's `tasks` moves the writer alone and takes no lock; moving
+   a process from outside waits for a grace period of the kernel, up to 15 ms. */
+static void join_groups(void) {
+  for (int i = 0; i < options.group_count; i++) {
+    if (write(options.groups[i], "0", 1) != 1) fail("control group");
+    close(options.groups[i]);
+  }
 }
 
 static void make_namespaces(void) {
@@ -195,6 +209,7 @@ int main(int argc, char **argv) {
   /* whatever else was inherited stays out of the sandbox */
   if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail("close_range");
   channel_open(options.channel);
+  join_groups();
   make_namespaces();
   die_with_parent();
   make_scratch();

@@ -27,6 +27,7 @@ export function layoutV1(mounts: ReadonlyMap<Controller, string>): CgroupLayout 
   return {
     version: 1,
     controllers: new Set(mounts.keys()),
+    entrance: "tasks",
     // cpu,cpuacct or any other joint mount: one group serves both
     parents: [...new Set(parents.values())],
     settings: (parent, limits) => [
@@ -73,6 +74,7 @@ export function layoutV2(mount: string, controllers: ReadonlySet<Controller>): C
   return {
     version: 2,
     controllers,
+    entrance: "cgroup.procs",
     parents: [parent],
     settings,
     oom: controllers.has("memory") ? { parent, file: "memory.events", pattern: /^oom_kill (\d+)/m } : undefined,

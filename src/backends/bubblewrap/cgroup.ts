@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf } from "../../base/error.ts";
@@ -16,6 +16,8 @@ export type Controller = "memory" | "cpu" | "pids";
 export type CgroupLayout = {
   readonly version: 1 | 2;
   readonly controllers: ReadonlySet<Controller>;
+  /** file that a process writes "0" into to join: `tasks` moves a single thread and takes no lock, v2 has no such file */
+  readonly entrance: "tasks" | "cgroup.procs";
   /** directories below which a sandbox gets one group each */
   readonly parents: readonly string[];
   /** [file, value] of the group below `parent`; written in order, `optional` may be absent on this kernel */
@@ -26,7 +28,7 @@ export type CgroupLayout = {
 
 const REMOVE_TIMEOUT_MS = 2000;
 
-/** The groups of one sandbox. Calls are synchronous: they are a few microseconds of kernel memory, and "go" waits for them. */
+/** The groups of one sandbox. Calls are synchronous: they touch a few bytes of the kernel's. */
 export class ControlGroup {
   readonly #layout: CgroupLayout;
   readonly #name: string;
@@ -60,8 +62,16 @@ export class ControlGroup {
     }
   }
 
-  add(pid: number): void {
-    for (const path of this.#made) writeFileSync(join(path, "cgroup.procs"), String(pid));
+  /** Descriptors through which a process that we start puts itself into the groups; the caller closes them. */
+  openEntrances(): number[] {
+    const open: number[] = [];
+    try {
+      for (const path of this.#made) open.push(openSync(join(path, this.#layout.entrance), "w"));
+      return open;
+    } catch (error) {
+      for (const fd of open) closeSync(fd);
+      throw error;
+    }
   }
 
   /** How often the kernel killed something in it for memory. */

@@ -134,6 +134,11 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
   const group = makeGroup(machine, spec, plan, taken, log);
   const seccompFd = openSync(machine.seccompPath, "r");
   open.defer(() => closeSync(seccompFd));
+  // every page and process of it counts from its first step
+  const groupFds = group?.openEntrances() ?? [];
+  open.defer(() => {
+    for (const fd of groupFds) closeSync(fd);
+  });
   const stage = new StageOne({
     helperPath: machine.helperPath,
     bwrapPath: machine.bwrap.path,
@@ -145,12 +150,11 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
     owner,
     inherited,
     seccompFd,
+    groupFds,
   });
   taken.undo.defer(async () => {
     taken.allGone = await stage.close();
   });
-  // every page and process of it counts from here; it executes nothing of the sandbox's before "go"
-  if (group !== undefined) group.add(stage.pid);
   return { stage, bwrapOptions, group };
 }
 

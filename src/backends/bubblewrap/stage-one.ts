@@ -32,6 +32,8 @@ export type StageOneRequest = {
   /** our descriptors for bwrap, in order from {@link inheritedFd} 0 */
   readonly inherited: readonly number[];
   readonly seccompFd: number;
+  /** control files of the groups that it joins before anything else */
+  readonly groupFds: readonly number[];
 };
 
 /** The number that an inherited descriptor has in the child. */
@@ -190,6 +192,7 @@ function helperArguments(request: StageOneRequest): readonly string[] {
     ...["--scratch", request.scratch, "--scratch-options", `size=${plan.scratch.bytes},nr_inodes=${plan.scratch.inodes},mode=0755`],
     ...request.ports.flatMap((port) => ["--listen", String(port)]),
     ...kept.flatMap((fd) => ["--keep", String(fd)]),
+    ...request.groupFds.flatMap((_, index) => ["--join", String(inheritedFd(request.inherited.length + index))]),
     ...option("--processes", plan.processes),
     ...option("--files", plan.files),
     ...option("--watch-memory", plan.watchedBytes),
@@ -199,7 +202,7 @@ function helperArguments(request: StageOneRequest): readonly string[] {
 }
 
 function stdioOf(request: StageOneRequest): readonly ChildStdio[] {
-  return ["ignore", "ignore", "pipe", "ipc", "pipe", "pipe", request.seccompFd, ...request.inherited];
+  return ["ignore", "ignore", "pipe", "ipc", "pipe", "pipe", request.seccompFd, ...request.inherited, ...request.groupFds];
 }
 
 function hintFor(said: string): { readonly hint?: string } {
