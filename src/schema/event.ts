@@ -96,6 +96,8 @@ export const exchangeEvent = z.strictObject({
   /** HTTP status the sandbox saw; null when the connection ended before one */
   status: z.int().nullable(),
   decision: z.enum(["allow", "deny"]),
+  /** observe mode: allowed, but enforcing would have denied it; `rule` and `reason` are the denial's */
+  observed: z.literal(true).optional(),
   rule: z.string(),
   reason: z.string(),
   policy: policyRef,
