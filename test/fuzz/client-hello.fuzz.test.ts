@@ -8,7 +8,12 @@ const seed = Number(process.env["FUZZ_SEED"] ?? 20_261_121);
 test("no bytes make the parser throw, and what it answers is one of its three answers", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 600 }), fc.boolean(), (bytes, dressed) => {
-      const input = dressed ? Buffer.concat([Buffer.from([0x16, 3, 1, bytes.length >> 8, bytes.length & 255, 1, 0, 0, Math.max(0, bytes.length - 4) & 255]), bytes]) : bytes;
+      const input = dressed
+        ? Buffer.concat([
+            Buffer.from([0x16, 3, 1, bytes.length >> 8, bytes.length & 255, 1, 0, 0, Math.max(0, bytes.length - 4) & 255]),
+            bytes,
+          ])
+        : bytes;
       expect(["more", "invalid", "hello"]).toContain(readClientHello(input).kind);
     }),
     { seed, numRuns: 20_000 },
@@ -22,7 +27,8 @@ test("a mutated hello never yields a name that is not in its bytes", () => {
       const bytes = clientHello({ serverName: "name.example.com", alpn: ["h2"], recordSize: 16_384, ech: true });
       for (const [at, value] of mutations) bytes[at % bytes.length] = value;
       const whole = readClientHello(bytes);
-      if (whole.kind === "hello" && whole.hello.serverName !== null) expect(bytes.includes(Buffer.from(whole.hello.serverName, "latin1"))).toBe(true);
+      if (whole.kind === "hello" && whole.hello.serverName !== null)
+        expect(bytes.includes(Buffer.from(whole.hello.serverName, "latin1"))).toBe(true);
       // a prefix may ask for more or be wrong already, but never say something else than the whole
       const part = readClientHello(bytes.subarray(0, cut % bytes.length));
       if (part.kind === "hello") expect(part).toEqual(whole);

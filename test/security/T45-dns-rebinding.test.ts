@@ -23,7 +23,9 @@ function policyWithPublic(base: Policy): Policy {
   return {
     ...base,
     decideAddress: (host, address, options) =>
-      address === "127.0.0.2" ? { verdict: "allow", rule: "address", reason: "public for this test", address: "public", policy: base.ref } : base.decideAddress(host, address, options),
+      address === "127.0.0.2"
+        ? { verdict: "allow", rule: "address", reason: "public for this test", address: "public", policy: base.ref }
+        : base.decideAddress(host, address, options),
   };
 }
 

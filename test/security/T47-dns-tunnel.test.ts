@@ -51,8 +51,25 @@ test.each([
 
 test("TCP 53 answers the same, tolerates EDNS, and closes on nonsense", async () => {
   await using dir = await tempDir();
-  const report = { exchange: () => undefined, decision: () => undefined, llm: () => undefined, finding: () => undefined, blocked: () => null };
-  await using gateway = await createGateway({ authorityDir: dir.path, upstreams: [], providers: noProviders, includeUsage: "off", costOf: () => null, metrics: countingMetrics(), log: silentLog, clock: systemClock, limits: LIMITS, report });
+  const report = {
+    exchange: () => undefined,
+    decision: () => undefined,
+    llm: () => undefined,
+    finding: () => undefined,
+    blocked: () => null,
+  };
+  await using gateway = await createGateway({
+    authorityDir: dir.path,
+    upstreams: [],
+    providers: noProviders,
+    includeUsage: "off",
+    costOf: () => null,
+    metrics: countingMetrics(),
+    log: silentLog,
+    clock: systemClock,
+    limits: LIMITS,
+    report,
+  });
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -45,7 +45,9 @@ test("a name over an address that the sandbox made up: 421", async () => {
 
 test("DNS over HTTPS through an allowed host's connection: 421", async () => {
   await using at = await setting();
-  const answer = await fetchInside(at.fixture, `https://${ALLOWED}/dns-query?dns=AAAB`, { headers: { host: RESOLVER, accept: "application/dns-message" } });
+  const answer = await fetchInside(at.fixture, `https://${ALLOWED}/dns-query?dns=AAAB`, {
+    headers: { host: RESOLVER, accept: "application/dns-message" },
+  });
   expect(answer.status).toBe(421);
   expect(at.upstream.connections()).toBe(0);
 });

@@ -24,7 +24,13 @@ test("TLS without a name is refused, to a name and to an address", async () => {
 test("TLS to an address passes with a rule for that address, under a certificate for it", async () => {
   await using upstream = await testUpstream((_request, response) => response.end("by address"));
   await using fixture = await gatewayFixture({ allow: ["93.184.216.34"], upstreams: [upstream.override("93.184.216.34")] });
-  const socket = connect({ host: "127.0.0.1", port: await fixture.reach("93.184.216.34", 443), servername: "", ca: fixture.gateway.authorityPem, checkServerIdentity: () => undefined });
+  const socket = connect({
+    host: "127.0.0.1",
+    port: await fixture.reach("93.184.216.34", 443),
+    servername: "",
+    ca: fixture.gateway.authorityPem,
+    checkServerIdentity: () => undefined,
+  });
   await once(socket, "secureConnect");
   expect(socket.getPeerCertificate().subjectaltname).toBe("IP Address:93.184.216.34");
   socket.write("GET / HTTP/1.1\r\nHost: 93.184.216.34\r\nConnection: close\r\n\r\n");
@@ -85,7 +91,12 @@ test("a name that arrives byte by byte is read like any other", async () => {
   relay.listen(0, "127.0.0.1");
   await once(relay, "listening");
   const address = relay.address();
-  const socket = connect({ host: "127.0.0.1", port: typeof address === "object" && address !== null ? address.port : 0, servername: HOST, ca: fixture.gateway.authorityPem });
+  const socket = connect({
+    host: "127.0.0.1",
+    port: typeof address === "object" && address !== null ? address.port : 0,
+    servername: HOST,
+    ca: fixture.gateway.authorityPem,
+  });
   socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
   expect(await readUntilClose(socket)).toContain("ok");
   relay.close();

@@ -8,11 +8,23 @@ const HOST = "allowed.example.com";
 const SMUGGLED = `GET /smuggled HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`;
 
 const HOSTILE: readonly (readonly [string, string])[] = [
-  ["Content-Length and Transfer-Encoding", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${SMUGGLED.length + 5}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ["Transfer-Encoding: chunked, identity", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ["Transfer-Encoding: identity, chunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  [
+    "Content-Length and Transfer-Encoding",
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: ${SMUGGLED.length + 5}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`,
+  ],
+  [
+    "Transfer-Encoding: chunked, identity",
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n${SMUGGLED}`,
+  ],
+  [
+    "Transfer-Encoding: identity, chunked",
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`,
+  ],
   ["Transfer-Encoding: gzip, chunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ["two Transfer-Encodings", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
+  [
+    "two Transfer-Encodings",
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`,
+  ],
   ["Transfer-Encoding: xchunked", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
   ["a space before the colon", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
   ["two Content-Lengths", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 0\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
@@ -64,7 +76,9 @@ test("chunk extensions are dropped, and trailers with credentials do not travel"
   });
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   const socket = await tlsInside(fixture, HOST);
-  socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4;evil="x"\r\nbody\r\n0\r\nAuthorization: Bearer x\r\n\r\n`);
+  socket.write(
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n4;evil="x"\r\nbody\r\n0\r\nAuthorization: Bearer x\r\n\r\n`,
+  );
   expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 200 /);
   expect(body).toBe("body");
   expect(trailers).toEqual({});
