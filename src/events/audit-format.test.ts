@@ -8,7 +8,14 @@ import { trustedKeys } from "./checkpoint-key.ts";
 const PAGE = readFileSync(new URL("../../docs/reference/audit-format.md", import.meta.url), "utf8");
 
 /** RFC 8032, 7.1, test 1: a key that everybody has. */
-const KEY = createPrivateKey({ key: Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), Buffer.from("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "hex")]), format: "der", type: "pkcs8" });
+const KEY = createPrivateKey({
+  key: Buffer.concat([
+    Buffer.from("302e020100300506032b657004220420", "hex"),
+    Buffer.from("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", "hex"),
+  ]),
+  format: "der",
+  type: "pkcs8",
+});
 const SIGNER = { privateKey: KEY, keyId: keyIdOf(KEY) };
 
 const CHAIN = "chn_01jd7w0qg00000abcdefghjk";
@@ -20,7 +27,15 @@ const EVENTS = [
 const first = formatLine(CHAIN, 1, GENESIS, EVENTS[0] ?? "");
 const second = formatLine(CHAIN, 2, first.hash, EVENTS[1] ?? "");
 const checkpoint = formatCheckpoint(
-  { kind: "stop", chain: CHAIN, seq: 2, hash: second.hash, segment: "0000000000000001.jsonl", bytes: Buffer.byteLength(first.line + second.line), time: "2024-11-21T10:00:01.000Z" },
+  {
+    kind: "stop",
+    chain: CHAIN,
+    seq: 2,
+    hash: second.hash,
+    segment: "0000000000000001.jsonl",
+    bytes: Buffer.byteLength(first.line + second.line),
+    time: "2024-11-21T10:00:01.000Z",
+  },
   FIRST_CHECKPOINT,
   SIGNER,
 );
@@ -31,11 +46,11 @@ const SHOWN = {
   "line 2": second.line.trimEnd(),
   "input 2": Buffer.from(`audit.v1\0${CHAIN}2${first.hash}${EVENTS[1]}`).toString("base64"),
   "hash 2": second.hash,
-  "checkpoint": checkpoint,
+  checkpoint: checkpoint,
   "checkpoint hash": hashCheckpointLine(checkpoint),
   "public key": createPublicKey(KEY).export({ type: "spki", format: "pem" }).toString().trim(),
   "key id": SIGNER.keyId,
-  "head": `agentkernel-chain-head: ${CHAIN}:2:${second.hash}`,
+  head: `agentkernel-chain-head: ${CHAIN}:2:${second.hash}`,
 };
 
 it.each(Object.entries(SHOWN))("the page shows %s as the code makes it", (name, text) => {

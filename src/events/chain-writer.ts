@@ -18,7 +18,12 @@ export type ChainWriterOptions = {
   readonly signer: Signer;
   readonly clock: Clock;
   /** continues a chain whose writer died, in a new segment */
-  readonly after?: { readonly position: Position; readonly segment: string; readonly bytes: number; readonly checkpoints: { readonly file: LogFile; readonly tail: CheckpointTail } };
+  readonly after?: {
+    readonly position: Position;
+    readonly segment: string;
+    readonly bytes: number;
+    readonly checkpoints: { readonly file: LogFile; readonly tail: CheckpointTail };
+  };
 };
 
 type Segment = { readonly name: string; readonly file: LogFile; readonly openedMs: number; bytes: number; isSealed: boolean };
@@ -123,7 +128,10 @@ export class ChainWriter {
   async checkpoint(kind: CheckpointKind, options: { readonly sync: boolean }): Promise<void> {
     const { position, segment, bytes } = this.#synced;
     const { chain, clock } = this.#options;
-    await this.#checkpoints.append({ kind, chain, seq: position.seq, hash: position.hash, segment, bytes, time: timestamp(clock.now()) }, options);
+    await this.#checkpoints.append(
+      { kind, chain, seq: position.seq, hash: position.hash, segment, bytes, time: timestamp(clock.now()) },
+      options,
+    );
   }
 
   /** Signs that a finished segment of this chain is about to be removed. */

@@ -8,7 +8,13 @@ describe("a line", () => {
   it("is hashed as the format says, over bytes", () => {
     const event = '{"id":"evt_1","reason":"Grüße 🦀"}';
     const { line, hash } = formatLine(CHAIN, 1, GENESIS, event);
-    const expected = createHash("sha256").update("audit.v1\0").update(CHAIN).update("1").update(GENESIS).update(Buffer.from(event, "utf8")).digest("hex");
+    const expected = createHash("sha256")
+      .update("audit.v1\0")
+      .update(CHAIN)
+      .update("1")
+      .update(GENESIS)
+      .update(Buffer.from(event, "utf8"))
+      .digest("hex");
     expect(hash).toBe(expected);
     expect(line).toBe(`{"v":1,"chain":"${CHAIN}","seq":1,"prev":"${GENESIS}","hash":"${expected}","event":${event}}\n`);
     expect(JSON.parse(line)).toMatchObject({ v: 1, seq: 1, event: JSON.parse(event) });
@@ -20,7 +26,10 @@ describe("a line", () => {
     const bytes = Buffer.from(first.line + second.line);
     const end = first.line.length - 1;
     expect(stepOver(Buffer.from(bytes), 0, end, CHAIN, START)).toEqual({ seq: 1, hash: first.hash });
-    expect(stepOver(Buffer.from(bytes), end + 1, bytes.length - 1, CHAIN, { seq: 1, hash: first.hash })).toEqual({ seq: 2, hash: second.hash });
+    expect(stepOver(Buffer.from(bytes), end + 1, bytes.length - 1, CHAIN, { seq: 1, hash: first.hash })).toEqual({
+      seq: 2,
+      hash: second.hash,
+    });
     const changed = Buffer.from(first.line.replace('"a":1', '"a":2'));
     const copy = Buffer.from(changed);
     expect(stepOver(changed, 0, changed.length - 1, CHAIN, START)).toBeUndefined();
@@ -38,7 +47,14 @@ describe("a line", () => {
     expect(parsed !== undefined && isSelfConsistent(bytes, { ...parsed, seq: 8 })).toBe(false);
   });
 
-  it.each(["", "{}", "x", '{"v":1,"chain":"chn_x","seq":1', `{"v":1,"chain":"${CHAIN}","seq":01,"prev":"${GENESIS}","hash":"${GENESIS}","event":{}}`, `{"v":1,"chain":"${CHAIN}","seq":1,"prev":"${GENESIS}","hash":"${GENESIS}","event":}`])("is not %j", (text) => {
+  it.each([
+    "",
+    "{}",
+    "x",
+    '{"v":1,"chain":"chn_x","seq":1',
+    `{"v":1,"chain":"${CHAIN}","seq":01,"prev":"${GENESIS}","hash":"${GENESIS}","event":{}}`,
+    `{"v":1,"chain":"${CHAIN}","seq":1,"prev":"${GENESIS}","hash":"${GENESIS}","event":}`,
+  ])("is not %j", (text) => {
     const bytes = Buffer.from(text);
     expect(parseLine(bytes, 0, bytes.length)).toBeUndefined();
     expect(stepOver(bytes, 0, bytes.length, CHAIN, START)).toBeUndefined();
@@ -48,6 +64,7 @@ describe("a line", () => {
 describe("a chain id", () => {
   it("has one length, so that the hash input is unambiguous", () => {
     expect(isChainId(CHAIN)).toBe(true);
-    for (const other of ["chn_1", `${CHAIN}0`, CHAIN.toUpperCase(), "..", "chn_../../../../../../../etc"]) expect(isChainId(other)).toBe(false);
+    for (const other of ["chn_1", `${CHAIN}0`, CHAIN.toUpperCase(), "..", "chn_../../../../../../../etc"])
+      expect(isChainId(other)).toBe(false);
   });
 });

@@ -58,7 +58,10 @@ export function parseLine(bytes: Buffer, start: number, end: number): Line | und
 
 /** Whether a line's own hash fits its own fields; it says nothing about its place. */
 export function isSelfConsistent(bytes: Buffer, line: Line): boolean {
-  const input = Buffer.concat([Buffer.from(`${DOMAIN}${line.chain}${line.seq}${line.prev}`, "latin1"), bytes.subarray(line.eventStart, line.eventEnd)]);
+  const input = Buffer.concat([
+    Buffer.from(`${DOMAIN}${line.chain}${line.seq}${line.prev}`, "latin1"),
+    bytes.subarray(line.eventStart, line.eventEnd),
+  ]);
   return hash("sha256", input, "hex") === line.hash;
 }
 

@@ -44,9 +44,20 @@ export class ChainedLog implements ChainedEventLog {
     this.#options = options;
     const { writer, clock, log, limits } = options;
     this.#commit = new GroupCommit({
-      writer, clock, log, limits,
+      writer,
+      clock,
+      log,
+      limits,
       onWritten: (event) => this.#publish(event),
-      rotateEntry: () => ({ json: encodeEvent(completeEvent(auditLogEvent("rotate", { segment: writer.segment.name, last_seq: writer.written.seq + 1, bytes: writer.segment.bytes }), clock.now())), isVoid: false }),
+      rotateEntry: () => ({
+        json: encodeEvent(
+          completeEvent(
+            auditLogEvent("rotate", { segment: writer.segment.name, last_seq: writer.written.seq + 1, bytes: writer.segment.bytes }),
+            clock.now(),
+          ),
+        ),
+        isVoid: false,
+      }),
       onRotated: () => this.retain(),
       gap: (refusals) => this.#gap(refusals),
     });
@@ -61,7 +72,12 @@ export class ChainedLog implements ChainedEventLog {
 
   async flush(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      this.#commit.put({ event: null, entry: { json: "", isVoid: false }, isDurable: true, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      this.#commit.put({
+        event: null,
+        entry: { json: "", isVoid: false },
+        isDurable: true,
+        settle: (error) => (error === undefined ? resolve() : reject(error)),
+      });
     });
   }
 

@@ -27,17 +27,25 @@ async function readKey(file: string): Promise<Signer | undefined> {
     handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
-    throw new AppError("STATE_UNUSABLE", `cannot open the audit key ${file}`, { cause: error, hint: "make it a regular file that you own, mode 0600" });
+    throw new AppError("STATE_UNUSABLE", `cannot open the audit key ${file}`, {
+      cause: error,
+      hint: "make it a regular file that you own, mode 0600",
+    });
   }
   try {
     const { mode } = await handle.stat();
-    if ((mode & 0o077) !== 0) throw new AppError("STATE_UNUSABLE", `the audit key ${file} can be used by others`, { hint: `chmod 600 ${file}` });
+    if ((mode & 0o077) !== 0)
+      throw new AppError("STATE_UNUSABLE", `the audit key ${file} can be used by others`, { hint: `chmod 600 ${file}` });
     const privateKey = createPrivateKey(await handle.readFile());
-    if (privateKey.asymmetricKeyType !== "ed25519") throw new Error(`it is ${privateKey.asymmetricKeyType ?? "no asymmetric key"}, not ed25519`);
+    if (privateKey.asymmetricKeyType !== "ed25519")
+      throw new Error(`it is ${privateKey.asymmetricKeyType ?? "no asymmetric key"}, not ed25519`);
     return { privateKey, keyId: keyIdOf(privateKey) };
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError("STATE_UNUSABLE", `the audit key ${file} cannot be read as a private key`, { cause: error, hint: `move it away to have a new one made; keep it to verify old entries` });
+    throw new AppError("STATE_UNUSABLE", `the audit key ${file} cannot be read as a private key`, {
+      cause: error,
+      hint: `move it away to have a new one made; keep it to verify old entries`,
+    });
   } finally {
     await handle.close();
   }

@@ -36,13 +36,27 @@ const LINE = /^\{"checkpoint":(\{"v":1,[ -~]*\}),"sig":"([A-Za-z0-9+/]{86}==)"\}
 /** First 16 hex digits of the SHA-256 of the public key's SubjectPublicKeyInfo. */
 export function keyIdOf(key: KeyObject): string {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
-  return createHash("sha256").update(publicKey.export({ type: "spki", format: "der" })).digest("hex").slice(0, 16);
+  return createHash("sha256")
+    .update(publicKey.export({ type: "spki", format: "der" }))
+    .digest("hex")
+    .slice(0, 16);
 }
 
 /** One line, without its newline. */
 export function formatCheckpoint(checkpoint: Checkpoint, prevCheckpoint: string, signer: Signer): string {
   const { kind, chain, seq, hash: head, segment, bytes, time } = checkpoint;
-  const body = JSON.stringify({ v: 1, kind, chain, seq, hash: head, segment, bytes, time, key_id: signer.keyId, prev_checkpoint: prevCheckpoint });
+  const body = JSON.stringify({
+    v: 1,
+    kind,
+    chain,
+    seq,
+    hash: head,
+    segment,
+    bytes,
+    time,
+    key_id: signer.keyId,
+    prev_checkpoint: prevCheckpoint,
+  });
   const signature = sign(null, Buffer.from(DOMAIN + body), signer.privateKey).toString("base64");
   return `{"checkpoint":${body},"sig":"${signature}"}`;
 }
@@ -62,7 +76,19 @@ export function parseCheckpoint(line: string): SignedCheckpoint | undefined {
     if (error instanceof SyntaxError) return undefined;
     throw error;
   }
-  return isBody(value) ? { kind: value.kind, chain: value.chain, seq: value.seq, hash: value.hash, segment: value.segment, bytes: value.bytes, time: value.time, keyId: value.key_id, prevCheckpoint: value.prev_checkpoint } : undefined;
+  return isBody(value)
+    ? {
+        kind: value.kind,
+        chain: value.chain,
+        seq: value.seq,
+        hash: value.hash,
+        segment: value.segment,
+        bytes: value.bytes,
+        time: value.time,
+        keyId: value.key_id,
+        prevCheckpoint: value.prev_checkpoint,
+      }
+    : undefined;
 }
 
 export function isSignatureGood(line: string, keys: TrustedKeys): boolean {
@@ -75,13 +101,27 @@ export function isSignatureGood(line: string, keys: TrustedKeys): boolean {
 
 export const FIRST_CHECKPOINT = GENESIS;
 
-type Body = { kind: CheckpointKind; chain: string; seq: number; hash: string; segment: string; bytes: number; time: string; key_id: string; prev_checkpoint: string };
+type Body = {
+  kind: CheckpointKind;
+  chain: string;
+  seq: number;
+  hash: string;
+  segment: string;
+  bytes: number;
+  time: string;
+  key_id: string;
+  prev_checkpoint: string;
+};
 
 const KINDS: ReadonlySet<unknown> = new Set<CheckpointKind>(["checkpoint", "seal", "stop", "abandon", "tombstone"]);
 
 function isBody(value: unknown): value is Body {
   if (typeof value !== "object" || value === null) return false;
   const body = value as Readonly<Record<string, unknown>>;
-  return KINDS.has(body["kind"]) && Number.isSafeInteger(body["seq"]) && Number.isSafeInteger(body["bytes"])
-    && ["chain", "hash", "segment", "time", "key_id", "prev_checkpoint"].every((key) => typeof body[key] === "string");
+  return (
+    KINDS.has(body["kind"]) &&
+    Number.isSafeInteger(body["seq"]) &&
+    Number.isSafeInteger(body["bytes"]) &&
+    ["chain", "hash", "segment", "time", "key_id", "prev_checkpoint"].every((key) => typeof body[key] === "string")
+  );
 }

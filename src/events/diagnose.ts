@@ -39,18 +39,43 @@ export async function diagnose(input: DiagnoseInput): Promise<Finding> {
   const line = parseLine(broken.bytes, 0, broken.bytes.length);
   const isGood = broken.isWhole && line !== undefined && line.chain === chain && isSelfConsistent(broken.bytes, line);
   const rest = await lookAhead(input, isGood ? line.seq : undefined);
-  const found = (kind: TamperKind, seq: number, detail: string): Finding => ({ verdict: "tampered", kind, seq, segment: segment.name, detail });
+  const found = (kind: TamperKind, seq: number, detail: string): Finding => ({
+    verdict: "tampered",
+    kind,
+    seq,
+    segment: segment.name,
+    detail,
+  });
   if (isGood) {
     if (line.seq < expected) return found("inserted", expected, `a second event ${line.seq} stands after event ${at.seq}`);
-    if (rest.hasExpected && (rest.hasSameSeq || line.seq === expected)) return found("inserted", expected, `an extra event ${line.seq} stands after event ${at.seq}`);
+    if (rest.hasExpected && (rest.hasSameSeq || line.seq === expected))
+      return found("inserted", expected, `an extra event ${line.seq} stands after event ${at.seq}`);
     if (line.seq === expected) return found("altered", Math.max(at.seq, 1), `event ${expected} continues a different event ${at.seq}`);
     if (rest.hasExpected) return found("reordered", expected, `event ${line.seq} stands before event ${expected}`);
-    return found("missing", expected, line.seq - 1 === expected ? `event ${expected} is gone` : `events ${expected} to ${line.seq - 1} are gone`);
+    return found(
+      "missing",
+      expected,
+      line.seq - 1 === expected ? `event ${expected} is gone` : `events ${expected} to ${line.seq - 1} are gone`,
+    );
   }
   if (input.later.length === 0 && !rest.hasGood && isCrashLike(broken, rest, chain)) {
     const tail = { offset: broken.offset, bytes: rest.bytes };
-    if (lastMark < expected) return { verdict: "crash_tail", seq: expected, segment: segment.name, tail, detail: `${tail.bytes} bytes of an unfinished write stand after event ${at.seq}` };
-    return { verdict: "truncated", kind: "missing", seq: expected, segment: segment.name, tail, detail: `the log ends within event ${expected}, but event ${lastMark} was signed as written` };
+    if (lastMark < expected)
+      return {
+        verdict: "crash_tail",
+        seq: expected,
+        segment: segment.name,
+        tail,
+        detail: `${tail.bytes} bytes of an unfinished write stand after event ${at.seq}`,
+      };
+    return {
+      verdict: "truncated",
+      kind: "missing",
+      seq: expected,
+      segment: segment.name,
+      tail,
+      detail: `the log ends within event ${expected}, but event ${lastMark} was signed as written`,
+    };
   }
   if (rest.hasExpected) return found("inserted", expected, `something that is no event stands before event ${expected}`);
   return found("altered", expected, `event ${expected} was changed`);
@@ -86,12 +111,22 @@ async function lookAhead(input: DiagnoseInput, sameSeq: number | undefined): Pro
 }
 
 /** Whether the line with this number and hash stands anywhere in the segments. */
-export async function holdsLine(input: { readonly path: string; readonly chain: string; readonly segments: readonly SegmentName[]; readonly position: Position }): Promise<boolean> {
+export async function holdsLine(input: {
+  readonly path: string;
+  readonly chain: string;
+  readonly segments: readonly SegmentName[];
+  readonly position: Position;
+}): Promise<boolean> {
   let found = false;
   for (const { name } of input.segments) {
     await forEachLine(join(input.path, name), {}, (bytes, start, end, { isWhole }) => {
       const line = isWhole ? parseLine(bytes, start, end) : undefined;
-      found = line !== undefined && line.chain === input.chain && line.seq === input.position.seq && line.hash === input.position.hash && isSelfConsistent(bytes, line);
+      found =
+        line !== undefined &&
+        line.chain === input.chain &&
+        line.seq === input.position.seq &&
+        line.hash === input.position.hash &&
+        isSelfConsistent(bytes, line);
       return !found;
     });
     if (found) break;

@@ -8,15 +8,33 @@ import { capStrings, encodeEvent, MAX_EVENT_BYTES } from "./encode-event.ts";
 const NOW = Date.parse("2026-11-21T10:00:00.123Z");
 
 function exec(command: readonly string[], fields: object = {}): Event {
-  return completeEvent({ type: "sandbox.exec", actor: { kind: "user", user_id: "u" }, outcome: "permit", operation: "launch", exec_id: "exe_1", command: [...command], ...fields }, NOW);
+  return completeEvent(
+    {
+      type: "sandbox.exec",
+      actor: { kind: "user", user_id: "u" },
+      outcome: "permit",
+      operation: "launch",
+      exec_id: "exe_1",
+      command: [...command],
+      ...fields,
+    },
+    NOW,
+  );
 }
 
 describe("completeEvent", () => {
   it("adds id, version and time, and keeps what is given", () => {
     const made = exec(["true"]);
-    expect(made).toMatchObject({ schema_version: 1, timestamp: "2026-11-21T10:00:00.123Z", id: expect.stringMatching(/^evt_[0-9a-z]{24}$/) });
+    expect(made).toMatchObject({
+      schema_version: 1,
+      timestamp: "2026-11-21T10:00:00.123Z",
+      id: expect.stringMatching(/^evt_[0-9a-z]{24}$/),
+    });
     expect(schema.parse(made)).toEqual(made);
-    expect(exec(["true"], { id: "evt_mine", timestamp: "2020-01-01T00:00:00.000Z" })).toMatchObject({ id: "evt_mine", timestamp: "2020-01-01T00:00:00.000Z" });
+    expect(exec(["true"], { id: "evt_mine", timestamp: "2020-01-01T00:00:00.000Z" })).toMatchObject({
+      id: "evt_mine",
+      timestamp: "2020-01-01T00:00:00.000Z",
+    });
   });
 });
 
@@ -33,7 +51,12 @@ describe("encodeEvent", () => {
     ["many arguments", exec(Array.from({ length: 100_000 }, (_, index) => `argument ${index}`))],
     ["many long arguments", exec(Array.from({ length: 5000 }, () => "y".repeat(5000)))],
     ["bytes that escape to six", exec([String.fromCharCode(1).repeat(60_000), "\u202e".repeat(60_000)])],
-    ["many labels", exec(["true"], { labels: Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`key ${index} ${"k".repeat(500)}`, "v".repeat(5000)])) })],
+    [
+      "many labels",
+      exec(["true"], {
+        labels: Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`key ${index} ${"k".repeat(500)}`, "v".repeat(5000)])),
+      }),
+    ],
     ["large everything", exec(["z".repeat(90_000)], { reason: "r".repeat(90_000), cwd: "c".repeat(90_000), sandbox: "s".repeat(90_000) })],
   ])("caps %s, and what is left is still the event", (_, event) => {
     const text = encodeEvent(event);

@@ -31,7 +31,11 @@ export function encodeEvent(event: Event): string {
   }
   // only hundreds of unknown keys come here, and the schema has none: keep what identifies the event
   const { id, type, schema_version, timestamp, actor, outcome } = event;
-  return escapeControls(JSON.stringify(capStrings({ id, type, schema_version, timestamp, actor, outcome, reason: "event too large" }, { maxString: 256, maxItems: 8 })));
+  return escapeControls(
+    JSON.stringify(
+      capStrings({ id, type, schema_version, timestamp, actor, outcome, reason: "event too large" }, { maxString: 256, maxItems: 8 }),
+    ),
+  );
 }
 
 /** A copy in which no string is longer than `maxString` UTF-16 units and no list or record larger than `maxItems`. Pure. */
@@ -43,7 +47,9 @@ export function capStrings(value: unknown, caps: Caps): unknown {
   }
   if (typeof value === "object" && value !== null) {
     const entries = Object.entries(value);
-    return Object.fromEntries(entries.slice(0, Math.max(caps.maxItems, 64)).map(([key, item]) => [capString(key, caps.maxString), capStrings(item, caps)]));
+    return Object.fromEntries(
+      entries.slice(0, Math.max(caps.maxItems, 64)).map(([key, item]) => [capString(key, caps.maxString), capStrings(item, caps)]),
+    );
   }
   return value;
 }

@@ -95,10 +95,14 @@ export class GroupCommit {
       this.#refuse(pending, failure.error);
       return;
     }
-    this.#room.enter(pending.entry.json.length, () => {
-      this.#queue.push(pending);
-      this.#kick();
-    }, (error) => pending.settle(error));
+    this.#room.enter(
+      pending.entry.json.length,
+      () => {
+        this.#queue.push(pending);
+        this.#kick();
+      },
+      (error) => pending.settle(error),
+    );
   }
 
   /** A checkpoint also when nothing happened, so that silence can be proven, and a try when nothing could be written. */
@@ -120,10 +124,12 @@ export class GroupCommit {
   #kick(): void {
     if (this.#running !== undefined) return;
     // a microtask later everything that the current turn appends is one batch
-    this.#running = Promise.resolve().then(() => this.#run()).finally(() => {
-      this.#running = undefined;
-      if (this.#queue.length > 0) this.#kick();
-    });
+    this.#running = Promise.resolve()
+      .then(() => this.#run())
+      .finally(() => {
+        this.#running = undefined;
+        if (this.#queue.length > 0) this.#kick();
+      });
     background("audit writer", this.#running, this.#options.log);
   }
 
@@ -180,18 +186,26 @@ export class GroupCommit {
       else pending.settle();
     }
     if (this.#awaiting.length > 0) background("audit sync", this.#sync(), this.#options.log);
-    else this.#fastTimer ??= setTimeout(() => background("audit sync", this.#sync(), this.#options.log), this.#options.limits.fastSyncMs).unref();
+    else
+      this.#fastTimer ??= setTimeout(
+        () => background("audit sync", this.#sync(), this.#options.log),
+        this.#options.limits.fastSyncMs,
+      ).unref();
   }
 
   #take(): Pending[] {
     const { batchEvents, batchBytes } = this.#options.limits;
     let count = 0;
-    for (let bytes = 0; count < Math.min(batchEvents, this.#queue.length) && bytes < batchBytes; count += 1) bytes += this.#queue[count]?.entry.json.length ?? 0;
+    for (let bytes = 0; count < Math.min(batchEvents, this.#queue.length) && bytes < batchBytes; count += 1)
+      bytes += this.#queue[count]?.entry.json.length ?? 0;
     return this.#queue.splice(0, count);
   }
 
   #leave(batch: readonly Pending[]): void {
-    this.#room.leave(batch.length, batch.reduce((sum, pending) => sum + pending.entry.json.length, 0));
+    this.#room.leave(
+      batch.length,
+      batch.reduce((sum, pending) => sum + pending.entry.json.length, 0),
+    );
   }
 
   #isRotationDue(batch: readonly Pending[]): boolean {
@@ -288,7 +302,12 @@ export class GroupCommit {
     const { clock, log, limits } = this.#options;
     const error = asAppError(cause);
     if (this.#failure === undefined) log.error("audit log cannot be written", { error: messageOf(error) });
-    this.#failure = { error, sinceMs: this.#failure?.sinceMs ?? clock.now(), retryAt: clock.monotonic() + limits.retryMs, refused: this.#failure?.refused ?? 0 };
+    this.#failure = {
+      error,
+      sinceMs: this.#failure?.sinceMs ?? clock.now(),
+      retryAt: clock.monotonic() + limits.retryMs,
+      refused: this.#failure?.refused ?? 0,
+    };
     // written entries of an intact segment will still be synced; those of a broken one are refused and left out of its rewrite
     const lost = this.#options.writer.broken === undefined ? [] : this.#awaiting.splice(0).map(({ pending }) => pending);
     const queued = this.#queue.splice(0);
@@ -319,6 +338,12 @@ function isGap(event: Event): boolean {
 function asAppError(cause: unknown): AppError {
   if (cause instanceof AppError) return cause;
   return isFull(cause)
-    ? new AppError("DISK_FULL", "the audit log cannot be written: no space left", { cause, hint: "free space on the file system of the state directory; it goes on by itself" })
-    : new AppError("AUDIT_UNAVAILABLE", `the audit log cannot be written: ${messageOf(cause)}`, { cause, hint: "check the file system of the state directory" });
+    ? new AppError("DISK_FULL", "the audit log cannot be written: no space left", {
+        cause,
+        hint: "free space on the file system of the state directory; it goes on by itself",
+      })
+    : new AppError("AUDIT_UNAVAILABLE", `the audit log cannot be written: ${messageOf(cause)}`, {
+        cause,
+        hint: "check the file system of the state directory",
+      });
 }

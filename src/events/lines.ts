@@ -18,7 +18,11 @@ export type LineAt = {
 export type LineVisitor = (bytes: Buffer, start: number, end: number, at: LineAt) => boolean;
 
 /** Reads `[from, to)` of a file line by line, one chunk in memory. */
-export async function forEachLine(path: string, range: { readonly from?: number; readonly to?: number }, visit: LineVisitor): Promise<void> {
+export async function forEachLine(
+  path: string,
+  range: { readonly from?: number; readonly to?: number },
+  visit: LineVisitor,
+): Promise<void> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     // a small file needs a small buffer, yet one that holds any line of ours, should the file grow meanwhile

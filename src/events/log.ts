@@ -21,7 +21,13 @@ export interface EventLog extends AsyncDisposable {
 
 export type LogHealth =
   | { readonly isWritable: true }
-  | { readonly isWritable: false; readonly code: "AUDIT_UNAVAILABLE" | "DISK_FULL"; readonly reason: string; readonly sinceMs: number; readonly refused: number };
+  | {
+      readonly isWritable: false;
+      readonly code: "AUDIT_UNAVAILABLE" | "DISK_FULL";
+      readonly reason: string;
+      readonly sinceMs: number;
+      readonly refused: number;
+    };
 
 export type ChainHead = { readonly chain: string; readonly seq: number; readonly hash: string };
 

@@ -38,7 +38,7 @@ export type EventLogOptions = {
 };
 
 export const DEFAULT_LIMITS: CommitLimits = {
-  batchEvents: 1000,
+  batchEvents: 256,
   batchBytes: 4 << 20,
   heldBytes: 32 << 20,
   heldEvents: 20_000,
@@ -62,7 +62,10 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
   const signer = await loadOrCreateKey(options.keyFile);
   const recovered = await recoverAbandoned({ dir, signer, clock, log, hostname, keepTampered: options.onTampered === "refuse" });
   const tampered = recovered.filter((chain) => chain.verdict === "tampered");
-  if (tampered.length > 0 && options.onTampered === "refuse") throw new AppError("AUDIT_UNAVAILABLE", `the audit log was tampered with: chain ${tampered[0]?.chain}: ${tampered[0]?.detail}`, { hint: "agentkernel audit verify" });
+  if (tampered.length > 0 && options.onTampered === "refuse")
+    throw new AppError("AUDIT_UNAVAILABLE", `the audit log was tampered with: chain ${tampered[0]?.chain}: ${tampered[0]?.detail}`, {
+      hint: "agentkernel audit verify",
+    });
   const chain = newId("chn", clock.now());
   try {
     const owner = await claimNew(dir, chain);
@@ -73,7 +76,16 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
         const own = { chain, sign: (tombstone: Checkpoint) => writer.bury(tombstone) };
         await applyRetention({ dir, retention: options.retention, signer, clock, log, own, deleted: note });
       };
-      const chained = new ChainedLog({ writer, chain, clock, log, limits, onFailure: options.onFailure ?? "deny", retain, finished: () => release(dir, owner) });
+      const chained = new ChainedLog({
+        writer,
+        chain,
+        clock,
+        log,
+        limits,
+        onFailure: options.onFailure ?? "deny",
+        retain,
+        finished: () => release(dir, owner),
+      });
       const note = (event: ReturnType<typeof auditLogEvent>): void => background("audit log event", chained.append(event), log);
       note(auditLogEvent("start", { reason: `process ${process.pid} on ${hostname}` }));
       for (const { chain: other, detail } of tampered) note(auditLogEvent("tampered", { segment: other, reason: detail }));
@@ -85,7 +97,10 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
     }
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot begin an audit chain in ${dir}: ${messageOf(error)}`, { cause: error, hint: isFull(error) ? "free space on its file system" : "make it a writable directory that you own, mode 0700" });
+    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot begin an audit chain in ${dir}: ${messageOf(error)}`, {
+      cause: error,
+      hint: isFull(error) ? "free space on its file system" : "make it a writable directory that you own, mode 0700",
+    });
   }
 }
 
@@ -97,6 +112,9 @@ async function prepareDirectory(dir: string): Promise<void> {
     if (process.getuid?.() !== found.uid && process.getuid?.() !== 0) throw new Error(`it belongs to uid ${found.uid}`);
     if ((found.mode & 0o077) !== 0) await chmod(dir, 0o700);
   } catch (error) {
-    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot use the audit directory ${dir}: ${messageOf(error)}`, { cause: error, hint: `make it a writable directory that you own, mode 0700` });
+    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot use the audit directory ${dir}: ${messageOf(error)}`, {
+      cause: error,
+      hint: `make it a writable directory that you own, mode 0700`,
+    });
   }
 }

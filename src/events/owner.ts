@@ -61,6 +61,7 @@ function ownerOf(chain: string, process: ProcessIdentity): Owner {
 
 function parseOwner(name: string): Owner | undefined {
   const [chain = "", bootId, pidNamespace, pid, startTicks] = name.split(".");
-  if (!isChainId(chain) || bootId === undefined || pidNamespace === undefined || pid === undefined || startTicks === undefined) return undefined;
+  if (!isChainId(chain) || bootId === undefined || pidNamespace === undefined || pid === undefined || startTicks === undefined)
+    return undefined;
   return { chain, name, process: { bootId, pidNamespace, pid: Number(pid), startTicks } };
 }

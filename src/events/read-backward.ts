@@ -35,7 +35,9 @@ export function parseEvent(json: string): Event | undefined {
   try {
     const value: unknown = JSON.parse(json);
     // what stands in the log was checked when it was made; a changed line is for `verify` to find
-    return typeof value === "object" && value !== null && "type" in value && "timestamp" in value && "id" in value ? (value as Event) : undefined;
+    return typeof value === "object" && value !== null && "type" in value && "timestamp" in value && "id" in value
+      ? (value as Event)
+      : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) return undefined;
     throw error;
@@ -51,7 +53,11 @@ async function* linesBackward(path: string): AsyncGenerator<Buffer> {
     const { bytes, offset } = position;
     const block = rest === undefined ? bytes : Buffer.concat([bytes, rest]);
     let end = rest === undefined ? block.lastIndexOf(0x0a) : block.length;
-    for (let newline = end > 0 ? block.lastIndexOf(0x0a, end - 1) : -1; newline !== -1; newline = end > 0 ? block.lastIndexOf(0x0a, end - 1) : -1) {
+    for (
+      let newline = end > 0 ? block.lastIndexOf(0x0a, end - 1) : -1;
+      newline !== -1;
+      newline = end > 0 ? block.lastIndexOf(0x0a, end - 1) : -1
+    ) {
       yield block.subarray(newline + 1, end);
       end = newline;
     }

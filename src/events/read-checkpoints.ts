@@ -1,6 +1,13 @@
 import { errnoOf } from "../base/error.ts";
 import type { Position } from "./chain.ts";
-import { FIRST_CHECKPOINT, hashCheckpointLine, isSignatureGood, parseCheckpoint, type SignedCheckpoint, type TrustedKeys } from "./checkpoint.ts";
+import {
+  FIRST_CHECKPOINT,
+  hashCheckpointLine,
+  isSignatureGood,
+  parseCheckpoint,
+  type SignedCheckpoint,
+  type TrustedKeys,
+} from "./checkpoint.ts";
 import type { CheckpointTail } from "./checkpoint-file.ts";
 import { forEachLine, ZEROS } from "./lines.ts";
 
@@ -39,14 +46,27 @@ export async function readCheckpoints(path: string, chain: string, keys: Trusted
   let problem: Checkpoints["problem"];
   const check = (): void => {
     if (keys !== undefined && last !== undefined && !isSignatureGood(last.line, keys)) {
-      problem ??= { seq: last.checkpoint.seq, detail: keys.has(last.checkpoint.keyId) ? "the checkpoint's signature does not fit" : `the checkpoint is signed by ${last.checkpoint.keyId}, which is not a trusted key` };
+      problem ??= {
+        seq: last.checkpoint.seq,
+        detail: keys.has(last.checkpoint.keyId)
+          ? "the checkpoint's signature does not fit"
+          : `the checkpoint is signed by ${last.checkpoint.keyId}, which is not a trusted key`,
+      };
     }
   };
   const seen = (text: string, bytes: number): boolean => {
     const checkpoint = parseCheckpoint(text);
     const highest = marks.at(-1)?.seq ?? 0;
-    if (checkpoint === undefined || checkpoint.chain !== chain || checkpoint.prevCheckpoint !== tail.prev || (checkpoint.kind !== "tombstone" && checkpoint.seq < highest)) {
-      problem = { seq: highest + 1, detail: `line ${count + 1} of the checkpoints is ${checkpoint === undefined ? "not a checkpoint" : "not the one that follows the line before"}` };
+    if (
+      checkpoint === undefined ||
+      checkpoint.chain !== chain ||
+      checkpoint.prevCheckpoint !== tail.prev ||
+      (checkpoint.kind !== "tombstone" && checkpoint.seq < highest)
+    ) {
+      problem = {
+        seq: highest + 1,
+        detail: `line ${count + 1} of the checkpoints is ${checkpoint === undefined ? "not a checkpoint" : "not the one that follows the line before"}`,
+      };
       return false;
     }
     if (last !== undefined && last.checkpoint.keyId !== checkpoint.keyId) check();
@@ -70,7 +90,8 @@ export async function readCheckpoints(path: string, chain: string, keys: Trusted
       rest.hasZeros ||= bytes.subarray(start, end).includes(ZEROS);
       rest.hasGood ||= isWhole && parseCheckpoint(text) !== undefined;
       // a crash leaves a prefix of a line; a whole one and one byte more is a changed newline
-      if (!isWhole && parseCheckpoint(text.slice(0, -1)) !== undefined) problem ??= { seq: (marks.at(-1)?.seq ?? 0) + 1, detail: "the end of the last checkpoint was changed" };
+      if (!isWhole && parseCheckpoint(text.slice(0, -1)) !== undefined)
+        problem ??= { seq: (marks.at(-1)?.seq ?? 0) + 1, detail: "the end of the last checkpoint was changed" };
       return true;
     });
   } catch (error) {

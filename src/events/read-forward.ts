@@ -19,11 +19,19 @@ const BATCH = 256;
  * The next records after the cursor, in order, at most `limit`, and the cursor behind them. Empty at the end of the chain for now.
  * What is read is written, and not yet certain to be on disk.
  */
-export async function readBatch(dir: string, chain: string, cursor: ReadCursor, limit: number): Promise<{ readonly records: readonly LogRecord[]; readonly cursor: ReadCursor }> {
+export async function readBatch(
+  dir: string,
+  chain: string,
+  cursor: ReadCursor,
+  limit: number,
+): Promise<{ readonly records: readonly LogRecord[]; readonly cursor: ReadCursor }> {
   const records: LogRecord[] = [];
   let at = cursor;
   const segments = await listSegments(dir, chain);
-  const first = Math.max(0, segments.findLastIndex((segment) => segment.firstSeq <= cursor.seq + 1));
+  const first = Math.max(
+    0,
+    segments.findLastIndex((segment) => segment.firstSeq <= cursor.seq + 1),
+  );
   for (const { name } of segments.slice(first)) {
     if (records.length >= limit) break;
     const from = name === at.segment ? (at.offset ?? 0) : 0;
@@ -46,7 +54,11 @@ export async function readBatch(dir: string, chain: string, cursor: ReadCursor, 
 }
 
 /** All events written since a time, chain by chain, in order within a chain: for what is built from the log again. */
-export async function* replayEvents(query: { readonly dir: string; readonly sinceMs: number; readonly types?: readonly EventType[] }): AsyncGenerator<Event> {
+export async function* replayEvents(query: {
+  readonly dir: string;
+  readonly sinceMs: number;
+  readonly types?: readonly EventType[];
+}): AsyncGenerator<Event> {
   const types = query.types === undefined ? undefined : new Set<string>(query.types);
   for (const chain of await listChains(query.dir)) {
     const start = await firstSince(query.dir, chain, query.sinceMs);
@@ -58,7 +70,8 @@ export async function* replayEvents(query: { readonly dir: string; readonly sinc
       cursor = next;
       for (const { json } of records) {
         const event = parseEvent(json);
-        if (event !== undefined && (types === undefined || types.has(event.type)) && Date.parse(event.timestamp) >= query.sinceMs) yield event;
+        if (event !== undefined && (types === undefined || types.has(event.type)) && Date.parse(event.timestamp) >= query.sinceMs)
+          yield event;
       }
     }
   }

@@ -16,7 +16,14 @@ import { giveBack, isAbandoned, listOwners, type Owner, release, takeOver } from
 import { readCheckpoints } from "./read-checkpoints.ts";
 import { type ChainReport, verifyChain } from "./verify-chain.ts";
 
-export type RecoverOptions = { readonly dir: string; readonly signer: Signer; readonly clock: Clock; readonly log: Log; readonly hostname: string; readonly keepTampered: boolean };
+export type RecoverOptions = {
+  readonly dir: string;
+  readonly signer: Signer;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly hostname: string;
+  readonly keepTampered: boolean;
+};
 
 export type Recovered = { readonly chain: string; readonly verdict: "recovered" | "tampered" | "unreadable"; readonly detail: string };
 
@@ -63,19 +70,35 @@ async function recoverChain(options: RecoverOptions, owner: Owner): Promise<Reco
   const file = await openOrCreate(join(path, CHECKPOINTS));
   const previous = segments.at(segmentName(report.last.seq + 1) === newest.name ? -2 : -1);
   const writer = await ChainWriter.open({
-    files: realFiles, dir, chain, signer, clock,
-    after: { position: report.last, segment: previous?.name ?? newest.name, bytes: previous === newest ? kept : 0, checkpoints: { file, tail: checkpoints.tail } },
+    files: realFiles,
+    dir,
+    chain,
+    signer,
+    clock,
+    after: {
+      position: report.last,
+      segment: previous?.name ?? newest.name,
+      bytes: previous === newest ? kept : 0,
+      checkpoints: { file, tail: checkpoints.tail },
+    },
   });
   try {
     const reason = `the process ended without closing its chain; finished by process ${process.pid} on ${options.hostname}`;
-    const event = completeEvent(auditLogEvent("recovered", { segment: newest.name, first_seq: report.last.seq + 1, bytes: torn, reason }), clock.now());
+    const event = completeEvent(
+      auditLogEvent("recovered", { segment: newest.name, first_seq: report.last.seq + 1, bytes: torn, reason }),
+      clock.now(),
+    );
     await writer.write([{ json: encodeEvent(event), isVoid: false }]);
     await writer.sync();
     await writer.checkpoint("stop", { sync: true });
   } finally {
     await writer.close();
   }
-  return { chain, verdict: "recovered", detail: torn > 0 ? `${torn} torn bytes after event ${report.last.seq} were set aside` : `complete up to event ${report.last.seq}` };
+  return {
+    chain,
+    verdict: "recovered",
+    detail: torn > 0 ? `${torn} torn bytes after event ${report.last.seq} were set aside` : `complete up to event ${report.last.seq}`,
+  };
 }
 
 function isTampered(report: ChainReport): boolean {

@@ -5,25 +5,82 @@ const R = "[redacted]";
 
 describe("redactArgv", () => {
   it.each([
-    [["gh", "--token", "hunter22", "pr"], ["gh", "--token", R, "pr"]],
-    [["tool", "--api-key=abc123"], ["tool", `--api-key=${R}`]],
-    [["tool", "--accessToken", "zzz"], ["tool", "--accessToken", R]],
-    [["env", "OPENAI_API_KEY=abc", "node"], ["env", `OPENAI_API_KEY=${R}`, "node"]],
-    [["env", "STRIPE_KEY=abc"], ["env", `STRIPE_KEY=${R}`]],
-    [["psql", "postgres://bob:pw@db/x"], ["psql", `postgres://${R}@db/x`]],
-    [["curl", "-H", "Authorization: Bearer abc.def"], ["curl", "-H", `Authorization: Bearer ${R}`]],
-    [["curl", "-H", "x-api-key: 12345"], ["curl", "-H", `x-api-key: ${R}`]],
-    [["curl", "-H", "Cookie: a=b; c=d"], ["curl", "-H", `Cookie: ${R}`]],
-    [["curl", "-u", "bob:secretpw", "https://h/"], ["curl", "-u", `bob:${R}`, "https://h/"]],
-    [["curl", "--user", "bob:secretpw"], ["curl", "--user", `bob:${R}`]],
-    [["curl", "https://h/v1?key=AAA&x=1"], ["curl", `https://h/v1?key=${R}&x=1`]],
-    [["curl", "https://h/?X-Amz-Signature=deadbeef"], ["curl", `https://h/?X-Amz-Signature=${R}`]],
-    [["echo", "sk-ant-api03-AAAAAAAAAAAAAAAAAAAA"], ["echo", R]],
-    [["echo", "ghp_abcdefghijklmnopqrstuvwxyz0123"], ["echo", R]],
-    [["echo", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc"], ["echo", R]],
-    [["sh", "-c", "API_TOKEN=abc curl -H 'Authorization: Bearer xyz' https://u:p@h/ --password hunter2 | tee x"], ["sh", "-c", `API_TOKEN=${R} curl -H 'Authorization: Bearer ${R}' https://${R}@h/ --password ${R} | tee x`]],
-    [["sh", "-c", "export DB_PASSWORD='a b c'; run"], ["sh", "-c", `export DB_PASSWORD=${R}; run`]],
-    [["node", "-e", 'x({"password": "abc"})'], ["node", "-e", `x({"password": ${R}})`]],
+    [
+      ["gh", "--token", "hunter22", "pr"],
+      ["gh", "--token", R, "pr"],
+    ],
+    [
+      ["tool", "--api-key=abc123"],
+      ["tool", `--api-key=${R}`],
+    ],
+    [
+      ["tool", "--accessToken", "zzz"],
+      ["tool", "--accessToken", R],
+    ],
+    [
+      ["env", "OPENAI_API_KEY=abc", "node"],
+      ["env", `OPENAI_API_KEY=${R}`, "node"],
+    ],
+    [
+      ["env", "STRIPE_KEY=abc"],
+      ["env", `STRIPE_KEY=${R}`],
+    ],
+    [
+      ["psql", "postgres://bob:pw@db/x"],
+      ["psql", `postgres://${R}@db/x`],
+    ],
+    [
+      ["curl", "-H", "Authorization: Bearer abc.def"],
+      ["curl", "-H", `Authorization: Bearer ${R}`],
+    ],
+    [
+      ["curl", "-H", "x-api-key: 12345"],
+      ["curl", "-H", `x-api-key: ${R}`],
+    ],
+    [
+      ["curl", "-H", "Cookie: a=b; c=d"],
+      ["curl", "-H", `Cookie: ${R}`],
+    ],
+    [
+      ["curl", "-u", "bob:secretpw", "https://h/"],
+      ["curl", "-u", `bob:${R}`, "https://h/"],
+    ],
+    [
+      ["curl", "--user", "bob:secretpw"],
+      ["curl", "--user", `bob:${R}`],
+    ],
+    [
+      ["curl", "https://h/v1?key=AAA&x=1"],
+      ["curl", `https://h/v1?key=${R}&x=1`],
+    ],
+    [
+      ["curl", "https://h/?X-Amz-Signature=deadbeef"],
+      ["curl", `https://h/?X-Amz-Signature=${R}`],
+    ],
+    [
+      ["echo", "sk-ant-api03-AAAAAAAAAAAAAAAAAAAA"],
+      ["echo", R],
+    ],
+    [
+      ["echo", "ghp_abcdefghijklmnopqrstuvwxyz0123"],
+      ["echo", R],
+    ],
+    [
+      ["echo", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc"],
+      ["echo", R],
+    ],
+    [
+      ["sh", "-c", "API_TOKEN=abc curl -H 'Authorization: Bearer xyz' https://u:p@h/ --password hunter2 | tee x"],
+      ["sh", "-c", `API_TOKEN=${R} curl -H 'Authorization: Bearer ${R}' https://${R}@h/ --password ${R} | tee x`],
+    ],
+    [
+      ["sh", "-c", "export DB_PASSWORD='a b c'; run"],
+      ["sh", "-c", `export DB_PASSWORD=${R}; run`],
+    ],
+    [
+      ["node", "-e", 'x({"password": "abc"})'],
+      ["node", "-e", `x({"password": ${R}})`],
+    ],
   ])("%j", (argv, expected) => {
     expect(redactArgv(argv)).toEqual(expected);
   });
@@ -65,7 +122,19 @@ describe("redactArgv", () => {
   });
 
   it("takes linear time on hostile text", () => {
-    for (const hostile of ["a".repeat(8192), "=".repeat(8192), "-".repeat(8192), " ".repeat(8192), "http://".repeat(1200), "cookie:".repeat(1200), "--token ".repeat(1000), "A=".repeat(4096), `"${"'".repeat(8000)}`, "-----BEGIN PRIVATE KEY-----".repeat(300), "eyJaaaaaaaa.".repeat(700)]) {
+    for (const hostile of [
+      "a".repeat(8192),
+      "=".repeat(8192),
+      "-".repeat(8192),
+      " ".repeat(8192),
+      "http://".repeat(1200),
+      "cookie:".repeat(1200),
+      "--token ".repeat(1000),
+      "A=".repeat(4096),
+      `"${"'".repeat(8000)}`,
+      "-----BEGIN PRIVATE KEY-----".repeat(300),
+      "eyJaaaaaaaa.".repeat(700),
+    ]) {
       const started = performance.now();
       redactText(hostile);
       expect(performance.now() - started).toBeLessThan(250);

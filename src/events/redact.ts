@@ -8,17 +8,73 @@ const MAX_ARGUMENTS = 256;
 const MIN_KNOWN_SECRET = 6;
 
 const SECRET_WORDS = new Set([
-  "token", "secret", "password", "passwd", "passphrase", "pwd", "pass", "apikey", "credential", "credentials", "bearer", "auth", "authorization", "cookie", "jwt", "pat",
+  "token",
+  "secret",
+  "password",
+  "passwd",
+  "passphrase",
+  "pwd",
+  "pass",
+  "apikey",
+  "credential",
+  "credentials",
+  "bearer",
+  "auth",
+  "authorization",
+  "cookie",
+  "jwt",
+  "pat",
 ]);
 /** Two words that are a secret together. */
-const SECRET_PAIRS = new Set(["api key", "access key", "private key", "secret key", "signing key", "encryption key", "account key", "session key", "auth key", "shared key", "service key", "deploy key", "license key", "master key"]);
+const SECRET_PAIRS = new Set([
+  "api key",
+  "access key",
+  "private key",
+  "secret key",
+  "signing key",
+  "encryption key",
+  "account key",
+  "session key",
+  "auth key",
+  "shared key",
+  "service key",
+  "deploy key",
+  "license key",
+  "master key",
+]);
 /** What only speaks of a secret: `--token-file`, `--auth-type`, `MAX_TOKEN_COUNT`. */
-const HARMLESS_WORDS = new Set(["file", "path", "dir", "url", "uri", "endpoint", "type", "mode", "method", "name", "id", "limit", "count", "max", "min", "length", "size", "ttl", "expiry", "header", "store", "helper", "policy"]);
+const HARMLESS_WORDS = new Set([
+  "file",
+  "path",
+  "dir",
+  "url",
+  "uri",
+  "endpoint",
+  "type",
+  "mode",
+  "method",
+  "name",
+  "id",
+  "limit",
+  "count",
+  "max",
+  "min",
+  "length",
+  "size",
+  "ttl",
+  "expiry",
+  "header",
+  "store",
+  "helper",
+  "policy",
+]);
 
 /** Query parameters that carry credentials (hooks.md 8). */
-const SECRET_PARAMETER = /([?&;](?:key|api[_-]?key|access[_-]?token|token|auth|authorization|sig|signature|secret|client[_-]?secret|password|passwd|code|x-amz-[a-z-]{1,40}|x-goog-[a-z-]{1,40})=)[^&#\s"'`;]+/gi;
+const SECRET_PARAMETER =
+  /([?&;](?:key|api[_-]?key|access[_-]?token|token|auth|authorization|sig|signature|secret|client[_-]?secret|password|passwd|code|x-amz-[a-z-]{1,40}|x-goog-[a-z-]{1,40})=)[^&#\s"'`;]+/gi;
 const USERINFO = /([a-z][a-z0-9+.-]{1,20}:\/\/)[^/?#\s"'`@]{1,512}@/gi;
-const HEADER = /\b((?:proxy-)?authorization|(?:x-)?api-key|x-goog-api-key|x-auth-token|x-amz-security-token|private-token|job-token|x-vault-token|set-cookie|cookie)(["']?\s{0,4}:\s{0,4}["']?)((?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?[^"'`\r\n]+/gi;
+const HEADER =
+  /\b((?:proxy-)?authorization|(?:x-)?api-key|x-goog-api-key|x-auth-token|x-amz-security-token|private-token|job-token|x-vault-token|set-cookie|cookie)(["']?\s{0,4}:\s{0,4}["']?)((?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?[^"'`\r\n]+/gi;
 /** what stands between a header's name and its secret, already replaced */
 const SCHEME = /^(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)$/i;
 const ASSIGNMENT = /\b([A-Za-z_][A-Za-z0-9_.-]{0,80})(["']?\s{0,2}[=:]\s{0,2})("[^"]*"|'[^']*'|[^\s"'`;&|)}<>,]+)/g;
@@ -75,8 +131,12 @@ export function redactText(text: string, knownSecrets: readonly string[] = []): 
   if (out.length > MAX_ARGUMENT) out = `${out.slice(0, MAX_ARGUMENT)}…[+${out.length - MAX_ARGUMENT}]`;
   out = redactUrl(out.replace(PRIVATE_KEY, REDACTED));
   out = out.replace(HEADER, (_, name: string, colon: string, scheme: string | undefined) => `${name}${colon}${scheme ?? ""}${REDACTED}`);
-  out = out.replace(ASSIGNMENT, (all, name: string, sign: string, value: string) => (isSecretName(name) && !value.includes(REDACTED) && !SCHEME.test(value) ? `${name}${sign}${REDACTED}` : all));
-  out = out.replace(FLAG_IN_TEXT, (all, before: string, flag: string, gap: string, value: string) => (isSecretFlag(flag) && !value.includes(REDACTED) ? `${before}${flag}${gap}${REDACTED}` : all));
+  out = out.replace(ASSIGNMENT, (all, name: string, sign: string, value: string) =>
+    isSecretName(name) && !value.includes(REDACTED) && !SCHEME.test(value) ? `${name}${sign}${REDACTED}` : all,
+  );
+  out = out.replace(FLAG_IN_TEXT, (all, before: string, flag: string, gap: string, value: string) =>
+    isSecretFlag(flag) && !value.includes(REDACTED) ? `${before}${flag}${gap}${REDACTED}` : all,
+  );
   for (const shape of KEY_SHAPES) out = out.replace(shape, REDACTED);
   return out;
 }
@@ -107,6 +167,15 @@ function isSecretName(name: string): boolean {
     .filter((word) => word !== "");
   const last = words.at(-1) ?? "";
   if (HARMLESS_WORDS.has(last) || words.some((word) => word === "max" || word === "min")) return false;
-  if (words.some((word) => SECRET_WORDS.has(word) || word.endsWith("token") || word.endsWith("password") || word.endsWith("secret") || word.endsWith("apikey"))) return true;
-  return words.some((word, index) => SECRET_PAIRS.has(`${word} ${words[index + 1] ?? ""}`)) || (last === "key" && words.length > 1 && /^[A-Z0-9_]+$/.test(name));
+  if (
+    words.some(
+      (word) =>
+        SECRET_WORDS.has(word) || word.endsWith("token") || word.endsWith("password") || word.endsWith("secret") || word.endsWith("apikey"),
+    )
+  )
+    return true;
+  return (
+    words.some((word, index) => SECRET_PAIRS.has(`${word} ${words[index + 1] ?? ""}`)) ||
+    (last === "key" && words.length > 1 && /^[A-Z0-9_]+$/.test(name))
+  );
 }

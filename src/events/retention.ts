@@ -34,7 +34,15 @@ export type RetentionOptions = {
   readonly deleted: (event: ReturnType<typeof auditLogEvent>) => void;
 };
 
-type Held = { readonly chain: string; readonly name: string; readonly firstSeq: number; readonly bytes: number; readonly writtenMs: number; readonly next: string | undefined; readonly isRemovable: boolean };
+type Held = {
+  readonly chain: string;
+  readonly name: string;
+  readonly firstSeq: number;
+  readonly bytes: number;
+  readonly writtenMs: number;
+  readonly next: string | undefined;
+  readonly isRemovable: boolean;
+};
 
 /**
  * Removes whole finished segments, oldest first, until the rest fits. Each removal is preceded by a signed tombstone on disk, from
@@ -79,7 +87,15 @@ async function listHeld({ dir, own }: RetentionOptions): Promise<readonly Held[]
     for (const [index, { name, firstSeq }] of segments.entries()) {
       const { size, mtimeMs } = await stat(join(dir, chain, name));
       const next = segments[index + 1]?.name;
-      held.push({ chain, name, firstSeq, bytes: size, writtenMs: mtimeMs, next, isRemovable: chain === own.chain ? next !== undefined : !foreign.has(chain) });
+      held.push({
+        chain,
+        name,
+        firstSeq,
+        bytes: size,
+        writtenMs: mtimeMs,
+        next,
+        isRemovable: chain === own.chain ? next !== undefined : !foreign.has(chain),
+      });
     }
   }
   return held;
@@ -91,7 +107,15 @@ async function remove(options: RetentionOptions, segment: Held, reason: string):
   const checkpoints = await readCheckpoints(join(path, CHECKPOINTS), segment.chain, undefined);
   const last = segment.next === undefined ? checkpoints.marks.at(-1) : await before(join(path, segment.next));
   if (last === undefined || checkpoints.problem !== undefined) throw new Error("what its last event is cannot be told");
-  const tombstone: Checkpoint = { kind: "tombstone", chain: segment.chain, seq: last.seq, hash: last.hash, segment: segment.name, bytes: segment.bytes, time: timestamp(clock.now()) };
+  const tombstone: Checkpoint = {
+    kind: "tombstone",
+    chain: segment.chain,
+    seq: last.seq,
+    hash: last.hash,
+    segment: segment.name,
+    bytes: segment.bytes,
+    time: timestamp(clock.now()),
+  };
   if (segment.next === undefined) {
     await appendDurably(join(dir, TOMBSTONES), `${formatCheckpoint(tombstone, FIRST_CHECKPOINT, signer)}\n`);
     await rm(path, { recursive: true });
@@ -109,7 +133,15 @@ async function remove(options: RetentionOptions, segment: Held, reason: string):
     await realFiles.remove(join(path, segment.name));
     await syncDirectory(path);
   }
-  options.deleted(auditLogEvent("delete", { segment: `${segment.chain}/${segment.name}`, first_seq: segment.firstSeq, last_seq: last.seq, bytes: segment.bytes, reason }));
+  options.deleted(
+    auditLogEvent("delete", {
+      segment: `${segment.chain}/${segment.name}`,
+      first_seq: segment.firstSeq,
+      last_seq: last.seq,
+      bytes: segment.bytes,
+      reason,
+    }),
+  );
 }
 
 /** The position before a segment, as its first line has it. */

@@ -41,7 +41,11 @@ export async function* readEvents(query: Omit<TailQuery, "last">): AsyncGenerato
   for (;;) {
     let newest = latestOf(open);
     // a chain is opened only when it may hold something newer than what is known
-    for (let chain = closed[next]; chain !== undefined && (newest === undefined || chain.untilMs + SLACK_MS >= newest.atMs); chain = closed[next]) {
+    for (
+      let chain = closed[next];
+      chain !== undefined && (newest === undefined || chain.untilMs + SLACK_MS >= newest.atMs);
+      chain = closed[next]
+    ) {
       next += 1;
       const cursor = await advance(newestFirst(query.dir, chain.chain));
       if (cursor !== undefined) open.push(cursor);
@@ -49,7 +53,8 @@ export async function* readEvents(query: Omit<TailQuery, "last">): AsyncGenerato
     }
     if (newest === undefined || newest.atMs + SLACK_MS < since) return;
     const { head, atMs, lines } = newest;
-    if (atMs >= since && (types === undefined || types.has(head.type)) && (query.sandbox === undefined || head.sandbox === query.sandbox)) yield head;
+    if (atMs >= since && (types === undefined || types.has(head.type)) && (query.sandbox === undefined || head.sandbox === query.sandbox))
+      yield head;
     open.splice(open.indexOf(newest), 1);
     const cursor = await advance(lines);
     if (cursor !== undefined) open.push(cursor);
@@ -65,7 +70,8 @@ async function advance(lines: AsyncGenerator<Event>): Promise<Cursor | undefined
 function latestOf(open: readonly Cursor[]): Cursor | undefined {
   let latest: Cursor | undefined;
   for (const cursor of open) {
-    if (latest === undefined || cursor.atMs > latest.atMs || (cursor.atMs === latest.atMs && cursor.head.id > latest.head.id)) latest = cursor;
+    if (latest === undefined || cursor.atMs > latest.atMs || (cursor.atMs === latest.atMs && cursor.head.id > latest.head.id))
+      latest = cursor;
   }
   return latest;
 }

@@ -52,22 +52,50 @@ export async function verifyChain(input: VerifyChainInput): Promise<ChainReport>
   const anchors = input.anchors.filter((anchor) => anchor.chain === chain);
   // statements of a file that cannot be trusted say nothing about the events
   const marks = mergeMarks(checkpoints.problem === undefined ? checkpoints.marks : [], anchors);
-  let first = Math.max(0, all.findLastIndex((segment) => segment.firstSeq <= (input.fromSeq ?? 1)));
+  let first = Math.max(
+    0,
+    all.findLastIndex((segment) => segment.firstSeq <= (input.fromSeq ?? 1)),
+  );
   while (first > 0 && startOf(all[first]?.firstSeq ?? 1, [...checkpoints.tombstones, ...marks]) === undefined) first -= 1;
   const segments = all.slice(first);
   const firstSeq = segments[0]?.firstSeq ?? 1;
   // what was skipped on request may begin at any signed position; what is not there must have been removed by us
   const from = startOf(firstSeq, first > 0 ? [...checkpoints.tombstones, ...marks] : checkpoints.tombstones);
-  const walked = from === undefined ? undefined : await walkChain({ path, chain, segments, from, marks: marks.filter((mark) => mark.seq >= from.seq), abandoned: checkpoints.abandoned });
-  let finding: Finding | undefined = walked?.finding ?? (from === undefined ? { verdict: "tampered", kind: "missing", seq: 1, detail: `the chain begins at event ${firstSeq}, and no signed tombstone says why` } : undefined);
+  const walked =
+    from === undefined
+      ? undefined
+      : await walkChain({
+          path,
+          chain,
+          segments,
+          from,
+          marks: marks.filter((mark) => mark.seq >= from.seq),
+          abandoned: checkpoints.abandoned,
+        });
+  let finding: Finding | undefined =
+    walked?.finding ??
+    (from === undefined
+      ? { verdict: "tampered", kind: "missing", seq: 1, detail: `the chain begins at event ${firstSeq}, and no signed tombstone says why` }
+      : undefined);
   if (finding === undefined && checkpoints.stoppedAt !== undefined && walked !== undefined && walked.at.seq > checkpoints.stoppedAt) {
-    finding = { verdict: "tampered", kind: "inserted", seq: checkpoints.stoppedAt + 1, detail: `the chain was finished with event ${checkpoints.stoppedAt}, and goes on` };
+    finding = {
+      verdict: "tampered",
+      kind: "inserted",
+      seq: checkpoints.stoppedAt + 1,
+      detail: `the chain was finished with event ${checkpoints.stoppedAt}, and goes on`,
+    };
   }
   // a living writer may be in the middle of a line, or of a repair
   if (isOpen && finding?.verdict === "crash_tail") finding = undefined;
   if (finding === undefined || finding.verdict === "crash_tail") {
-    if (checkpoints.problem !== undefined) finding = { verdict: "tampered", kind: "bad_signature", seq: checkpoints.problem.seq, detail: checkpoints.problem.detail };
-    else if (checkpoints.tornBytes > 0 && !isOpen) finding ??= { verdict: "crash_tail", seq: (walked?.at.seq ?? 0) + 1, detail: `${checkpoints.tornBytes} bytes of an unfinished checkpoint` };
+    if (checkpoints.problem !== undefined)
+      finding = { verdict: "tampered", kind: "bad_signature", seq: checkpoints.problem.seq, detail: checkpoints.problem.detail };
+    else if (checkpoints.tornBytes > 0 && !isOpen)
+      finding ??= {
+        verdict: "crash_tail",
+        seq: (walked?.at.seq ?? 0) + 1,
+        detail: `${checkpoints.tornBytes} bytes of an unfinished checkpoint`,
+      };
   }
   return {
     chain,

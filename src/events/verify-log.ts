@@ -73,11 +73,15 @@ export async function verifyEventLog(options: VerifyOptions): Promise<LogReport>
 export function parseAnchors(text: string): { readonly anchors: readonly Anchor[]; readonly skipped: number } {
   const anchors: Anchor[] = [];
   let skipped = 0;
-  for (const line of text.split("\n").map((part) => part.trim()).filter((part) => part !== "")) {
+  for (const line of text
+    .split("\n")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")) {
     const head = /^(chn_[0-9a-z]{24}):([1-9][0-9]{0,14}):([0-9a-f]{64})$/.exec(line);
     const checkpoint = parseCheckpoint(line);
     if (head !== null) anchors.push({ chain: head[1] ?? "", seq: Number(head[2]), hash: head[3] ?? "" });
-    else if (checkpoint !== undefined && checkpoint.seq > 0) anchors.push({ chain: checkpoint.chain, seq: checkpoint.seq, hash: checkpoint.hash });
+    else if (checkpoint !== undefined && checkpoint.seq > 0)
+      anchors.push({ chain: checkpoint.chain, seq: checkpoint.seq, hash: checkpoint.hash });
     else skipped += 1;
   }
   return { anchors, skipped };
@@ -85,7 +89,14 @@ export function parseAnchors(text: string): { readonly anchors: readonly Anchor[
 
 async function reportOn(chain: string, options: VerifyOptions, anchors: readonly Anchor[], isOpen: boolean): Promise<ChainReport> {
   try {
-    return await verifyChain({ dir: options.dir, chain, anchors, isOpen, ...(options.keys === undefined ? {} : { keys: options.keys }), ...(options.fromSeq === undefined ? {} : { fromSeq: options.fromSeq }) });
+    return await verifyChain({
+      dir: options.dir,
+      chain,
+      anchors,
+      isOpen,
+      ...(options.keys === undefined ? {} : { keys: options.keys }),
+      ...(options.fromSeq === undefined ? {} : { fromSeq: options.fromSeq }),
+    });
   } catch (error) {
     return empty(chain, "unreadable", messageOf(error));
   }
@@ -105,5 +116,17 @@ async function removedChains(dir: string, keys: TrustedKeys | undefined): Promis
 }
 
 function empty(chain: string, verdict: ChainReport["verdict"], detail: string): ChainReport {
-  return { chain, verdict, detail, firstSeq: 1, last: START, events: 0, bytes: 0, checkpoints: 0, signatures: "unchecked", isOpen: false, anchor: "none" };
+  return {
+    chain,
+    verdict,
+    detail,
+    firstSeq: 1,
+    last: START,
+    events: 0,
+    bytes: 0,
+    checkpoints: 0,
+    signatures: "unchecked",
+    isOpen: false,
+    anchor: "none",
+  };
 }

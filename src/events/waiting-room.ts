@@ -28,7 +28,9 @@ export class WaitingRoom {
 
   enter(bytes: number, admit: () => void, refuse: (error: AppError) => void): void {
     if (this.#waiters.length >= MAX_WAITERS) {
-      refuse(new AppError("AUDIT_UNAVAILABLE", "too many events wait for the audit log", { hint: "the disk cannot keep up; await each append" }));
+      refuse(
+        new AppError("AUDIT_UNAVAILABLE", "too many events wait for the audit log", { hint: "the disk cannot keep up; await each append" }),
+      );
       return;
     }
     if (this.#waiters.length > 0 || !this.#hasRoom()) this.#waiters.push({ bytes, admit });

@@ -45,7 +45,15 @@ export async function walkChain(input: WalkInput): Promise<Walked> {
   for (const [index, segment] of segments.entries()) {
     if (segment.firstSeq !== at.seq + 1) {
       const isMissing = segment.firstSeq > at.seq + 1;
-      finding = { verdict: "tampered", kind: isMissing ? "missing" : "inserted", seq: Math.min(at.seq + 1, segment.firstSeq), segment: segment.name, detail: isMissing ? `events ${at.seq + 1} to ${segment.firstSeq - 1} are gone` : `the segment repeats events from ${segment.firstSeq}` };
+      finding = {
+        verdict: "tampered",
+        kind: isMissing ? "missing" : "inserted",
+        seq: Math.min(at.seq + 1, segment.firstSeq),
+        segment: segment.name,
+        detail: isMissing
+          ? `events ${at.seq + 1} to ${segment.firstSeq - 1} are gone`
+          : `the segment repeats events from ${segment.firstSeq}`,
+      };
       break;
     }
     const limit = abandoned.get(segment.name);
@@ -62,15 +70,31 @@ export async function walkChain(input: WalkInput): Promise<Walked> {
       if ((marks[nextMark]?.seq ?? Number.POSITIVE_INFINITY) <= at.seq) passMarks();
       return denied === undefined;
     });
-    if (denied !== undefined) finding = await explainDenied(input, segments.slice(index), denied, marks[nextMark - 1]?.seq ?? input.from.seq);
+    if (denied !== undefined)
+      finding = await explainDenied(input, segments.slice(index), denied, marks[nextMark - 1]?.seq ?? input.from.seq);
     const [line] = broken;
-    if (line !== undefined) finding = await diagnose({ path, chain, at, broken: line, segment, later: segments.slice(index + 1), lastMark: marks.at(-1)?.seq ?? 0 });
+    if (line !== undefined)
+      finding = await diagnose({
+        path,
+        chain,
+        at,
+        broken: line,
+        segment,
+        later: segments.slice(index + 1),
+        lastMark: marks.at(-1)?.seq ?? 0,
+      });
     if (finding !== undefined) break;
   }
-  if (denied !== undefined && segments.length === 0) finding = { verdict: "tampered", kind: "altered", seq: denied.seq, detail: "the removed events do not end as they were signed" };
+  if (denied !== undefined && segments.length === 0)
+    finding = { verdict: "tampered", kind: "altered", seq: denied.seq, detail: "the removed events do not end as they were signed" };
   const lastMark = marks.at(-1);
   if (finding === undefined && lastMark !== undefined && lastMark.seq > at.seq) {
-    finding = { verdict: "truncated", kind: "missing", seq: at.seq + 1, detail: `the log ends at event ${at.seq}, but event ${lastMark.seq} was signed as written` };
+    finding = {
+      verdict: "truncated",
+      kind: "missing",
+      seq: at.seq + 1,
+      detail: `the log ends at event ${at.seq}, but event ${lastMark.seq} was signed as written`,
+    };
   }
   return { at, events, bytes: bytesSeen, finding };
 }
@@ -78,7 +102,17 @@ export async function walkChain(input: WalkInput): Promise<Walked> {
 /** An event fits the one before it, but another one was signed under its number. */
 async function explainDenied({ path, chain }: WalkInput, rest: readonly SegmentName[], mark: Position, lastGood: number): Promise<Finding> {
   if (await holdsLine({ path, chain, segments: rest, position: mark })) {
-    return { verdict: "tampered", kind: "inserted", seq: mark.seq, detail: `an extra event ${mark.seq} stands before the one that was signed` };
+    return {
+      verdict: "tampered",
+      kind: "inserted",
+      seq: mark.seq,
+      detail: `an extra event ${mark.seq} stands before the one that was signed`,
+    };
   }
-  return { verdict: "tampered", kind: "altered", seq: lastGood + 1, detail: `event ${mark.seq} is not the one that was signed; the chain was written anew somewhere from event ${lastGood + 1} on` };
+  return {
+    verdict: "tampered",
+    kind: "altered",
+    seq: lastGood + 1,
+    detail: `event ${mark.seq} is not the one that was signed; the chain was written anew somewhere from event ${lastGood + 1} on`,
+  };
 }

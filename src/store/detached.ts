@@ -21,18 +21,30 @@ export class DetachedTable {
   }
 
   insert(exec: StoredExec): void {
-    this.#sql.transaction(() => {
-      this.#sql.run(
-        "INSERT INTO detached (id, sandbox_uuid, command, pid, status, exit_code, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        exec.id, exec.sandboxUuid, JSON.stringify(exec.command), exec.pid, exec.status, exec.exitCode, exec.startedAt,
-      );
-    }, { isDurable: false });
+    this.#sql.transaction(
+      () => {
+        this.#sql.run(
+          "INSERT INTO detached (id, sandbox_uuid, command, pid, status, exit_code, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+          exec.id,
+          exec.sandboxUuid,
+          JSON.stringify(exec.command),
+          exec.pid,
+          exec.status,
+          exec.exitCode,
+          exec.startedAt,
+        );
+      },
+      { isDurable: false },
+    );
   }
 
   finish(id: string, status: "completed" | "failed", exitCode: number | null): void {
-    this.#sql.transaction(() => {
-      this.#sql.run("UPDATE detached SET status = ?, exit_code = ? WHERE id = ?", status, exitCode, id);
-    }, { isDurable: false });
+    this.#sql.transaction(
+      () => {
+        this.#sql.run("UPDATE detached SET status = ?, exit_code = ? WHERE id = ?", status, exitCode, id);
+      },
+      { isDurable: false },
+    );
   }
 
   get(sandboxUuid: string, id: string): StoredExec | undefined {
@@ -47,13 +59,19 @@ export class DetachedTable {
 
   /** The sandbox has ended, and its commands with it. */
   failRunning(sandboxUuid: string): number {
-    return this.#sql.transaction(() => this.#sql.run("UPDATE detached SET status = 'failed' WHERE sandbox_uuid = ? AND status = 'running'", sandboxUuid), { isDurable: false });
+    return this.#sql.transaction(
+      () => this.#sql.run("UPDATE detached SET status = 'failed' WHERE sandbox_uuid = ? AND status = 'running'", sandboxUuid),
+      { isDurable: false },
+    );
   }
 
   removeAll(sandboxUuid: string): void {
-    this.#sql.transaction(() => {
-      this.#sql.run("DELETE FROM detached WHERE sandbox_uuid = ?", sandboxUuid);
-    }, { isDurable: false });
+    this.#sql.transaction(
+      () => {
+        this.#sql.run("DELETE FROM detached WHERE sandbox_uuid = ?", sandboxUuid);
+      },
+      { isDurable: false },
+    );
   }
 }
 

@@ -12,13 +12,28 @@ const only = () => store.usage.bySandbox({ sandbox: "web" })["web"]?.[0];
 
 describe("the ledger", () => {
   it("sums what is known", () => {
-    store.ledger.recordAll([llmCall(), llmCall({ id: "evt_2", response_id: "resp_2", streaming: true, timestamp: "2026-11-20T11:00:00.000Z" })]);
+    store.ledger.recordAll([
+      llmCall(),
+      llmCall({ id: "evt_2", response_id: "resp_2", streaming: true, timestamp: "2026-11-20T11:00:00.000Z" }),
+    ]);
     expect(store.usage.bySandbox({ sandbox: "web" })).toEqual({
       web: [
         {
-          provider: "openai", model: "gpt-5", request_count: 2, streaming_count: 1, error_count: 0, unmetered_requests: 0, unpriced_requests: 0,
-          total_input_tokens: 200, total_output_tokens: 40, total_tokens: 240, cache_read_tokens: 80, cache_write_tokens: 0, reasoning_tokens: 10,
-          cost_usd: 0.0025, last_request: "2026-11-20T11:00:00.000Z",
+          provider: "openai",
+          model: "gpt-5",
+          request_count: 2,
+          streaming_count: 1,
+          error_count: 0,
+          unmetered_requests: 0,
+          unpriced_requests: 0,
+          total_input_tokens: 200,
+          total_output_tokens: 40,
+          total_tokens: 240,
+          cache_read_tokens: 80,
+          cache_write_tokens: 0,
+          reasoning_tokens: 10,
+          cost_usd: 0.0025,
+          last_request: "2026-11-20T11:00:00.000Z",
         },
       ],
     });
@@ -45,7 +60,11 @@ describe("the ledger", () => {
 
   it("does not trust the response ids of providers that count from zero", () => {
     const ollama = { provider: "ollama", response_id: "chatcmpl-42" } as const;
-    store.ledger.recordAll([llmCall({ ...ollama }), llmCall({ id: "evt_2", ...ollama, input_tokens: 7, total_tokens: 27 }), llmCall({ id: "evt_3", ...ollama })]);
+    store.ledger.recordAll([
+      llmCall({ ...ollama }),
+      llmCall({ id: "evt_2", ...ollama, input_tokens: 7, total_tokens: 27 }),
+      llmCall({ id: "evt_3", ...ollama }),
+    ]);
     expect(only()).toMatchObject({ request_count: 3, total_tokens: 147 });
   });
 
@@ -57,12 +76,24 @@ describe("the ledger", () => {
   });
 
   it("has nothing unknown about a denied call", () => {
-    store.ledger.record(llmCall({ input_tokens: null, output_tokens: null, total_tokens: null, cost_usd: null, call_outcome: "denied", decision: "deny", outcome: "deny" }));
+    store.ledger.record(
+      llmCall({
+        input_tokens: null,
+        output_tokens: null,
+        total_tokens: null,
+        cost_usd: null,
+        call_outcome: "denied",
+        decision: "deny",
+        outcome: "deny",
+      }),
+    );
     expect(only()).toMatchObject({ request_count: 1, error_count: 1, unmetered_requests: 0, unpriced_requests: 0, cost_usd: null });
   });
 
   it("adds money exactly", () => {
-    store.ledger.recordAll(Array.from({ length: 10_000 }, (_, index) => llmCall({ id: `evt_${index}`, response_id: `r${index}`, cost_usd: 0.1 })));
+    store.ledger.recordAll(
+      Array.from({ length: 10_000 }, (_, index) => llmCall({ id: `evt_${index}`, response_id: `r${index}`, cost_usd: 0.1 })),
+    );
     expect(only()?.cost_usd).toBe(1000);
     store.ledger.record(llmCall({ id: "evt_x", response_id: "rx", cost_usd: 1e-9 }));
     expect(only()?.cost_usd).toBe(1000.000000001);
@@ -96,7 +127,7 @@ describe("usage queries", () => {
   });
 
   it.each([
-    ["model", { "claude": 1, "gpt-5": 3 }],
+    ["model", { claude: 1, "gpt-5": 3 }],
     ["provider", { anthropic: 1, openai: 3 }],
     ["sandbox", { api: 2, web: 2 }],
     ["day", { "2026-11-18": 1, "2026-11-19": 1, "2026-11-20": 2 }],
@@ -107,7 +138,10 @@ describe("usage queries", () => {
   });
 
   it("says * where several meet", () => {
-    expect(store.usage.grouped({ by: "sandbox" })).toMatchObject([{ key: "api", provider: "openai", model: "gpt-5", error_count: 1 }, { key: "web", provider: "*", model: "*" }]);
+    expect(store.usage.grouped({ by: "sandbox" })).toMatchObject([
+      { key: "api", provider: "openai", model: "gpt-5", error_count: 1 },
+      { key: "web", provider: "*", model: "*" },
+    ]);
   });
 
   it("begins at a moment, from single calls or, where they are forgotten, from days", () => {

@@ -51,10 +51,13 @@ export class Ledger {
   /** In one transaction. Returns how many were new. */
   recordAll(events: readonly LlmEvent[]): number {
     if (events.length === 0) return 0;
-    return this.#sql.transaction(() => {
-      const horizon = this.#horizon();
-      return events.filter((event) => this.#book(event, horizon)).length;
-    }, { isDurable: false });
+    return this.#sql.transaction(
+      () => {
+        const horizon = this.#horizon();
+        return events.filter((event) => this.#book(event, horizon)).length;
+      },
+      { isDurable: false },
+    );
   }
 
   /** Time of the newest call that is booked, ms since 1970; from somewhat before it the event log can be booked again. */
@@ -65,22 +68,35 @@ export class Ledger {
 
   /** Takes all calls and sums of these sandboxes away; what is booked again later from before `nowMs` stays away. */
   clear(uuids: readonly string[], nowMs: number): void {
-    this.#sql.transaction(() => {
-      for (const uuid of uuids) {
-        this.#sql.run("DELETE FROM llm_calls WHERE sandbox_uuid = ?", uuid);
-        this.#sql.run("DELETE FROM llm_usage WHERE sandbox_uuid = ?", uuid);
-        this.#sql.run("INSERT INTO llm_cleared (sandbox_uuid, at) VALUES (?, ?) ON CONFLICT (sandbox_uuid) DO UPDATE SET at = excluded.at", uuid, nowMs);
-      }
-    }, { isDurable: true });
+    this.#sql.transaction(
+      () => {
+        for (const uuid of uuids) {
+          this.#sql.run("DELETE FROM llm_calls WHERE sandbox_uuid = ?", uuid);
+          this.#sql.run("DELETE FROM llm_usage WHERE sandbox_uuid = ?", uuid);
+          this.#sql.run(
+            "INSERT INTO llm_cleared (sandbox_uuid, at) VALUES (?, ?) ON CONFLICT (sandbox_uuid) DO UPDATE SET at = excluded.at",
+            uuid,
+            nowMs,
+          );
+        }
+      },
+      { isDurable: true },
+    );
   }
 
   /** Forgets single calls older than this; their sums per day stay. Returns how many. */
   pruneCalls(beforeMs: number): number {
-    return this.#sql.transaction(() => {
-      const horizon = Math.max(this.#horizon(), beforeMs);
-      this.#sql.run("INSERT INTO meta (key, value) VALUES ('ledger_pruned_before', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", String(horizon));
-      return this.#sql.run("DELETE FROM llm_calls WHERE at < ?", horizon);
-    }, { isDurable: false });
+    return this.#sql.transaction(
+      () => {
+        const horizon = Math.max(this.#horizon(), beforeMs);
+        this.#sql.run(
+          "INSERT INTO meta (key, value) VALUES ('ledger_pruned_before', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+          String(horizon),
+        );
+        return this.#sql.run("DELETE FROM llm_calls WHERE at < ?", horizon);
+      },
+      { isDurable: false },
+    );
   }
 
   /** Whether the event was new. */
@@ -98,16 +114,50 @@ export class Ledger {
     const isUnpriced = event.cost_usd === null && !isRepeat && event.call_outcome !== "denied";
     const isError = event.call_outcome !== "ok";
     const inserted = this.#sql.run(
-      INSERT_CALL, event.id, at, uuid, event.sandbox ?? "", event.provider, event.model, event.response_id ?? null, Number(counts), Number(event.streaming), Number(isError),
-      Number(isUnmetered), Number(isUnpriced), event.input_tokens, event.output_tokens, event.total_tokens, event.cache_read_tokens, event.cache_write_tokens, event.reasoning_tokens,
-      costNano, JSON.stringify(event),
+      INSERT_CALL,
+      event.id,
+      at,
+      uuid,
+      event.sandbox ?? "",
+      event.provider,
+      event.model,
+      event.response_id ?? null,
+      Number(counts),
+      Number(event.streaming),
+      Number(isError),
+      Number(isUnmetered),
+      Number(isUnpriced),
+      event.input_tokens,
+      event.output_tokens,
+      event.total_tokens,
+      event.cache_read_tokens,
+      event.cache_write_tokens,
+      event.reasoning_tokens,
+      costNano,
+      JSON.stringify(event),
     );
     if (inserted === 0) return false;
     const known = (tokens: number | null): number => (counts ? (tokens ?? 0) : 0);
     this.#sql.run(
-      ADD_USAGE, uuid, event.provider, event.model, event.timestamp.slice(0, 10), event.sandbox ?? "", Number(event.streaming), Number(isError), Number(isUnmetered), Number(isUnpriced),
-      Number(costNano !== null), known(event.input_tokens), known(event.output_tokens), known(event.total_tokens), known(event.cache_read_tokens), known(event.cache_write_tokens),
-      known(event.reasoning_tokens), costNano ?? 0n, at,
+      ADD_USAGE,
+      uuid,
+      event.provider,
+      event.model,
+      event.timestamp.slice(0, 10),
+      event.sandbox ?? "",
+      Number(event.streaming),
+      Number(isError),
+      Number(isUnmetered),
+      Number(isUnpriced),
+      Number(costNano !== null),
+      known(event.input_tokens),
+      known(event.output_tokens),
+      known(event.total_tokens),
+      known(event.cache_read_tokens),
+      known(event.cache_write_tokens),
+      known(event.reasoning_tokens),
+      costNano ?? 0n,
+      at,
     );
     return true;
   }
@@ -116,11 +166,21 @@ export class Ledger {
   #isRepeat(event: LlmEvent): boolean {
     if (event.response_id === undefined || event.response_id === "") return false;
     const same = "FROM llm_calls WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?";
-    if (!WEAK_IDS.has(event.provider)) return this.#sql.get(`SELECT 1 ${same} LIMIT 1`, event.provider, event.response_id, event.id) !== undefined;
-    return this.#sql.get(
-      `SELECT 1 ${same} AND sandbox_uuid = ? AND model = ? AND input_tokens IS ? AND output_tokens IS ? AND total_tokens IS ? LIMIT 1`,
-      event.provider, event.response_id, event.id, event.sandbox_uuid ?? "", event.model, event.input_tokens, event.output_tokens, event.total_tokens,
-    ) !== undefined;
+    if (!WEAK_IDS.has(event.provider))
+      return this.#sql.get(`SELECT 1 ${same} LIMIT 1`, event.provider, event.response_id, event.id) !== undefined;
+    return (
+      this.#sql.get(
+        `SELECT 1 ${same} AND sandbox_uuid = ? AND model = ? AND input_tokens IS ? AND output_tokens IS ? AND total_tokens IS ? LIMIT 1`,
+        event.provider,
+        event.response_id,
+        event.id,
+        event.sandbox_uuid ?? "",
+        event.model,
+        event.input_tokens,
+        event.output_tokens,
+        event.total_tokens,
+      ) !== undefined
+    );
   }
 
   #wasCleared(uuid: string, at: number): boolean {

@@ -100,20 +100,25 @@ const MIGRATIONS: readonly string[] = [
  */
 export function migrate(sql: Sql, migrations: readonly string[] = MIGRATIONS): void {
   if (versionOf(sql, migrations) === migrations.length) return;
-  sql.transaction(() => {
-    // another process may have been first while we waited for the lock
-    for (let version = versionOf(sql, migrations); version < migrations.length; version += 1) {
-      sql.exec(migrations[version] ?? "");
-      sql.exec(`PRAGMA user_version = ${version + 1}`);
-    }
-  }, { isDurable: true });
+  sql.transaction(
+    () => {
+      // another process may have been first while we waited for the lock
+      for (let version = versionOf(sql, migrations); version < migrations.length; version += 1) {
+        sql.exec(migrations[version] ?? "");
+        sql.exec(`PRAGMA user_version = ${version + 1}`);
+      }
+    },
+    { isDurable: true },
+  );
 }
 
 function versionOf(sql: Sql, migrations: readonly string[]): number {
   const row = sql.get("PRAGMA user_version");
   const version = row === undefined ? 0 : integerOf(row, "user_version");
   if (version > migrations.length) {
-    throw new AppError("STATE_NEWER", `the state ${sql.file} has schema ${version}, this program knows up to ${migrations.length}`, { hint: "use the newer agentkernel, or set AGENTKERNEL_HOME to another directory" });
+    throw new AppError("STATE_NEWER", `the state ${sql.file} has schema ${version}, this program knows up to ${migrations.length}`, {
+      hint: "use the newer agentkernel, or set AGENTKERNEL_HOME to another directory",
+    });
   }
   return version;
 }

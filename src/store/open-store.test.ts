@@ -22,7 +22,12 @@ describe("openStore", () => {
   it("makes a private file in a private directory and finds its content again", async () => {
     const store = open();
     expect(store.meta.ensure("installation", () => "one")).toBe("one");
-    for (const [path, mode] of [[join(dir, "state"), 0o700], [file, 0o600], [`${file}-wal`, 0o600]] as const) expect(statSync(path).mode & 0o777).toBe(mode);
+    for (const [path, mode] of [
+      [join(dir, "state"), 0o700],
+      [file, 0o600],
+      [`${file}-wal`, 0o600],
+    ] as const)
+      expect(statSync(path).mode & 0o777).toBe(mode);
     await store[Symbol.asyncDispose]();
     await using again = open();
     expect(again.meta.ensure("installation", () => "two")).toBe("one");
@@ -39,7 +44,9 @@ describe("openStore", () => {
     const database = new DatabaseSync(file);
     database.exec("PRAGMA user_version = 99");
     database.close();
-    expect(open).toThrow(expect.objectContaining({ code: "STATE_NEWER", message: expect.stringMatching(/schema 99, this program knows up to \d+$/) }));
+    expect(open).toThrow(
+      expect.objectContaining({ code: "STATE_NEWER", message: expect.stringMatching(/schema 99, this program knows up to \d+$/) }),
+    );
   });
 
   it("says what to do about a damaged file", () => {

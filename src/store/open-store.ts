@@ -67,8 +67,15 @@ function prepareFile(file: string): void {
     closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     chmodSync(file, 0o600);
   } catch (error) {
-    if (errnoOf(error) === "ENOSPC") throw new AppError("DISK_FULL", `the state ${file} cannot be written: ${messageOf(error)}`, { cause: error, hint: "free space on its file system" });
-    throw new AppError("STATE_UNUSABLE", `the state ${file} cannot be opened: ${messageOf(error)}`, { cause: error, hint: `make ${dirname(file)} writable for this user, or set AGENTKERNEL_HOME to another directory` });
+    if (errnoOf(error) === "ENOSPC")
+      throw new AppError("DISK_FULL", `the state ${file} cannot be written: ${messageOf(error)}`, {
+        cause: error,
+        hint: "free space on its file system",
+      });
+    throw new AppError("STATE_UNUSABLE", `the state ${file} cannot be opened: ${messageOf(error)}`, {
+      cause: error,
+      hint: `make ${dirname(file)} writable for this user, or set AGENTKERNEL_HOME to another directory`,
+    });
   }
 }
 

@@ -73,7 +73,15 @@ describe("sandboxes", () => {
 
 describe("detached commands", () => {
   it("are kept by sandbox", () => {
-    const exec = { id: "exe_1", sandboxUuid: "u1", command: ["sleep", "1"], pid: 7, status: "running", exitCode: null, startedAt: 5 } as const;
+    const exec = {
+      id: "exe_1",
+      sandboxUuid: "u1",
+      command: ["sleep", "1"],
+      pid: 7,
+      status: "running",
+      exitCode: null,
+      startedAt: 5,
+    } as const;
     store.detached.insert(exec);
     store.detached.insert({ ...exec, id: "exe_2", startedAt: 4 });
     expect(store.detached.list("u1").map((found) => found.id)).toEqual(["exe_2", "exe_1"]);
@@ -92,7 +100,10 @@ describe("secrets", () => {
     store.secrets.set("KEY", bytes, 10);
     store.secrets.set("KEY", Uint8Array.from([1]), 20);
     store.secrets.set("A", bytes, 5);
-    expect(store.secrets.list()).toEqual([{ name: "A", createdAt: 5, updatedAt: 5 }, { name: "KEY", createdAt: 10, updatedAt: 20 }]);
+    expect(store.secrets.list()).toEqual([
+      { name: "A", createdAt: 5, updatedAt: 5 },
+      { name: "KEY", createdAt: 10, updatedAt: 20 },
+    ]);
     expect(store.secrets.get("KEY")).toEqual({ name: "KEY", createdAt: 10, updatedAt: 20, ciphertext: Uint8Array.from([1]) });
     expect(store.secrets.remove("KEY")).toBe(true);
     expect(store.secrets.remove("KEY")).toBe(false);

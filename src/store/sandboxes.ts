@@ -39,12 +39,24 @@ export class SandboxTable<R extends SandboxRow> {
         this.#sql.run(
           `INSERT INTO sandboxes (uuid, name, state, labels, created_at, owner_pid, owner_start, owner_boot, owner_namespace, record)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-          record.uuid, record.name, record.state, JSON.stringify(record.labels), record.createdAt,
-          owner.pid, owner.startTicks, owner.bootId, owner.pidNamespace, JSON.stringify(record),
+          record.uuid,
+          record.name,
+          record.state,
+          JSON.stringify(record.labels),
+          record.createdAt,
+          owner.pid,
+          owner.startTicks,
+          owner.bootId,
+          owner.pidNamespace,
+          JSON.stringify(record),
         );
       });
     } catch (error) {
-      if (isConstraint(error)) throw new AppError("CONFLICT", `a sandbox named ${record.name} exists`, { cause: error, hint: `agentkernel rm ${record.name}, or choose another name` });
+      if (isConstraint(error))
+        throw new AppError("CONFLICT", `a sandbox named ${record.name} exists`, {
+          cause: error,
+          hint: `agentkernel rm ${record.name}, or choose another name`,
+        });
       throw error;
     }
   }
@@ -59,10 +71,23 @@ export class SandboxTable<R extends SandboxRow> {
       if (record === undefined) throw new AppError("NOT_FOUND", `there is no sandbox ${uuid}`);
       const { reason, ...rest } = { ...record, ...change };
       const changed = reason === undefined || reason === "" ? rest : { ...rest, reason };
-      this.#sql.run("UPDATE sandboxes SET state = ?, labels = ?, record = ? WHERE uuid = ?", changed.state, JSON.stringify(changed.labels), JSON.stringify(changed), uuid);
+      this.#sql.run(
+        "UPDATE sandboxes SET state = ?, labels = ?, record = ? WHERE uuid = ?",
+        changed.state,
+        JSON.stringify(changed.labels),
+        JSON.stringify(changed),
+        uuid,
+      );
       if (change.state === undefined) return;
       const owner = ownIdentity();
-      this.#sql.run("UPDATE sandboxes SET owner_pid = ?, owner_start = ?, owner_boot = ?, owner_namespace = ? WHERE uuid = ?", owner.pid, owner.startTicks, owner.bootId, owner.pidNamespace, uuid);
+      this.#sql.run(
+        "UPDATE sandboxes SET owner_pid = ?, owner_start = ?, owner_boot = ?, owner_namespace = ? WHERE uuid = ?",
+        owner.pid,
+        owner.startTicks,
+        owner.bootId,
+        owner.pidNamespace,
+        uuid,
+      );
     });
   }
 
@@ -76,15 +101,21 @@ export class SandboxTable<R extends SandboxRow> {
 
   /** By name. */
   list(filter: { readonly label?: readonly [key: string, value: string] } = {}): readonly R[] {
-    const rows = filter.label === undefined
-      ? this.#sql.all("SELECT record FROM sandboxes WHERE removed_at IS NULL ORDER BY name")
-      : this.#sql.all("SELECT record FROM sandboxes s WHERE removed_at IS NULL AND EXISTS (SELECT 1 FROM json_each(s.labels) WHERE key = ? AND value = ?) ORDER BY name", ...filter.label);
+    const rows =
+      filter.label === undefined
+        ? this.#sql.all("SELECT record FROM sandboxes WHERE removed_at IS NULL ORDER BY name")
+        : this.#sql.all(
+            "SELECT record FROM sandboxes s WHERE removed_at IS NULL AND EXISTS (SELECT 1 FROM json_each(s.labels) WHERE key = ? AND value = ?) ORDER BY name",
+            ...filter.label,
+          );
     return rows.map(recordOf<R>);
   }
 
   /** All uuids that a name ever had, newest first, removed ones too. */
   uuidsOf(name: string): readonly string[] {
-    return this.#sql.all("SELECT uuid FROM sandboxes WHERE name = ? ORDER BY created_at DESC, uuid", name).map((row) => textOf(row, "uuid"));
+    return this.#sql
+      .all("SELECT uuid FROM sandboxes WHERE name = ? ORDER BY created_at DESC, uuid", name)
+      .map((row) => textOf(row, "uuid"));
   }
 
   /** Keeps the row for usage queries, frees the name; one that is gone is fine. */
@@ -96,7 +127,9 @@ export class SandboxTable<R extends SandboxRow> {
 
   /** Forgets removed ones that have no usage; returns how many. */
   prune(removedBeforeMs: number): number {
-    return this.#write(() => this.#sql.run("DELETE FROM sandboxes WHERE removed_at < ? AND uuid NOT IN (SELECT sandbox_uuid FROM llm_usage)", removedBeforeMs));
+    return this.#write(() =>
+      this.#sql.run("DELETE FROM sandboxes WHERE removed_at < ? AND uuid NOT IN (SELECT sandbox_uuid FROM llm_usage)", removedBeforeMs),
+    );
   }
 
   /**
@@ -104,14 +137,25 @@ export class SandboxTable<R extends SandboxRow> {
    * `keep` leaves one as it is: a backend whose sandboxes outlive us looks for it itself.
    */
   markOrphansStopped(keep: (record: R) => boolean = () => false): readonly R[] {
-    const rows = this.#sql.all("SELECT record, owner_pid, owner_start, owner_boot, owner_namespace FROM sandboxes WHERE removed_at IS NULL AND state IN ('creating', 'running', 'stopping')");
-    const orphans = rows.filter(isOrphan).map(recordOf<R>).filter((record) => !keep(record));
+    const rows = this.#sql.all(
+      "SELECT record, owner_pid, owner_start, owner_boot, owner_namespace FROM sandboxes WHERE removed_at IS NULL AND state IN ('creating', 'running', 'stopping')",
+    );
+    const orphans = rows
+      .filter(isOrphan)
+      .map(recordOf<R>)
+      .filter((record) => !keep(record));
     if (orphans.length === 0) return [];
-    return this.#write(() => orphans.map((orphan) => {
-      const record = { ...orphan, state: "stopped", reason: "agentkernel ended while it ran" } as const;
-      this.#sql.run("UPDATE sandboxes SET state = 'stopped', record = ? WHERE uuid = ? AND removed_at IS NULL", JSON.stringify(record), orphan.uuid);
-      return record;
-    }));
+    return this.#write(() =>
+      orphans.map((orphan) => {
+        const record = { ...orphan, state: "stopped", reason: "agentkernel ended while it ran" } as const;
+        this.#sql.run(
+          "UPDATE sandboxes SET state = 'stopped', record = ? WHERE uuid = ? AND removed_at IS NULL",
+          JSON.stringify(record),
+          orphan.uuid,
+        );
+        return record;
+      }),
+    );
   }
 
   #write<T>(work: () => T): T {
@@ -130,6 +174,11 @@ function recordOf<R>(row: Row): R {
 }
 
 function isOrphan(row: Row): boolean {
-  const owner = { pid: integerOf(row, "owner_pid"), startTicks: textOf(row, "owner_start"), bootId: textOf(row, "owner_boot"), pidNamespace: textOf(row, "owner_namespace") };
+  const owner = {
+    pid: integerOf(row, "owner_pid"),
+    startTicks: textOf(row, "owner_start"),
+    bootId: textOf(row, "owner_boot"),
+    pidNamespace: textOf(row, "owner_namespace"),
+  };
   return livenessOf(owner) === "dead";
 }

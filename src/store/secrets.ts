@@ -27,13 +27,19 @@ export class SecretTable {
 
   /** On disk when it returns. */
   set(name: string, ciphertext: Uint8Array, nowMs: number): void {
-    this.#sql.transaction(() => {
-      this.#sql.run(
-        `INSERT INTO secrets (name, ciphertext, created_at, updated_at) VALUES (?, ?, ?, ?)
+    this.#sql.transaction(
+      () => {
+        this.#sql.run(
+          `INSERT INTO secrets (name, ciphertext, created_at, updated_at) VALUES (?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET ciphertext = excluded.ciphertext, updated_at = excluded.updated_at`,
-        name, ciphertext, nowMs, nowMs,
-      );
-    }, { isDurable: true });
+          name,
+          ciphertext,
+          nowMs,
+          nowMs,
+        );
+      },
+      { isDurable: true },
+    );
   }
 
   /** Whether there was one. Its bytes are overwritten (PRAGMA secure_delete). */

@@ -1,4 +1,4 @@
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { isConstraint, translateSqlite } from "./sqlite-error.ts";
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;

@@ -15,11 +15,16 @@ const NOTADB = 26;
 export function translateSqlite(error: unknown, file: string): unknown {
   const code = primaryCode(error);
   if (code === undefined) return error;
-  const say = (kind: ConstructorParameters<typeof AppError>[0], text: string, hint: string): AppError => new AppError(kind, `${text}: ${messageOf(error)}`, { cause: error, hint });
+  const say = (kind: ConstructorParameters<typeof AppError>[0], text: string, hint: string): AppError =>
+    new AppError(kind, `${text}: ${messageOf(error)}`, { cause: error, hint });
   switch (code) {
     case BUSY:
     case LOCKED:
-      return say("STATE_LOCKED", `another process keeps the state ${file} locked`, "try again; a process that hangs with it can be found with: fuser -v " + file);
+      return say(
+        "STATE_LOCKED",
+        `another process keeps the state ${file} locked`,
+        "try again; a process that hangs with it can be found with: fuser -v " + file,
+      );
     case FULL:
       return say("DISK_FULL", `the state ${file} cannot be written`, "free space on its file system");
     case CORRUPT:
@@ -28,7 +33,11 @@ export function translateSqlite(error: unknown, file: string): unknown {
     case READONLY:
     case PERM:
     case CANTOPEN:
-      return say("STATE_UNUSABLE", `the state ${file} cannot be opened for writing`, "make the file and its directory writable for this user, or set AGENTKERNEL_HOME to another directory");
+      return say(
+        "STATE_UNUSABLE",
+        `the state ${file} cannot be opened for writing`,
+        "make the file and its directory writable for this user, or set AGENTKERNEL_HOME to another directory",
+      );
     case IOERR:
       return say("STATE_UNUSABLE", `the file system failed under the state ${file}`, "check the disk: dmesg");
     default:

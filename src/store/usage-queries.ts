@@ -51,13 +51,21 @@ export class UsageQueries {
   /** Sums over every sandbox of the filter, without one over all that was ever booked. Where several providers or models meet, the field says `*`. */
   grouped(filter: UsageFilter & { readonly by: UsageBy }): readonly (UsageEntry & { readonly key: string })[] {
     const only = (column: string): string => `iif(min(${column}) = max(${column}), min(${column}), '*') AS ${column}`;
-    return this.#sums(`${filter.by} AS key, ${only("provider")}, ${only("model")}`, filter.by, filter).map((row) => ({ key: textOf(row, "key"), ...entryOf(row) }));
+    return this.#sums(`${filter.by} AS key, ${only("provider")}, ${only("model")}`, filter.by, filter).map((row) => ({
+      key: textOf(row, "key"),
+      ...entryOf(row),
+    }));
   }
 
   /** The newest `limit` calls, oldest first. */
   events(filter: UsageFilter & { readonly limit?: number }): readonly LlmEvent[] {
     const { where, values } = this.#where(filter);
-    const rows = this.#sql.all(`SELECT event FROM llm_calls ${where} ${where === "" ? "WHERE" : "AND"} at >= ? ORDER BY at DESC, event_id DESC LIMIT ?`, ...values, filter.sinceMs ?? 0, filter.limit ?? 1000);
+    const rows = this.#sql.all(
+      `SELECT event FROM llm_calls ${where} ${where === "" ? "WHERE" : "AND"} at >= ? ORDER BY at DESC, event_id DESC LIMIT ?`,
+      ...values,
+      filter.sinceMs ?? 0,
+      filter.limit ?? 1000,
+    );
     return rows.map((row) => JSON.parse(textOf(row, "event")) as LlmEvent).reverse();
   }
 
@@ -84,7 +92,8 @@ export class UsageQueries {
     const { where, values } = this.#where(filter);
     const tail = `${where} GROUP BY ${group} ORDER BY ${group}`;
     if (filter.sinceMs === undefined) return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM llm_usage ${tail}`, ...values);
-    if (filter.sinceMs >= prunedBefore(this.#sql)) return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${CALLS} ${tail}`, filter.sinceMs, ...values);
+    if (filter.sinceMs >= prunedBefore(this.#sql))
+      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${CALLS} ${tail}`, filter.sinceMs, ...values);
     return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${DAYS} ${tail}`, timestamp(filter.sinceMs).slice(0, 10), ...values);
   }
 

@@ -27,7 +27,10 @@ export class WalSync {
   async flush(): Promise<void> {
     if (this.#path === undefined) return;
     // the one under way may have begun before the commit, so it does not count
-    this.#next ??= (this.#running ?? Promise.resolve()).then(() => this.#start(), () => this.#start());
+    this.#next ??= (this.#running ?? Promise.resolve()).then(
+      () => this.#start(),
+      () => this.#start(),
+    );
     await this.#next;
   }
 

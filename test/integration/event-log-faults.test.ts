@@ -25,7 +25,9 @@ describe("a failed fdatasync", () => {
     const log = await openAt(place, { files: disk });
     await log.append(change("before"));
     disk.faults.datasync = once(errno("EIO"));
-    const events = await Promise.all(Array.from({ length: 50 }, (_, index) => log.append(index % 2 === 0 ? change(`r${index}`) : tunnel(`h${index}`))));
+    const events = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => log.append(index % 2 === 0 ? change(`r${index}`) : tunnel(`h${index}`))),
+    );
     expect(log.health()).toEqual({ isWritable: true });
     await log[Symbol.asyncDispose]();
     const ids = await idsIn(place.dir);
@@ -69,7 +71,9 @@ describe("a failed fdatasync", () => {
     const ids = await idsIn(place.dir);
     // what was only written is written again from memory
     expect([before, fast, after].filter((event) => !ids.has(event.id))).toEqual([]);
-    const gaps = (await tailEvents({ dir: place.dir, last: 100, types: ["audit.log"] })).filter((event) => event.type === "audit.log" && event.operation === "gap");
+    const gaps = (await tailEvents({ dir: place.dir, last: 100, types: ["audit.log"] })).filter(
+      (event) => event.type === "audit.log" && event.operation === "gap",
+    );
     expect(gaps).toMatchObject([{ outcome: "error", reason: expect.stringMatching(/^2 events since .*EIO/) }]);
     expect(await verifyAt(place)).toMatchObject({ exit: 0 });
   });

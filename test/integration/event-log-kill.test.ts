@@ -27,17 +27,24 @@ async function killed(place: { dir: string; keyFile: string }, after: "start" | 
   // it never ends by itself, so any other end is a failure of the log
   expect([await closed, Buffer.concat(errors).toString()]).toEqual(["SIGKILL", ""]);
   const text = Buffer.concat(chunks).toString();
-  return text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((id) => id !== "");
+  return text
+    .slice(0, text.lastIndexOf("\n") + 1)
+    .split("\n")
+    .filter((id) => id !== "");
 }
 
-test(`${ROUNDS} kills at random points lose no acknowledged event, and the log verifies`, { timeout: 30_000 + ROUNDS * 1500 }, async ({ annotate }) => {
+test(`${ROUNDS} kills at random points lose no acknowledged event, and the log verifies`, { timeout: 30_000 + ROUNDS * 1500 }, async ({
+  annotate,
+}) => {
   await using place = await logPlace();
   const acknowledged: string[] = [];
   let roundsWithEvents = 0;
   for (let round = 0; round < ROUNDS; round += AT_ONCE) {
     // one in four anywhere from the start on, recovery of those killed before included; the others under load, over rotations
     const rounds = await Promise.all(
-      Array.from({ length: AT_ONCE }, (_, index) => ((round + index) % 4 === 0 ? killed(place, "start", 50 + Math.random() * 500) : killed(place, "first", Math.random() * 200))),
+      Array.from({ length: AT_ONCE }, (_, index) =>
+        (round + index) % 4 === 0 ? killed(place, "start", 50 + Math.random() * 500) : killed(place, "first", Math.random() * 200),
+      ),
     );
     for (const ids of rounds) {
       acknowledged.push(...ids);
@@ -54,5 +61,7 @@ test(`${ROUNDS} kills at random points lose no acknowledged event, and the log v
   expect(acknowledged.filter((id) => !ids.has(id))).toEqual([]);
   expect(new Set(acknowledged).size).toBe(acknowledged.length);
   expect(roundsWithEvents).toBeGreaterThan(ROUNDS / 2);
-  await annotate(`${ROUNDS} kills, ${roundsWithEvents} of them under load; ${acknowledged.length} acknowledged, ${report.events} in the log, ${report.chains.length} chains`);
+  await annotate(
+    `${ROUNDS} kills, ${roundsWithEvents} of them under load; ${acknowledged.length} acknowledged, ${report.events} in the log, ${report.chains.length} chains`,
+  );
 });

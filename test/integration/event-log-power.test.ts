@@ -6,7 +6,9 @@ import { errno, ForgetfulDisk, randomFrom } from "../support/forgetful-disk.ts";
 const ROUNDS = process.env["AGENTKERNEL_LONG"] ? 1000 : 60;
 const SEED = Number(process.env["AGENTKERNEL_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
 
-test(`${ROUNDS} power cuts at random points lose no acknowledged durable event, and the log verifies`, { timeout: 30_000 + ROUNDS * 500 }, async ({ annotate }) => {
+test(`${ROUNDS} power cuts at random points lose no acknowledged durable event, and the log verifies`, {
+  timeout: 30_000 + ROUNDS * 500,
+}, async ({ annotate }) => {
   await annotate(`AGENTKERNEL_SEED=${SEED}`);
   await using place = await logPlace();
   const acknowledged: string[] = [];
@@ -14,7 +16,10 @@ test(`${ROUNDS} power cuts at random points lose no acknowledged durable event, 
   for (let round = 0; round < ROUNDS; round += 1) {
     const random = randomFrom(SEED + round);
     const disk = new ForgetfulDisk(random);
-    const log = await openAt(place, { files: disk, limits: { rotateBytes: 4000 + Math.floor(random() * 30_000), checkpointEvents: 7, fastSyncMs: 3_600_000, batchEvents: 20 } });
+    const log = await openAt(place, {
+      files: disk,
+      limits: { rotateBytes: 4000 + Math.floor(random() * 30_000), checkpointEvents: 7, fastSyncMs: 3_600_000, batchEvents: 20 },
+    });
     const stopAt = Math.floor(random() * 120);
     // in some rounds a sync fails as well, some time before the power does
     const failAt = random() < 0.4 ? Math.floor(random() * stopAt) : -1;
@@ -37,7 +42,10 @@ test(`${ROUNDS} power cuts at random points lose no acknowledged durable event, 
     await (await openAt(place))[Symbol.asyncDispose]();
     const report = await verifyAt(place, { chain: log.head().chain });
     // a chain of which not even the directory's name was remembered is not there, and nothing of it was acknowledged
-    expect(report.exit === 0 || report.chains[0]?.detail === "there is no such chain", `seed ${SEED}, round ${round}: ${JSON.stringify(report)}\n${told.join("\n")}`).toBe(true);
+    expect(
+      report.exit === 0 || report.chains[0]?.detail === "there is no such chain",
+      `seed ${SEED}, round ${round}: ${JSON.stringify(report)}\n${told.join("\n")}`,
+    ).toBe(true);
     torn += told.some((line) => !line.includes("forgotten")) ? 1 : 0;
   }
   const report = await verifyAt(place);

@@ -20,7 +20,10 @@ async function retain(place: LogPlace, retention: Retention): Promise<{ segments
   let events = 0;
   const own = { chain: "chn_none", sign: async () => undefined };
   const done = await applyRetention({
-    dir: place.dir, retention, own, log: silentLog,
+    dir: place.dir,
+    retention,
+    own,
+    log: silentLog,
     signer: await loadOrCreateKey(place.keyFile),
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
     deleted: () => {
@@ -40,7 +43,10 @@ describe("retention", () => {
     const chain = await fill(place, 40);
     const before = await segmentsOf(place);
     expect(before.length).toBeGreaterThan(6);
-    const total = (await Promise.all(before.map(async (name) => (await stat(join(place.dir, name))).size))).reduce((sum, size) => sum + size, 0);
+    const total = (await Promise.all(before.map(async (name) => (await stat(join(place.dir, name))).size))).reduce(
+      (sum, size) => sum + size,
+      0,
+    );
     const done = await retain(place, { maxBytes: total / 2 });
     const after = await segmentsOf(place);
     expect(after).toEqual(before.slice(done.segments));
@@ -67,7 +73,9 @@ describe("retention", () => {
     await retain(place, { maxAgeMs: 60_000 });
     expect((await readdir(place.dir)).filter((name) => name.startsWith("chn_"))).toEqual([young]);
     expect(await verifyAt(place, { anchors })).toMatchObject({ exit: 0 });
-    expect(await verifyAt(place, { anchors: [{ ...anchors[0], chain: "chn_000000000000000000000000", seq: 1, hash: "" }] })).toMatchObject({ exit: 2 });
+    expect(await verifyAt(place, { anchors: [{ ...anchors[0], chain: "chn_000000000000000000000000", seq: 1, hash: "" }] })).toMatchObject({
+      exit: 2,
+    });
   });
 
   test("leaves the chains of living processes alone", async () => {
@@ -90,7 +98,9 @@ describe("retention", () => {
     await waitFor(async () => (await size()) <= 14_000, { what: "retention" });
     await log[Symbol.asyncDispose]();
     expect(await verifyAt(place)).toMatchObject({ exit: 0, chains: [{ chain: log.head().chain }] });
-    const removals = (await tailEvents({ dir: place.dir, last: 1000, types: ["audit.log"] })).filter((event) => event.type === "audit.log" && event.operation === "delete");
+    const removals = (await tailEvents({ dir: place.dir, last: 1000, types: ["audit.log"] })).filter(
+      (event) => event.type === "audit.log" && event.operation === "delete",
+    );
     expect(removals.length).toBeGreaterThan(0);
   });
 

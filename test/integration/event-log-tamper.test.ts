@@ -116,7 +116,13 @@ describe("lines", () => {
     for (let where = 0; where < lines.length; where += 1) {
       for (const junk of ["", "x", "{}", "\0".repeat(600), lines[0]?.slice(0, 200) ?? ""]) {
         const report = await withSegment(join_(lines.toSpliced(where, 0, junk)));
-        expect([where, junk.length, report.exit, report.chains[0]?.kind, report.chains[0]?.seq]).toEqual([where, junk.length, 1, "inserted", where + 1]);
+        expect([where, junk.length, report.exit, report.chains[0]?.kind, report.chains[0]?.seq]).toEqual([
+          where,
+          junk.length,
+          1,
+          "inserted",
+          where + 1,
+        ]);
       }
     }
   });
@@ -179,7 +185,10 @@ describe("the tail", () => {
     await writeFile(segment, original);
     await writeFile(checkpoints, signed);
     expect(await verifyAt(place, { anchors })).toMatchObject({ exit: 0, anchor: "external", chains: [{ anchor: "external" }] });
-    expect(await verifyAt(place, { anchors: [{ chain, seq: 5, hash: "0".repeat(64) }] })).toMatchObject({ exit: 1, chains: [{ kind: "altered" }] });
+    expect(await verifyAt(place, { anchors: [{ chain, seq: 5, hash: "0".repeat(64) }] })).toMatchObject({
+      exit: 1,
+      chains: [{ kind: "altered" }],
+    });
   });
 
   test("a whole chain that is gone is missed by its anchor", async () => {
@@ -196,7 +205,9 @@ describe("the tail", () => {
     for (const id of ["a", "b", "c", "d"]) await log.append(change(id));
     const file = await onlyFile(other.dir, "0001.jsonl");
     const bytes = await readFile(file);
-    const highest = Number([...(await readFile(await onlyFile(other.dir, "checkpoints.jsonl"), "utf8")).matchAll(/"seq":(\d+)/g)].at(-1)?.[1]);
+    const highest = Number(
+      [...(await readFile(await onlyFile(other.dir, "checkpoints.jsonl"), "utf8")).matchAll(/"seq":(\d+)/g)].at(-1)?.[1],
+    );
     await pretendReboot(other.dir);
     for (const length of cuts(bytes)) {
       await writeFile(file, bytes.subarray(0, length));
@@ -227,7 +238,12 @@ describe("segments and keys", () => {
       await rename(join(dir, name), join(dir, "aside"));
       const report = await verifyAt(other);
       const isLast = index === segments.length - 1;
-      expect([index, report.exit, report.chains[0]?.kind, report.chains[0]?.seq]).toEqual([index, isLast ? 2 : 1, "missing", index === 0 ? 1 : Number(name.slice(0, 16))]);
+      expect([index, report.exit, report.chains[0]?.kind, report.chains[0]?.seq]).toEqual([
+        index,
+        isLast ? 2 : 1,
+        "missing",
+        index === 0 ? 1 : Number(name.slice(0, 16)),
+      ]);
       await rename(join(dir, "aside"), join(dir, name));
     }
     const [one = "", two = ""] = segments;
@@ -246,7 +262,10 @@ describe("segments and keys", () => {
     }
     await writeFile(checkpoints, signed);
     const keys = trustedKeys([newSigner().privateKey]);
-    expect(await verifyAt(place, { keys })).toMatchObject({ exit: 1, chains: [{ kind: "bad_signature", detail: expect.stringContaining("not a trusted key") }] });
+    expect(await verifyAt(place, { keys })).toMatchObject({
+      exit: 1,
+      chains: [{ kind: "bad_signature", detail: expect.stringContaining("not a trusted key") }],
+    });
   });
 
   test("verification can begin later, and of one chain", async () => {
@@ -272,7 +291,9 @@ describe("segments and keys", () => {
 /** Every length around the ends of lines, and one in seven (all with AGENTKERNEL_LONG) in between. */
 function cuts(bytes: Buffer): readonly number[] {
   const step = process.env["AGENTKERNEL_LONG"] ? 1 : 7;
-  return Array.from({ length: bytes.length }, (_, length) => length).filter((length) => length % step === 0 || bytes.subarray(Math.max(0, length - 2), length + 2).includes(0x0a));
+  return Array.from({ length: bytes.length }, (_, length) => length).filter(
+    (length) => length % step === 0 || bytes.subarray(Math.max(0, length - 2), length + 2).includes(0x0a),
+  );
 }
 
 function parse(index: number): { seq: number; prev: string; hash: string; event: Event } {

@@ -195,7 +195,7 @@ describe("reading", () => {
     await log[Symbol.asyncDispose]();
     const segment = await onlyFile(place.dir, "0001.jsonl");
     for (const junk of ["{", "x".repeat(200_000)]) {
-        await appendFile(segment, junk);
+      await appendFile(segment, junk);
       expect((await tailEvents({ dir: place.dir, last: 1000, types: ["admin.change"] })).map((event) => event.id)).toEqual([id]);
     }
   });
@@ -270,7 +270,10 @@ describe("a chain whose process died", () => {
     bytes[at + 15] = 0x78;
     await writeFile(segment, bytes);
     await pretendReboot(place.dir);
-    await expect(openAt(place, { onTampered: "refuse" })).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE", hint: "agentkernel audit verify" });
+    await expect(openAt(place, { onTampered: "refuse" })).rejects.toMatchObject({
+      code: "AUDIT_UNAVAILABLE",
+      hint: "agentkernel audit verify",
+    });
     const second = await openAt(place);
     const [event] = await tailEvents({ dir: place.dir, last: 1, types: ["audit.log"] });
     await second[Symbol.asyncDispose]();

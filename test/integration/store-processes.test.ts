@@ -34,13 +34,22 @@ test("several processes make and write one state at once", { timeout: 60_000 }, 
   await using dir = await tempDir();
   const file = join(dir.path, "state.db");
   const results = await Promise.all([1, 2, 3, 4].map((number) => start(file, number, "end").closed));
-  expect(results.map(({ code, errors }) => [code, errors])).toEqual([[0, ""], [0, ""], [0, ""], [0, ""]]);
+  expect(results.map(({ code, errors }) => [code, errors])).toEqual([
+    [0, ""],
+    [0, ""],
+    [0, ""],
+    [0, ""],
+  ]);
   // one of them decided it for all
   expect(new Set(results.map(({ out }) => out.split("\n")[0])).size).toBe(1);
   await using store = openStore(file, { log: silentLog });
   const usage = store.usage.bySandbox({});
   expect(Object.fromEntries(Object.entries(usage).map(([name, [entry]]) => [name, [entry?.request_count, entry?.total_tokens]]))).toEqual({
-    box1: [500, 60_000], box2: [500, 60_000], box3: [500, 60_000], box4: [500, 60_000], shared: [500, 60_000],
+    box1: [500, 60_000],
+    box2: [500, 60_000],
+    box3: [500, 60_000],
+    box4: [500, 60_000],
+    shared: [500, 60_000],
   });
   expect([1, 2, 3, 4].map((number) => store.meta.get(`last${number}`))).toEqual(["19", "19", "19", "19"]);
 });
@@ -56,9 +65,14 @@ test("sandboxes of a process that was killed are marked stopped, those of a livi
     await dead.closed;
     await using store = openStore(file, { log: silentLog });
     expect(store.sandboxes.markOrphansStopped(() => true)).toEqual([]);
-    expect(store.sandboxes.markOrphansStopped()).toMatchObject([{ name: "box1", state: "stopped", reason: expect.stringContaining("agentkernel ended") }]);
+    expect(store.sandboxes.markOrphansStopped()).toMatchObject([
+      { name: "box1", state: "stopped", reason: expect.stringContaining("agentkernel ended") },
+    ]);
     expect(store.sandboxes.markOrphansStopped()).toEqual([]);
-    expect(store.sandboxes.list().map(({ name, state }) => [name, state])).toEqual([["box1", "stopped"], ["box2", "running"]]);
+    expect(store.sandboxes.list().map(({ name, state }) => [name, state])).toEqual([
+      ["box1", "stopped"],
+      ["box2", "running"],
+    ]);
     expect(store.usage.bySandbox({ sandbox: "box1" })["box1"]?.[0]?.request_count).toBe(500);
   } finally {
     alive.child.kill("SIGKILL");
@@ -71,5 +85,7 @@ test("a directory that cannot be written is one clear error", requires("unprivil
   const closed = join(dir.path, "closed");
   await mkdir(closed);
   await chmod(closed, 0o500);
-  expect(() => openStore(join(closed, "state.db"), { log: silentLog })).toThrow(expect.objectContaining({ code: "STATE_UNUSABLE", hint: expect.stringContaining("writable") }));
+  expect(() => openStore(join(closed, "state.db"), { log: silentLog })).toThrow(
+    expect.objectContaining({ code: "STATE_UNUSABLE", hint: expect.stringContaining("writable") }),
+  );
 });

@@ -97,7 +97,14 @@ export class ForgetfulDisk implements LogFiles {
       const kept = file.synced + Math.floor(this.#random() * (lost + 1));
       const zeros = this.#random() < 0.3 && lost > 0 ? Math.min(4096, file.written - kept) : 0;
       await truncate(file.path, kept);
-      if (zeros > 0) await writeFile(file.path, Buffer.concat([await readFile(file.path), this.#random() < 0.7 ? Buffer.alloc(zeros) : Buffer.concat([Buffer.alloc(512), randomBytes(zeros)])]));
+      if (zeros > 0)
+        await writeFile(
+          file.path,
+          Buffer.concat([
+            await readFile(file.path),
+            this.#random() < 0.7 ? Buffer.alloc(zeros) : Buffer.concat([Buffer.alloc(512), randomBytes(zeros)]),
+          ]),
+        );
       told.push(`${basename(file.path)}: ${file.synced} synced of ${file.written}, kept ${kept}, zeros ${zeros}`);
     }
     return told;

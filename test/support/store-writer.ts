@@ -12,7 +12,12 @@ for (let round = 0; round < 20; round += 1) {
   // every process reports the shared calls too
   store.ledger.recordAll(
     Array.from({ length: 25 }, (_, index) => [
-      llmCall({ id: `evt_${number}_${round}_${index}`, response_id: `r_${number}_${round}_${index}`, sandbox: `box${number}`, sandbox_uuid: `u${number}` }),
+      llmCall({
+        id: `evt_${number}_${round}_${index}`,
+        response_id: `r_${number}_${round}_${index}`,
+        sandbox: `box${number}`,
+        sandbox_uuid: `u${number}`,
+      }),
       llmCall({ id: `evt_shared_${round}_${index}`, response_id: `r_shared_${round}_${index}`, sandbox: "shared", sandbox_uuid: "shared" }),
     ]).flat(),
   );
