@@ -25,7 +25,7 @@ export function createOutput(options: { readonly color: boolean }): Output {
       process.stdout.write(stdout);
       process.stderr.write(stderr);
     },
-    json: (value) => void process.stdout.write(`${JSON.stringify(value, null, 2)}\n`),
+    json: (value) => void process.stdout.write(`${jsonText(value, 2)}\n`),
     fail: (error) => {
       const code = error instanceof AppError ? error.code : "INTERNAL";
       process.stderr.write(`${paint("31", `error[${code}]`)}: ${printable(messageOf(error))}\n`);
@@ -40,6 +40,12 @@ export function createOutput(options: { readonly color: boolean }): Output {
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** JSON in which the control characters that JSON itself lets pass are escaped too; it reads back as the same value. */
+export function jsonText(value: unknown, indent?: number): string {
+  const text = JSON.stringify(value, null, indent);
+  return text.replace(/[\u007f-\u009f\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 export type Column<Row> = { readonly title: string; readonly value: (row: Row) => string; readonly align?: "right" };

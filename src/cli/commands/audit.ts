@@ -3,6 +3,7 @@ import { parseDuration } from "../../base/units.ts";
 import type { Event } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { eventLine } from "../event-line.ts";
+import { jsonText } from "../output.ts";
 import type { Cli } from "../program.ts";
 
 type TailFlags = { readonly lines: string; readonly sandbox?: string; readonly since?: string; readonly json?: boolean };
@@ -14,7 +15,7 @@ export async function tail(cli: Cli, flags: TailFlags): Promise<number> {
     ...(flags.sandbox === undefined ? {} : { sandbox: flags.sandbox }),
     ...(flags.since === undefined ? {} : { sinceMs: Date.now() - parseDuration(flags.since) }),
   });
-  for (const event of events) cli.output.out(flags.json === true ? JSON.stringify(event) : eventLine(event));
+  for (const event of events) cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   return 0;
 }
 

@@ -1,5 +1,6 @@
 import { connect } from "../connect.ts";
 import { eventLine } from "../event-line.ts";
+import { jsonText } from "../output.ts";
 import type { Cli } from "../program.ts";
 import { countOf, readTail } from "./audit.ts";
 
@@ -17,7 +18,7 @@ export async function logs(
     return 0;
   }
   for (const event of await readTail(cli, { last: countOf(flags.lines), sandbox: name })) {
-    cli.output.out(flags.json === true ? JSON.stringify(event) : eventLine(event));
+    cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   }
   return 0;
 }
