@@ -1,10 +1,12 @@
 /**
- * A process that starts sandboxes until it is killed: `node sandbox-maker.ts BASE UID`. Prints a line for each that runs. UID is whom
+ * A process that starts sandboxes until it is killed: `node sandbox-maker.ts BASE UID`. Prints a line for each that runs and
+ * for each that failed. UID is whom
  * they run as (0: whoever the process runs as).
  */
 import { mkdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createBubblewrapBackend } from "../../src/backends/bubblewrap/backend.ts";
+import { AppError } from "../../src/base/error.ts";
 import { newUuid } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { ownedBy } from "./bubblewrap-harness.ts";
@@ -47,7 +49,11 @@ let next = 0;
 async function worker(): Promise<void> {
   for (; next < 200; ) {
     next += 1;
-    await make(next);
+    try {
+      await make(next);
+    } catch (error) {
+      writeSync(1, `failed ${error instanceof AppError ? error.code : String(error)}\n`);
+    }
   }
 }
 await Promise.all(Array.from({ length: 6 }, worker));

@@ -159,7 +159,12 @@ export class StageOne {
     if (this.#taken) return;
     for (const server of this.#tcp.values()) server.close();
     this.#tcp.clear();
-    this.#dns?.close();
+    try {
+      this.#dns?.close();
+    } catch (error) {
+      // a gateway that refused may have closed what it had been given
+      if (errnoOf(error) !== "ERR_SOCKET_DGRAM_NOT_RUNNING") throw error;
+    }
     this.#dns = undefined;
   }
 
