@@ -20,6 +20,7 @@ export async function prepareState(paths: StatePaths, uid: number): Promise<void
   if (uid === 0) await refuseUnsearchableParents(paths.state);
   for (const folder of [paths.run, paths.authority, paths.events, dirname(paths.vaultKey)]) await makeFolder(folder, 0o700, uid);
   for (const folder of [paths.sandboxes, paths.staged]) await makeFolder(folder, shared, uid);
+  await makeConfigFolder(paths.config, uid);
 }
 
 async function makeFolder(path: string, mode: number, uid: number): Promise<void> {
@@ -40,6 +41,22 @@ async function makeFolder(path: string, mode: number, uid: number): Promise<void
     throw new AppError("STATE_UNUSABLE", `cannot prepare ${path}: ${errnoOf(error) ?? "failed"}`, {
       cause: error,
       hint: "make its parent writable, or set AGENTKERNEL_HOME",
+    });
+  }
+}
+
+/**
+ * Keys lie in it with a mode of their own. Root's is /etc/agentkernel, which every user's command reads the configuration from, so it
+ * must not become private; one that exists is its owner's business.
+ */
+async function makeConfigFolder(path: string, uid: number): Promise<void> {
+  try {
+    const made = await mkdir(path, { recursive: true, mode: 0o700 });
+    if (made !== undefined && uid === 0) await setMode(path, 0o755);
+  } catch (error) {
+    throw new AppError("STATE_UNUSABLE", `cannot prepare ${path}: ${errnoOf(error) ?? "failed"}`, {
+      cause: error,
+      hint: "make its parent writable, or set XDG_CONFIG_HOME",
     });
   }
 }
