@@ -60,6 +60,14 @@ describe("leases", () => {
     expect((await readdir(dir)).length).toBe(8);
   });
 
+  test("that are counted leave no file of a dead holder", async () => {
+    await writeFile(join(dir, holderName({ ...ownIdentity(), startTicks: "1" }, "3")), "");
+    const pool = new UidPool(range, dir);
+    const mine = await pool.acquire();
+    expect(await pool.leased()).toEqual(new Set([mine.owner.uid]));
+    expect((await readdir(dir)).length).toBe(1);
+  });
+
   test("of another boot are dead, those of another pid namespace are left alone", async () => {
     const one = { ...range, count: 1 };
     await writeFile(join(dir, holderName({ ...ownIdentity(), pidNamespace: "1" }, "0")), "");

@@ -82,13 +82,15 @@ export class UidPool {
     throw new AppError("LIMIT_EXCEEDED", `no free uid among the ${this.range.count} of ${POOL_USER}`, { hint: "stop some sandboxes" });
   }
 
-  /** Uids of this range that a living process holds. */
+  /** Uids of this range that a living process holds; files of dead holders are removed on the way. */
   async leased(): Promise<ReadonlySet<number>> {
     await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
     const uids = new Set<number>();
     for (const name of await readdir(this.#leaseDir)) {
       const lease = parseHolderName(name);
-      if (lease !== undefined && livenessOf(lease.holder) !== "dead") uids.add(this.range.firstUid + Number(lease.what));
+      if (lease === undefined) continue;
+      if (livenessOf(lease.holder) === "dead") await rm(join(this.#leaseDir, name), { force: true });
+      else uids.add(this.range.firstUid + Number(lease.what));
     }
     return uids;
   }
