@@ -183,6 +183,8 @@ static _Noreturn void stage_two(int alive, char **argv) {
     snprintf(path, sizeof path, "%s/proc", options.scratch);
     if (mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) fail("proc of the sandbox");
   }
+  /* bubblewrap looks its child up in /proc by a pid of this namespace: in the host's, that pid is somebody else's, or nobody's */
+  if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) fail("proc of the sandbox");
   limit(RLIMIT_CORE, 0);
   if (options.files != 0) limit(RLIMIT_NOFILE, options.files);
   if (options.processes != 0) {
