@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import "./generate-reference-api.ts";
+import "./generate-reference-audit.ts";
 import { renderErrorReference } from "../src/base/error-reference.ts";
 import { renderConfigReference } from "../src/config/reference.ts";
 

@@ -120,6 +120,7 @@ const decision = { ...inside, type: "egress.decision", ...DENIED, host: "example
 const decisionEvents: readonly Event[] = [
   { ...decision, protocol: "dns" },
   { ...decision, protocol: "tls" },
+  { ...decision, protocol: "http", rule: "protocol", reason: "the request line is malformed" },
   { ...decision, protocol: "tunnel", decision: "allow", outcome: "permit", ...TRAFFIC },
   { ...decision, protocol: "tcp", decision: "allow", outcome: "permit" },
 ];

@@ -1,8 +1,8 @@
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Requirement } from "./requires.ts";
 
 /** The official schema data and its checker stand beside the project, not in it. */
@@ -26,13 +26,14 @@ export async function officialVerdicts(version: string, events: readonly unknown
   const names = events.map((_, index) => `${index}.json`);
   await Promise.all(events.map((event, index) => writeFile(join(directory, `${index}.json`), JSON.stringify(event))));
   const args = [join(OCSF_FOLDER, "check.mjs"), join(OCSF_FOLDER, `ocsf-${version}.json`), ...names];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: directory, maxBuffer: 64 << 20, timeout: 60_000 }).catch(
-    // exit code 1: some event is not valid, which its lines say
-    (error: { readonly code?: unknown; readonly stdout?: string; readonly stderr?: string }) => {
-      if (error.code === 1 && error.stdout !== undefined && error.stderr === "") return { stdout: error.stdout };
-      throw error;
-    },
-  );
+  const path = join(directory, "verdicts.txt");
+  // into a file: the checker ends by process.exit, which drops lines that a slow reader of a pipe has not taken yet
+  await using output = await open(path, "w");
+  const child = spawn(process.execPath, args, { cwd: directory, stdio: ["ignore", output.fd, output.fd], timeout: 60_000 });
+  const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
+  const stdout = await readFile(path, "utf8");
+  // 1: some event is not valid, which its lines say
+  if (code !== 0 && code !== 1) throw new Error(`the checker ended with ${code ?? signal}: ${stdout.slice(-500)}`);
   const verdicts: { isOk: boolean; problems: Verdict["problems"][number][] }[] = [];
   for (const line of stdout.split("\n")) {
     const head = /^(ok {2}|FAIL) \d+\.json$/.exec(line);

@@ -58,6 +58,7 @@ function recordOf(exchange: Exchange, now: number): ExchangeRecord {
     port,
     status: exchange.status,
     decision: denied ? "deny" : "allow",
+    ...(decision?.observed === true ? { observed: true } : {}),
     rule: decision?.rule ?? BUILT_IN_RULES.error,
     reason: decision?.reason ?? "the exchange ended before it was judged",
     policy: decision?.policy ?? egress.policy.ref,

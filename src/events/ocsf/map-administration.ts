@@ -15,7 +15,8 @@ const AUTH_PROTOCOL: Readonly<Record<AuthEvent["method"], string>> = {
 export function mapAuth(event: AuthEvent, context: OcsfContext): Mapped {
   const { method, path, reason } = event;
   const isToken = method === "api_key" || method === "token";
-  const isLocal = method === "unix_socket" || method === "loopback_uid";
+  const isSocket = method === "unix_socket" || method === "loopback_uid";
+  const isLocal = isSocket || isLoopback(event.actor.ip_address);
   return {
     message: `${AUTH_PROTOCOL[method]} ${event.outcome === "permit" ? "accepted" : "rejected"}${reason === undefined ? "" : `: ${reason}`}`,
     detail: reason,
@@ -26,13 +27,17 @@ export function mapAuth(event: AuthEvent, context: OcsfContext): Mapped {
       auth_protocol_id: 99,
       auth_protocol: AUTH_PROTOCOL[method],
       authentication_token: isToken ? { type_id: 7 } : undefined,
-      logon_type_id: isLocal ? undefined : 3,
+      logon_type_id: isSocket ? undefined : 3,
       is_remote: !isLocal,
       http_request: { url: { path } },
       ...controlOf(event),
     }),
     unmapped: { method },
   };
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && (address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127."));
 }
 
 /** `managed_entity.type_id` */

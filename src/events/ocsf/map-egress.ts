@@ -16,7 +16,7 @@ export function mapExchange(event: ExchangeEvent): Mapped {
   const { method, url, host, port, status, rule, reason, policy, address, bytes_in, bytes_out } = event;
   const latency = whole(event.latency_ms);
   return {
-    message: `egress ${event.decision === "allow" ? "allowed" : "denied"}: ${method} ${url.slice(0, 512)}`,
+    message: `egress ${event.decision === "deny" ? "denied" : event.outcome === "error" ? "failed" : "allowed"}: ${method} ${url.slice(0, 512)}`,
     detail: reason,
     code: status ?? event.error_code,
     durationMs: event.latency_ms,
@@ -40,7 +40,6 @@ export function mapExchange(event: ExchangeEvent): Mapped {
       http_method: httpMethod(method) === undefined ? method : undefined,
       port: portOf(port) === undefined ? port : undefined,
       address: ipOf(address) === undefined ? address : undefined,
-      rule,
       address_class: event.address_class,
       inspected: event.inspected,
       secret_injected: event.secret_injected,
@@ -73,7 +72,6 @@ export function mapDecision(event: DecisionEvent): Mapped {
     }),
     unmapped: {
       protocol,
-      rule,
       host: isDns && hostnameOf(host) === undefined ? host : undefined,
       address: isDns || ipOf(address) === undefined ? address : undefined,
       port: isDns || portOf(port) === undefined ? port : undefined,
@@ -121,7 +119,7 @@ export function httpOf(method: string, host: string, path: string, status: numbe
   return compact({
     http_request: compactOrNone({
       http_method: httpMethod(method) === undefined ? undefined : method,
-      url: compact({ scheme: "https", hostname: hostnameOf(host), path }),
+      url: compact({ hostname: hostnameOf(host), path }),
     }),
     http_response: status === null ? undefined : { code: status },
   });

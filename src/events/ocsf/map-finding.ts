@@ -6,6 +6,8 @@ import type { Mapped } from "./mapped.ts";
 import type { Attributes, OcsfContext, OcsfEvent } from "./ocsf-event.ts";
 import { compact, timeOf } from "./value.ts";
 
+/** a finding's `status_id` is its case's: New, where other classes have Success and Failure (2 is In Progress here) */
+const STATUS_NEW = 1;
 /** `analytic.type_id`: a rule */
 const ANALYTIC_RULE = 1;
 const RISK_LEVEL: Readonly<Record<FindingEvent["severity"], number>> = { low: 1, medium: 2, high: 3, critical: 4 };
@@ -31,6 +33,7 @@ export function mapFinding(event: FindingEvent, context: OcsfContext): Mapped {
         }),
       ],
       ...resourcesOf(event),
+      status_id: STATUS_NEW,
       risk_level_id: RISK_LEVEL[severity],
       ...controlOf(event, { rule, reason }),
     },
@@ -59,7 +62,6 @@ const CARRIED = [
   "firewall_rule",
   "device",
   "actor",
-  "status_id",
   "status_code",
   "status_detail",
   "count",
@@ -75,6 +77,7 @@ export function findingOf(event: Event, denial: OcsfEvent): Mapped {
     detail,
     attributes: {
       ...pick(denial, CARRIED),
+      status_id: STATUS_NEW,
       is_alert: denial["is_alert"] ?? false,
       finding_info: compact({
         uid: denial.metadata.uid,

@@ -18,7 +18,7 @@ export function mapSandbox(event: SandboxEvent, context: OcsfContext): Mapped {
     code: error_code,
     durationMs: event.duration_ms,
     attributes: { ...about, ...controlOf(event) },
-    unmapped: { operation, backend, profile },
+    unmapped: { operation, profile },
   };
 }
 

@@ -82,7 +82,7 @@ function assemble(event: Event, context: OcsfContext, classification: Classifica
   const hasContainer = event.sandbox !== undefined || event.sandbox_uuid !== undefined;
   const unmapped = compactOrNone({
     ...mapped.unmapped,
-    ...actorLeftovers(event.actor, hasSource),
+    ...(uid === event.id ? actorLeftovers(event.actor, hasSource) : {}),
     // `time` is required and cannot say that it is unknown
     timestamp: time === undefined ? event.timestamp : undefined,
     chain_uid: context.chain,
