@@ -20,13 +20,6 @@ export async function connect(cli: Cli): Promise<Client> {
   return client;
 }
 
-/** A client when a server runs already, and nothing else. */
-export async function connectIfServing(cli: Cli): Promise<Client | undefined> {
-  const config = await loadCliConfig(cli);
-  const client = createClient({ socketPath: config.paths.socket });
-  return (await isServing(client)) ? client : undefined;
-}
-
 async function isServing(client: Client): Promise<boolean> {
   return client.health().then(
     () => true,

@@ -75,7 +75,8 @@ test("an installed package finds its programs, and says what to do when they are
   await mkdir(join(dir.path, "dist/backends/init"), { recursive: true });
   await mkdir(join(dir.path, "dist/base"), { recursive: true });
   await copyFile(join(ROOT, "src/backends/init/program.ts"), join(dir.path, "dist/backends/init/program.ts"));
-  await copyFile(join(ROOT, "src/base/error.ts"), join(dir.path, "dist/base/error.ts"));
+  for (const name of ["error.ts", "package-root.ts"]) await copyFile(join(ROOT, "src/base", name), join(dir.path, "dist/base", name));
+  await writeFile(join(dir.path, "package.json"), '{"name":"agentkernel-ts","version":"0.0.0","type":"module"}');
   const { guestProgram } = (await import(pathToFileURL(join(dir.path, "dist/backends/init/program.ts")).href)) as {
     guestProgram: typeof findGuestProgram;
   };

@@ -12,7 +12,6 @@ export const HELPER_EXIT = { failed: 125, memory: 120 } as const;
 
 /** Descriptors of the child: 0 and 1 nothing, 2 diagnostics, then these; what bwrap is to inherit follows. */
 const FD = { channel: 3, init: 4, args: 5, seccomp: 6, first: 7 } as const;
-export const INIT_FD = FD.init;
 export const SECCOMP_FD = FD.seccomp;
 
 const MAX_DIAGNOSTICS = 16 * 1024;
