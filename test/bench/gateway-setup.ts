@@ -1,0 +1,57 @@
+import { writeFile } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { testAuthority } from "../support/gateway/certificates.ts";
+import { type Child, startChild } from "./child.ts";
+import type { Target } from "./connection.ts";
+import type { GatewayParameters, GatewayReady, GatewayState } from "./gateway-program.ts";
+import type { Upstream } from "./peers.ts";
+import { LLM_HOST, PLAIN_HOST } from "./traffic.ts";
+
+/** Upstream and client of the gateway's figures, each a process of its own. */
+export type GatewayBench = {
+  readonly upstream: Upstream;
+  readonly load: Child<object>;
+  /** the upstream without anything between */
+  readonly direct: Target;
+  /** a certificate for the provider's host, for peers that cannot mint one */
+  readonly own: { readonly key: string; readonly cert: string; readonly ca: string };
+};
+
+export async function startUpstream(stack: AsyncDisposableStack, dir: string): Promise<GatewayBench> {
+  const authority = testAuthority();
+  const upstream = stack.use(await startChild<{ port: number }>("upstream-program.ts", authority.server("localhost")));
+  const load = stack.use(await startChild<object>("load-program.ts", null));
+  const caFile = join(dir, "upstream-ca.pem");
+  await writeFile(caFile, authority.ca);
+  const { port } = upstream.ready;
+  return {
+    upstream: { port, ca: authority.ca, caFile },
+    load,
+    direct: { port, servername: "localhost", ca: authority.ca },
+    own: { ...authority.server(LLM_HOST), ca: authority.ca },
+  };
+}
+
+export type OurGateway = {
+  readonly llm: readonly Target[];
+  readonly plain: Target;
+  state(): Promise<GatewayState>;
+};
+
+export async function startGateway(
+  stack: AsyncDisposableStack,
+  dir: string,
+  options: Pick<GatewayParameters, "isMetering" | "sandboxes"> & { readonly name: string; readonly upstream: Upstream },
+): Promise<OurGateway> {
+  const { name, upstream, isMetering, sandboxes } = options;
+  const home = join(dir, name);
+  mkdirSync(home, { mode: 0o711 });
+  const given: GatewayParameters = { home, upstream, isMetering, sandboxes };
+  const program = stack.use(await startChild<GatewayReady>("gateway-program.ts", given));
+  const { ca, ports } = program.ready;
+  const target = (servername: string) => (port: number) => ({ port, servername, ca });
+  const [plain] = ports.plain.map(target(PLAIN_HOST));
+  if (plain === undefined) throw new Error("the gateway has no listener");
+  return { llm: ports.llm.map(target(LLM_HOST)), plain, state: () => program.ask<GatewayState>("state") };
+}
