@@ -22,9 +22,12 @@ function mapAll(version: OcsfVersion, events: readonly Event[]): readonly OcsfEv
   return events.flatMap((event, sequence) => toOcsf(event, { version, product, hostname: "node-1", sequence, chain: "chn_1" }));
 }
 
-/** Paths and levels of what a checker found, whatever its words. */
-function found(problems: readonly { readonly level: string; readonly path: string }[]): readonly string[] {
-  return [...new Set(problems.map(({ level, path }) => `${level} ${path}`))].toSorted();
+type Found = { readonly level: string; readonly path: string };
+
+/** Where a checker found what, whatever its words. Beside errors the warnings do not count: one takes `[1]` for 1, the other not. */
+function found(problems: readonly Found[]): readonly string[] {
+  const errors = problems.filter(({ level }) => level === "error");
+  return [...new Set((errors.length === 0 ? problems : errors).map(({ level, path }) => `${level} ${path}`))].toSorted();
 }
 
 /** The path before the checker's colon; an object's own fault is `(event)` or ends in a dot there. */

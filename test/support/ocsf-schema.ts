@@ -41,6 +41,6 @@ export async function officialVerdicts(version: string, events: readonly unknown
     const problem = /^ {3}(error|warning) +(.*)$/.exec(line);
     if (problem !== null) verdicts.at(-1)?.problems.push({ level: problem[1] as "error" | "warning", text: problem[2] ?? "" });
   }
-  if (verdicts.length !== events.length) throw new Error(`${events.length} events, ${verdicts.length} verdicts`);
+  if (verdicts.length !== events.length) throw new Error(`${events.length} events, ${verdicts.length} verdicts: ${stdout.slice(-500)}`);
   return verdicts;
 }

@@ -15,7 +15,7 @@ describe("the native audit record", () => {
       fc.property(arbitrary, (event) => {
         const record = toNative(event, context);
         expect(nativeRecord.safeParse(record).error).toBeUndefined();
-        const { id, timestamp, outcome, actor, schema_version, ...rest } = event;
+        const { id, timestamp, outcome, actor, schema_version: _version, ...rest } = event;
         expect({ uid: record.uid, time: record.time, outcome: record.outcome }).toEqual({ uid: id, time: timestamp, outcome });
         const { actor_kind, ...attributes } = record.resource.attributes;
         expect(attributes).toEqual(rest);

@@ -109,9 +109,9 @@ function fitCaption(
 ): void {
   const id = kept[name];
   const sibling = def.sibling === undefined ? undefined : item.attributes.get(def.sibling);
-  if (def.sibling === undefined || sibling === undefined || def.enum === undefined || id === undefined || !isKnown(sibling, profiles))
+  if (def.sibling === undefined || sibling === undefined || def.enum === undefined || typeof id !== "number" || !isKnown(sibling, profiles))
     return;
-  const caption = def.enum[String(id)];
+  const caption = def.enum[id];
   const said = value[def.sibling];
   kept[def.sibling] = id === OTHER && typeof said === "string" ? said : (caption ?? said);
 }

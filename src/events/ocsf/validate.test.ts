@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { event } from "../../schema/event.ts";
 import { OCSF_VERSIONS } from "../../schema/ocsf-version.ts";
 import { EXAMPLE_EVENTS } from "../example-events.ts";
 import { checkMapping } from "./self-check.ts";
@@ -46,6 +47,10 @@ describe("the validator", () => {
       expect(validateOcsf(value).filter(({ level }) => level === "error")).not.toEqual([]);
     },
   );
+});
+
+it("every example is an event", () => {
+  for (const example of EXAMPLE_EVENTS) expect(event.safeParse(example).error).toBeUndefined();
 });
 
 it.each(OCSF_VERSIONS)("every example is valid in %s, whatever the host is called", (version) => {
