@@ -148,7 +148,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     const pool = new UpstreamPool({ policy: egress.policy, resolve, connectTimeoutMs: limits.connectTimeoutMs, tls: "verify" }, (seconds) =>
       metrics.upstreamConnect(seconds),
     );
-    return { egress, upstreams: [...upstreams, ...egress.upstreams], pool };
+    return { egress, upstreams: [...upstreams, ...egress.upstreams], pool, origins: new Map() };
   }
 
   #resolver(): SyntheticResolver {

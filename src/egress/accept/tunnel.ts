@@ -18,7 +18,7 @@ async function run(runtime: Runtime, connection: Connection, decision: Decision)
   connection.deadlineAt = 0;
   const facts = { host: expected.text, port: destination.port };
   try {
-    const origin = runtime.origins.find(generation.upstreams, expected, destination.port, "https");
+    const origin = runtime.origins.find(generation, expected, destination.port, "https");
     const dialled = await dial(origin, {
       policy: generation.egress.policy,
       resolve: runtime.resolve,

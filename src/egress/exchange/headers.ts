@@ -159,7 +159,7 @@ export function readResponseHead(raw: HeaderList): ResponseHead {
         headers.push(name, value);
     }
   }
-  const named = connection === undefined ? undefined : connectionOptions(connection);
+  const named = connection === undefined || /^(?:keep-alive|close)$/i.test(connection) ? undefined : connectionOptions(connection);
   return { headers: named === undefined ? headers : withoutNamed(headers, named), contentLength };
 }
 

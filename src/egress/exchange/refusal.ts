@@ -48,22 +48,17 @@ export function answerOf(refusal: Refusal, recognition: Recognition | undefined)
 function shaped(refusal: Refusal, recognition: Recognition | undefined): Record<string, unknown> {
   if (recognition === undefined) return { error: refusal.error };
   const message = refusal.hint === undefined ? refusal.reason : `${refusal.reason} (${refusal.hint})`;
-  switch (recognition.shape) {
-    case "anthropic-messages":
-      return { type: "error", error: { type: refusal.status === 403 ? "permission_error" : "api_error", message }, code: refusal.error };
-    case "google-generate-content":
-      return {
-        error: { code: refusal.status, message, status: refusal.status === 403 ? "PERMISSION_DENIED" : "UNAVAILABLE" },
-        code: refusal.error,
-      };
-    case "cohere":
-      return { message, error: refusal.error };
-    case "openai-chat":
-    case "openai-responses":
-      return { error: { message, type: refusal.error, param: null, code: refusal.error } };
-    default:
-      return recognition.shape satisfies never;
+  const { shape } = recognition;
+  if (shape.startsWith("anthropic")) {
+    return { type: "error", error: { type: refusal.status === 403 ? "permission_error" : "api_error", message }, code: refusal.error };
   }
+  if (shape.startsWith("google")) {
+    const status = refusal.status === 403 ? "PERMISSION_DENIED" : "UNAVAILABLE";
+    return { error: { code: refusal.status, message, status }, code: refusal.error };
+  }
+  if (shape.startsWith("cohere") || shape.startsWith("bedrock")) return { message, error: refusal.error };
+  // OpenAI's shape, which most others speak
+  return { error: { message, type: refusal.error, param: null, code: refusal.error } };
 }
 
 /** Sends the refusal and marks the exchange by it. */

@@ -1,5 +1,3 @@
-import { normalisePath } from "../../policy/path.ts";
-
 /** A request target taken apart: where it points (absolute form only) and its path, as sent. */
 export type ParsedTarget = {
   /** `host[:port]` and scheme of an absolute-form target */
@@ -14,8 +12,8 @@ export type ParsedTarget = {
 export type TargetFault = { readonly reason: string };
 
 /**
- * Parses a request target (RFC 9112 §3.2). What no honest client sends is refused rather than guessed: dot segments in any spelling,
- * backslashes, a leading `//`, fragments, control characters.
+ * Parses a request target (RFC 9112 §3.2). The path is policy's to judge: it normalises for itself and denies, by rule `path`, what
+ * servers read differently (dot segments in any spelling, backslashes, a leading `//`).
  */
 export function parseTarget(target: string): ParsedTarget | TargetFault {
   let rest = target;
@@ -34,8 +32,5 @@ export function parseTarget(target: string): ParsedTarget | TargetFault {
   const mark = rest.indexOf("?");
   const path = mark === -1 ? rest : rest.slice(0, mark);
   const query = mark === -1 ? "" : rest.slice(mark);
-  const normal = normalisePath(path);
-  if (normal.kind === "invalid") return { reason: `the path ${normal.reason}` };
-  // an ambiguous path travels on: policy, which normalises for itself, refuses it where a rule looks at paths
   return { authority, scheme, path, query };
 }

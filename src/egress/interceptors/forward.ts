@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decide } from "../accept/generation.ts";
+import { background } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import type { Exchange, ExchangeEnd, Next } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
@@ -29,7 +30,7 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
   exchange.generation = generation;
   exchange.decision = decide(generation, { host, port, scheme, method: exchange.method, path });
   if (exchange.decision.verdict === "deny") return false;
-  exchange.origin = runtime.origins.find(generation.upstreams, host, port, scheme);
+  exchange.origin = runtime.origins.find(generation, host, port, scheme);
   if (exchange.secretsInjected.length === 0 || exchange.origin.carriesKeys) return true;
   const reason = "the upstream changed to one that may not carry keys";
   exchange.decision = { ...exchange.decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
@@ -170,7 +171,7 @@ class Relay implements ResponseSink {
     if (mayRetry && exchange.origin !== undefined) {
       this.#retried = true;
       this.#runtime.metrics.upstreamRetry("stale_connection");
-      void this.#open(exchange.origin);
+      background("a second attempt", this.#open(exchange.origin), this.#runtime.log);
       return;
     }
     this.#failed(error);
@@ -190,15 +191,19 @@ class Relay implements ResponseSink {
     socket.on("data", (chunk: Buffer) => (exchange.bytesIn += chunk.length));
     client.pause();
     socket.pause();
-    void join(client, socket).then(() => this.#finish("complete"));
+    const over = join(client, socket).then(() => this.#finish("complete"));
+    background("an upgraded connection", over, this.#runtime.log);
   }
 
   /** Passes chunks through the filters from number `from` on, and writes what comes out. */
   #write(chunks: readonly Uint8Array[], from: number): boolean {
     const exchange = this.#exchange;
     let pieces = chunks;
-    for (const filter of exchange.filters.slice(from)) {
-      if (filter.chunk !== undefined) pieces = pieces.flatMap((piece) => filter.chunk?.(piece) ?? [piece]);
+    for (let i = from; i < exchange.filters.length; i += 1) {
+      const filter = exchange.filters[i];
+      const [only] = pieces;
+      if (filter?.chunk === undefined || only === undefined) continue;
+      pieces = pieces.length === 1 ? filter.chunk(only) : pieces.flatMap((piece) => filter.chunk?.(piece) ?? [piece]);
     }
     let flowing = true;
     for (const piece of pieces) {

@@ -1,9 +1,16 @@
 import { expect, test } from "vitest";
+import { parseHost, type CanonicalHost } from "../../policy/host.ts";
 import { identify, type Claims } from "./identity.ts";
+
+function host(text: string): CanonicalHost {
+  const parsed = parseHost(text);
+  if (parsed.kind === "invalid") throw new Error(parsed.reason);
+  return parsed;
+}
 
 const base: Claims = {
   scheme: "https",
-  expected: { text: "a.com" },
+  expected: host("a.com"),
   serverName: { text: "a.com" },
   port: 443,
   method: "GET",
@@ -22,8 +29,8 @@ test("one name everywhere is a target", () => {
 test.each<[string, Partial<Claims>, number]>([
   ["Host of another", { hostHeader: "b.com" }, 421],
   ["SNI of another", { serverName: { text: "b.com" } }, 421],
-  ["address of another", { expected: { text: "b.com" } }, 421],
-  ["an address behind a name", { expected: { text: "1.2.3.4" } }, 421],
+  ["address of another", { expected: host("b.com") }, 421],
+  ["an address behind a name", { expected: host("1.2.3.4") }, 421],
   ["another port", { hostHeader: "a.com:8443" }, 421],
   ["the scheme's port over another", { port: 8443 }, 421],
   ["absolute target of another host", { target: "https://b.com/" }, 421],

@@ -1,5 +1,5 @@
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
-import { formatAuthority, parseAuthority } from "../../policy/host.ts";
+import { formatAuthority, parseAuthority, type CanonicalHost } from "../../policy/host.ts";
 import type { ProviderTable } from "../../providers/recognize.ts";
 import type { Exchange, Interceptor, Target } from "../exchange/exchange.ts";
 import { refuse } from "../exchange/refusal.ts";
@@ -11,7 +11,7 @@ export type IdentityFault = { readonly status: 400 | 405 | 421; readonly reason:
 export type Claims = {
   readonly scheme: "http" | "https";
   /** name behind the address that was connected to, or that address */
-  readonly expected: { readonly text: string };
+  readonly expected: CanonicalHost;
   readonly serverName: { readonly text: string } | null;
   readonly port: number;
   readonly method: string;
@@ -30,7 +30,11 @@ export function identify(claims: Claims): Target | IdentityFault {
   }
   if (claims.hostHeader === undefined) return { status: 400, reason: "the request has no Host" };
   const defaultPort = scheme === "https" ? 443 : 80;
-  const named = parseAuthority(claims.hostHeader, defaultPort);
+  // nearly every request names its host in the canonical spelling, which needs no second parsing
+  const isPlain = claims.hostHeader === expected.text && expected.kind !== "ipv6";
+  const named = isPlain
+    ? { kind: "authority" as const, host: expected, port: defaultPort }
+    : parseAuthority(claims.hostHeader, defaultPort);
   if (named.kind === "invalid") return { status: 400, reason: `the Host header ${named.reason}` };
   const { host } = named;
   const target = parseTarget(claims.target);

@@ -23,7 +23,7 @@ export function policyInterceptor(runtime: Runtime): Interceptor {
       refuse(exchange, { status: 503, error: "audit_unavailable", ...facts });
       return Promise.resolve();
     }
-    exchange.origin = runtime.origins.find(generation.upstreams, host, port, scheme);
+    exchange.origin = runtime.origins.find(generation, host, port, scheme);
     return next(exchange);
   };
 }

@@ -21,6 +21,14 @@ export type Origin = {
   readonly context: SecureContext | undefined;
 };
 
+/** What one policy generation sends where. */
+export type OriginSource = {
+  readonly upstreams: readonly Upstream[];
+  readonly origins: Map<string, Origin>;
+};
+
+const MAX_ORIGINS = 1000;
+
 /** Finds origins; one per gateway, since contexts with their roots are dear. */
 export class Origins {
   readonly #rootsPem: string;
@@ -32,7 +40,19 @@ export class Origins {
   }
 
   /** @throws AppError CONFIG_INVALID for an upstream whose url cannot be used */
-  find(upstreams: readonly Upstream[], host: CanonicalHost, port: number, scheme: "http" | "https"): Origin {
+  find(from: OriginSource, host: CanonicalHost, port: number, scheme: "http" | "https"): Origin {
+    const key = `${scheme}://${host.text}:${port}`;
+    let origin = from.origins.get(key);
+    if (origin === undefined) {
+      origin = this.#make(from.upstreams, host, port, scheme);
+      // the sandbox chooses names; forgetting them all costs a moment, holding them all costs memory
+      if (from.origins.size >= MAX_ORIGINS) from.origins.clear();
+      from.origins.set(key, origin);
+    }
+    return origin;
+  }
+
+  #make(upstreams: readonly Upstream[], host: CanonicalHost, port: number, scheme: "http" | "https"): Origin {
     const upstream = upstreams.find(
       (candidate) => candidate.host === host.text && (candidate.port === undefined || candidate.port === port),
     );
