@@ -4,7 +4,7 @@ import { type StatePaths, statePaths } from "../config/paths.ts";
 import { prepareState } from "../config/prepare-state.ts";
 import { AppError } from "../base/error.ts";
 import type { Config } from "../schema/settings.ts";
-import type { Cli } from "./program.ts";
+import type { Cli } from "./cli.ts";
 
 export type CliConfig = LoadedConfig & {
   readonly paths: StatePaths;

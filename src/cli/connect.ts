@@ -6,7 +6,7 @@ import { AppError } from "../base/error.ts";
 import { startProcess } from "../base/process.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { type CliConfig, loadCliConfig } from "./cli-config.ts";
-import type { Cli } from "./program.ts";
+import type { Cli } from "./cli.ts";
 
 /** ms that a server in the background gets to answer */
 const START_DEADLINE_MS = 15_000;

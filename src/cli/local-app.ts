@@ -1,6 +1,6 @@
 import type { App, Caller } from "../app/facade.ts";
 import { type CliConfig, loadCliConfig } from "./cli-config.ts";
-import type { Cli } from "./program.ts";
+import type { Cli } from "./cli.ts";
 
 /** An app in this process, for the commands that need no server. */
 export type LocalApp = AsyncDisposable & Pick<CliConfig, "env"> & { readonly app: App; readonly caller: Caller };

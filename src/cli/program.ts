@@ -1,15 +1,9 @@
 import { Command, CommanderError, Option } from "commander";
 import { AppError, errnoOf } from "../base/error.ts";
 import { VERSION } from "../base/version.ts";
-import { createOutput, type Output } from "./output.ts";
+import type { Cli } from "./cli.ts";
+import { createOutput } from "./output.ts";
 import { addPlaceOptions } from "./place-options.ts";
-
-/** What every command gets. */
-export type Cli = {
-  readonly output: Output;
-  /** `--config FILE`, when given */
-  readonly configFile: string | undefined;
-};
 
 /** Runs one command line and gives the exit code; prints failures itself. */
 export async function runCli(argv: readonly string[]): Promise<number> {

@@ -4,7 +4,7 @@ import type { Event } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { eventLine } from "../event-line.ts";
 import { jsonText } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 type TailFlags = { readonly lines: string; readonly sandbox?: string; readonly since?: string; readonly json?: boolean };
 

@@ -1,5 +1,5 @@
 import { loadCliConfig } from "../cli-config.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 /** `agentkernel config check`: loading it is the check. */
 export async function check(cli: Cli): Promise<number> {

@@ -5,7 +5,7 @@ import type { Config } from "../../schema/settings.ts";
 import type { ExchangeEvent } from "../../schema/event.ts";
 import { type CliConfig, loadCliConfig } from "../cli-config.ts";
 import { type Output, printable, table } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { exitCodeOf, streamExec } from "../stream-exec.ts";
 import { usageTable } from "../usage-table.ts";
 

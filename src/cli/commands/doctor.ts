@@ -1,6 +1,6 @@
 import { openLocalApp } from "../local-app.ts";
 import { printable } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 /** `agentkernel doctor`: tries everything that a sandbox needs; exit 0 when it can run here, else 125. */
 export async function doctor(cli: Cli, flags: { readonly json?: boolean }): Promise<number> {

@@ -3,7 +3,7 @@ import { parseDuration } from "../../base/units.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { environmentOf } from "../place-options.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
 
 type ExecFlags = {

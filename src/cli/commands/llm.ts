@@ -1,6 +1,6 @@
 import { AppError } from "../../base/error.ts";
 import { connect } from "../connect.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { type UsageRow, usageTable } from "../usage-table.ts";
 
 type UsageFlags = {

@@ -1,7 +1,7 @@
 import { connect } from "../connect.ts";
 import { eventLine } from "../event-line.ts";
 import { jsonText } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { countOf, readTail } from "./audit.ts";
 
 /** `agentkernel logs NAME [EXEC]`: what was recorded about a sandbox, or a detached command's output. */

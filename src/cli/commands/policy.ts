@@ -2,7 +2,7 @@ import { AppError } from "../../base/error.ts";
 import { profileName } from "../../schema/api.ts";
 import { connect } from "../connect.ts";
 import { printable } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 type CheckFlags = { readonly profile?: string; readonly sandbox?: string; readonly json?: boolean };
 

@@ -7,7 +7,7 @@ import type { RunningSandboxExec, WorkspaceOutcome } from "../../app/facade.ts";
 import { openLocalApp } from "../local-app.ts";
 import { printable } from "../output.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
 
 type RunFlags = PlaceFlags & {

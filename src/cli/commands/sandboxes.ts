@@ -4,7 +4,7 @@ import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { printable, table } from "../output.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 type JsonFlag = { readonly json?: boolean };
 

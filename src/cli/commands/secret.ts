@@ -1,7 +1,7 @@
 import { AppError } from "../../base/error.ts";
 import { connect } from "../connect.ts";
 import { table } from "../output.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 
 /** `agentkernel secret set NAME`: the value comes from stdin or a prompt that shows nothing, never from argv. */
 export async function set(cli: Cli, name: string): Promise<number> {

@@ -3,7 +3,7 @@ import { AppError } from "../../base/error.ts";
 import { livenessOf } from "../../base/process-identity.ts";
 import { ignore } from "../../base/background.ts";
 import { loadCliConfig } from "../cli-config.ts";
-import type { Cli } from "../program.ts";
+import type { Cli } from "../cli.ts";
 import { createServing } from "../serving.ts";
 
 type ServeFlags = {
