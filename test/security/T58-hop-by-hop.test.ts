@@ -7,7 +7,13 @@ const HOST = "allowed.example.com";
 
 test("what belongs to one hop stays on it, in both directions", async () => {
   await using upstream = await testUpstream((_request, response) => {
-    response.writeHead(200, { connection: "x-internal", "x-internal": "secret", "proxy-authenticate": "Basic", "x-kept": "yes", "keep-alive": "timeout=77" });
+    response.writeHead(200, {
+      connection: "x-internal",
+      "x-internal": "secret",
+      "proxy-authenticate": "Basic",
+      "x-kept": "yes",
+      "keep-alive": "timeout=77",
+    });
     response.end("ok");
   });
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });

@@ -24,7 +24,9 @@ test("a websocket upgrade of an upstream that answers something else opens no tu
   await using upstream = await testUpstream((_request, response) => response.end("plain answer"));
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   const socket = await tlsInside(fixture, HOST);
-  socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\nGET /second HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+  socket.write(
+    `GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\nGET /second HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`,
+  );
   expect(await readUntilClose(socket)).toContain("plain answer");
   expect(upstream.requests.map((request) => request.url)).toEqual(["/"]);
 });

@@ -14,7 +14,14 @@ test.each([
   ["another name", { name: "elsewhere.example.com" }],
 ])("an upstream certificate that is wrong (%s) is a 502, and no key is sent", async (_name, options) => {
   await using upstream = await testUpstream((_request, response) => response.end("never"), options);
-  const secret = { name: "KEY", placeholder: PLACEHOLDER, value: new Secret("real"), host: HOST, header: "authorization", scheme: "bearer" as const };
+  const secret = {
+    name: "KEY",
+    placeholder: PLACEHOLDER,
+    value: new Secret("real"),
+    host: HOST,
+    header: "authorization",
+    scheme: "bearer" as const,
+  };
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], secrets: [secret] });
   const answer = await fetchInside(fixture, `https://${HOST}/`, { headers: { authorization: `Bearer ${PLACEHOLDER}` } });
   expect(answer.status).toBe(502);
