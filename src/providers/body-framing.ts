@@ -1,3 +1,4 @@
+import { EventStreamParser, type EventStreamMessage, type EventStreamSink } from "./eventstream.ts";
 import { JsonScanner, type JsonSink } from "./json/scanner.ts";
 import type { PathNode } from "./json/paths.ts";
 import { SseParser, type SseField, type SseSink } from "./sse.ts";
@@ -9,24 +10,35 @@ const VALUE_CAP = 64 * 1024;
 
 /** What was read of the framing, for the verdict at the end. */
 export type FramingReport = {
-  readonly kind: "sse" | "json" | "unknown" | "empty";
+  readonly kind: "sse" | "json" | "eventstream" | "unknown" | "empty";
   /** JSON documents that were read to their end */
   readonly documents: number;
   /** JSON documents that could not be read, `[DONE]` not counted */
   readonly broken: number;
   /** a `data: [DONE]` came */
   readonly done: boolean;
+  /** type of an exception that an event stream carried instead of an event */
+  readonly exception: string | null;
+  /** a message of an event stream was too large to be read */
+  readonly skipped: boolean;
 };
+
+/** The tap behind the framing. */
+export type DocumentSink = JsonSink & { document?(): void };
 
 /**
  * Finds out how a body is framed, from its first byte before its content type (some servers label streams as JSON and answer
- * stream calls with plain JSON), and reads every JSON document in it: SSE data, NDJSON lines, one document, one array.
+ * stream calls with plain JSON), and reads every JSON document in it: SSE data, NDJSON lines, event stream payloads, one document,
+ * one array.
  */
-export class BodyFraming implements SseSink {
+export class BodyFraming implements SseSink, EventStreamSink {
+  readonly #sink: DocumentSink;
   readonly #scanner: JsonScanner;
   readonly #sse: SseParser;
+  readonly #messages: EventStreamParser;
   readonly #saysSse: boolean;
   readonly #saysLines: boolean;
+  readonly #saysMessages: boolean;
   #kind: FramingReport["kind"] = "empty";
   #bom = 0;
   #documents = 0;
@@ -36,12 +48,17 @@ export class BodyFraming implements SseSink {
   #dataLines = 0;
   #doneText = "";
   #resync = false;
+  #exception: string | null = null;
+  #skipped = false;
 
-  constructor(paths: PathNode, sink: JsonSink, contentType: string | undefined) {
+  constructor(paths: PathNode, sink: DocumentSink, contentType: string | undefined) {
+    this.#sink = sink;
     this.#scanner = new JsonScanner(paths, sink, VALUE_CAP);
     this.#sse = new SseParser(this);
+    this.#messages = new EventStreamParser(this);
     const type = (contentType ?? "").toLowerCase();
     this.#saysSse = type.includes("event-stream");
+    this.#saysMessages = type.includes("amazon.eventstream");
     this.#saysLines = type.includes("ndjson") || type.includes("jsonl") || type.includes("json-seq") || type.includes("stream+json");
   }
 
@@ -54,6 +71,7 @@ export class BodyFraming implements SseSink {
   #dispatch(kind: FramingReport["kind"], chunk: Buffer, from: number): void {
     if (kind === "sse") this.#sse.write(from === 0 ? chunk : chunk.subarray(from));
     else if (kind === "json") this.#json(chunk, from);
+    else if (kind === "eventstream") this.#messages.write(chunk);
   }
 
   end(): FramingReport {
@@ -62,14 +80,28 @@ export class BodyFraming implements SseSink {
       this.#endEvent();
     } else if (this.#kind === "json") {
       const result = this.#scanner.finish();
-      if (result === "complete") this.#documents += 1;
+      if (result === "complete") this.#endDocument();
       else if (result !== "empty") this.#broken += 1;
+    } else if (this.#kind === "eventstream" && (this.#messages.failed || this.#messages.open)) {
+      this.#broken += 1;
     }
-    return { kind: this.#kind, documents: this.#documents, broken: this.#broken, done: this.#done };
+    return {
+      kind: this.#kind,
+      documents: this.#documents,
+      broken: this.#broken,
+      done: this.#done,
+      exception: this.#exception,
+      skipped: this.#skipped,
+    };
   }
 
   /** Decides on the first byte that is neither white space nor a byte order mark; its index, or -1 when there is none yet. */
   #sniff(chunk: Buffer): number {
+    if (this.#saysMessages && chunk.length > 0) {
+      // the length of a message begins with a zero byte: nothing in it may be skipped as blank
+      this.#kind = "eventstream";
+      return 0;
+    }
     for (let i = 0; i < chunk.length; i += 1) {
       const byte = chunk[i] ?? 0;
       if (byte === 0x20 || byte === 0x09 || byte === LF || byte === 0x0d) continue;
@@ -99,7 +131,7 @@ export class BodyFraming implements SseSink {
       }
       i = this.#scanner.write(chunk, i, chunk.length);
       if (this.#scanner.done) {
-        this.#documents += 1;
+        this.#endDocument();
         this.#scanner.reset();
       } else if (this.#scanner.failed) {
         this.#broken += 1;
@@ -140,12 +172,46 @@ export class BodyFraming implements SseSink {
   #endEvent(): void {
     if (this.#dataLines === 0) return;
     const result = this.#scanner.finish();
-    if (result === "complete") this.#documents += 1;
+    if (result === "complete") this.#endDocument();
     else if (this.#dataBytes === 6 && this.#doneText === "[DONE]") this.#done = true;
     else if (result !== "empty") this.#broken += 1;
     this.#scanner.reset();
     this.#dataBytes = 0;
     this.#dataLines = 0;
     this.#doneText = "";
+  }
+  message({ headers, payload }: EventStreamMessage): void {
+    const kind = headers.get(":message-type");
+    if (kind === "exception" || kind === "error") {
+      this.#exception ??= headers.get(":exception-type") ?? headers.get(":error-code") ?? "unknown";
+      return;
+    }
+    const document = headers.get(":event-type") === "chunk" ? innerDocument(payload) : payload;
+    const stopped = this.#scanner.write(document, 0, document.length);
+    if (stopped < document.length) this.#scanner.write(document, stopped, document.length);
+    const result = this.#scanner.finish();
+    if (result === "complete") this.#endDocument();
+    else if (result !== "empty") this.#broken += 1;
+    this.#scanner.reset();
+  }
+
+  skipped(): void {
+    this.#skipped = true;
+  }
+
+  #endDocument(): void {
+    this.#documents += 1;
+    this.#sink.document?.();
+  }
+}
+
+/** InvokeModel wraps each event of the model in base64; what is not wrapped is read as it is. */
+function innerDocument(payload: Buffer): Buffer {
+  try {
+    const { bytes } = JSON.parse(payload.toString("utf8")) as { readonly bytes?: unknown };
+    return typeof bytes === "string" ? Buffer.from(bytes, "base64") : payload;
+  } catch {
+    // the scanner says what is wrong with it
+    return payload;
   }
 }

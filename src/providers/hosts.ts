@@ -1,13 +1,17 @@
 import type { ProviderId } from "../schema/provider.ts";
+import type { Route } from "./route.ts";
 import {
   anthropicRoutes,
+  AZURE_ROUTES,
+  BEDROCK_ROUTES,
   COHERE_ROUTES,
-  googleRoutes,
+  geminiRoutes,
+  MISTRAL_ROUTES,
   openaiRoutes,
   responsesRoutes,
-  vertexAnthropicRoutes,
-  type Route,
+  vertexRoutes,
 } from "./routes.ts";
+import type { RecognizeRequest } from "./types.ts";
 
 /** A provider we know: its hosts and what is served at which path. Adding one whose shape exists is a row of this table. */
 export type ProviderRow = {
@@ -16,11 +20,21 @@ export type ProviderRow = {
   /** hosts with a region in their name; matched against the whole canonical host */
   readonly hostPattern?: RegExp;
   /** takes `stream_options` in a streaming chat call and answers with a usage chunk; Mistral answers 422, some send usage anyway */
-  readonly injectUsage: boolean;
+  readonly injectUsage: boolean | ((request: RecognizeRequest) => boolean);
+  /** routes may stand below any base path */
+  readonly anyBase?: true;
   readonly routes: readonly Route[];
 };
 
-const VERTEX_MODELS = (version: string, publisher: string): string => `/${version}/projects/*/locations/*/publishers/${publisher}/models`;
+/** the first version that knows `stream_options`; older ones answer 400 "Unknown parameter" (BoltAI#135) */
+const AZURE_STREAM_OPTIONS = "2024-09-01";
+
+/** `/openai/v1` has no versions; elsewhere the version must be new enough, and one that cannot be compared is not asked. */
+function azureTakesStreamOptions(request: RecognizeRequest): boolean {
+  if (/\/openai\/v1\//i.test(request.path)) return true;
+  const version = new URLSearchParams(request.query).get("api-version") ?? "";
+  return /^\d{4}-\d{2}-\d{2}(?:-preview)?$/.test(version) && version.slice(0, 10) >= AZURE_STREAM_OPTIONS;
+}
 
 export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
   {
@@ -36,22 +50,14 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "google",
     hosts: ["generativelanguage.googleapis.com"],
     injectUsage: false,
-    routes: ["/v1", "/v1beta", "/v1alpha"].flatMap((version) => [
-      ...googleRoutes(`${version}/models`),
-      ...googleRoutes(`${version}/tunedModels`),
-      ...openaiRoutes(`${version}/openai`),
-    ]),
+    routes: ["/v1", "/v1beta", "/v1alpha"].flatMap(geminiRoutes),
   },
   {
     provider: "vertex",
     hosts: ["aiplatform.googleapis.com"],
     hostPattern: /^(?:[a-z0-9-]+-aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com)$/,
     injectUsage: false,
-    routes: ["v1", "v1beta1"].flatMap((version) => [
-      ...googleRoutes(VERTEX_MODELS(version, "google")),
-      ...vertexAnthropicRoutes(VERTEX_MODELS(version, "anthropic")),
-      ...openaiRoutes(`/${version}/projects/*/locations/*/endpoints/openapi`),
-    ]),
+    routes: ["v1", "v1beta1"].flatMap(vertexRoutes),
   },
   {
     provider: "deepseek",
@@ -64,11 +70,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "mistral",
     hosts: ["api.mistral.ai", "api.eu.mistral.ai", "api.us.mistral.ai", "codestral.mistral.ai"],
     injectUsage: false,
-    routes: [
-      ...openaiRoutes("/v1"),
-      { method: "POST", path: "/v1/fim/completions", shape: "openai-chat", operation: "text_completion" },
-      { method: "POST", path: "/v1/agents/completions", shape: "openai-chat", operation: "chat" },
-    ],
+    routes: MISTRAL_ROUTES,
   },
   {
     provider: "cohere",
@@ -97,7 +99,35 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     injectUsage: false,
     routes: [...openaiRoutes(""), ...anthropicRoutes("/v1")],
   },
+  {
+    provider: "azure",
+    hosts: [],
+    hostPattern: /^[a-z0-9-]+(?:\.[a-z0-9-]+)?\.(?:openai\.azure\.com|services\.ai\.azure\.com|cognitiveservices\.azure\.com)$/,
+    injectUsage: azureTakesStreamOptions,
+    routes: AZURE_ROUTES,
+  },
+  // API Management puts them below a path of its own
+  {
+    provider: "azure",
+    hosts: [],
+    hostPattern: /^[a-z0-9-]+\.azure-api\.net$/,
+    anyBase: true,
+    injectUsage: azureTakesStreamOptions,
+    routes: AZURE_ROUTES,
+  },
+  {
+    provider: "bedrock",
+    hosts: [],
+    hostPattern:
+      /^(?:bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|[a-z0-9-]+\.bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.vpce\.amazonaws\.com)$/,
+    injectUsage: false,
+    routes: BEDROCK_ROUTES,
+  },
+  {
+    provider: "bedrock",
+    hosts: [],
+    hostPattern: /^bedrock-mantle\.[a-z0-9-]+\.api\.aws$/,
+    injectUsage: false,
+    routes: [...openaiRoutes("/openai/v1"), ...openaiRoutes("/v1"), ...anthropicRoutes("/anthropic/v1")],
+  },
 ];
-
-/** An operator's own server: the shapes that such servers offer side by side, under any base path. */
-export const CUSTOM_ROUTES: readonly Route[] = [...openaiRoutes(""), ...anthropicRoutes("")];

@@ -2,7 +2,8 @@ import { asBuffer, createBodyDecoder, TAP_LIMITS, type BodyDecoder } from "./dec
 import { compilePaths, type PathNode, type PathSpec } from "./json/paths.ts";
 import { JsonScanner, type JsonSink } from "./json/scanner.ts";
 import { asCount, asFields, asName } from "./shapes/fields.ts";
-import { SHAPES } from "./shapes/registry.ts";
+import { MultipartParser, multipartBoundary, type MultipartSink } from "./multipart.ts";
+import { shapeFor } from "./shapes/registry.ts";
 import type { RequestFact } from "./shapes/shape.ts";
 import type { Recognition, RequestFacts, RequestReader, ShapeId } from "./types.ts";
 
@@ -14,15 +15,16 @@ export function createRequestReader(recognition: Recognition, headers: BodyHeade
   return new ShapeRequestReader(recognition, headers);
 }
 
-/** a model's name, a flag, a small object */
+/** a model's name, a flag, a small object; a text to be spoken has at most 4096 characters of at most 12 bytes */
 const VALUE_CAP = 4096;
+const TEXT_CAP = 64 * 1024;
 
 const PATHS = new Map<ShapeId, PathNode>();
 
 function pathsOf(shape: ShapeId): PathNode {
   const known = PATHS.get(shape);
   if (known !== undefined) return known;
-  const table = SHAPES[shape].request;
+  const table = shapeFor(shape).request;
   const specs = Object.keys(table).map((path): PathSpec => ({ path, slot: path, action: "value" }));
   // an object that holds a fact one level down is told apart from a second one of the same name
   const parents = new Set(
@@ -36,12 +38,14 @@ function pathsOf(shape: ShapeId): PathNode {
   return paths;
 }
 
-class ShapeRequestReader implements RequestReader, JsonSink {
+class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
   readonly #recognition: Recognition;
   readonly #table: Readonly<Record<string, RequestFact>>;
   readonly #decoder: BodyDecoder | null;
   readonly #scanner: JsonScanner;
-  readonly #isJson: boolean;
+  readonly #form: MultipartParser | null;
+  readonly #isMultipart: boolean;
+  readonly #speaks: boolean;
   readonly #values = new Map<string, unknown>();
   readonly #entered = new Set<string>();
   #bom = 0;
@@ -50,37 +54,55 @@ class ShapeRequestReader implements RequestReader, JsonSink {
 
   constructor(recognition: Recognition, headers: BodyHeaders) {
     this.#recognition = recognition;
-    this.#table = SHAPES[recognition.shape].request;
-    this.#scanner = new JsonScanner(pathsOf(recognition.shape), this, VALUE_CAP);
-    this.#isJson = !(headers.contentType ?? "").toLowerCase().trimStart().startsWith("multipart/");
+    this.#table = shapeFor(recognition.shape).request;
+    const speaks = recognition.operation === "speech";
+    this.#scanner = new JsonScanner(pathsOf(recognition.shape), this, speaks ? TEXT_CAP : VALUE_CAP);
+    this.#speaks = speaks;
+    this.#isMultipart = (headers.contentType ?? "").toLowerCase().trimStart().startsWith("multipart/");
+    const boundary = this.#isMultipart ? multipartBoundary(headers.contentType ?? "") : null;
+    this.#form = boundary === null ? null : new MultipartParser(boundary, this, VALUE_CAP);
     this.#decoder = createBodyDecoder(headers.contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk));
   }
 
   write(chunk: Uint8Array): void {
-    if (this.#isJson) this.#decoder?.write(asBuffer(chunk));
+    this.#decoder?.write(asBuffer(chunk));
   }
 
   async end(): Promise<RequestFacts> {
     const decoded = this.#decoder === null ? "broken" : await this.#decoder.end();
-    const scanned = this.#scanner.finish();
+    const scanned = this.#isMultipart ? (this.#form?.finish() ?? "failed") : this.#scanner.finish();
     const readable = decoded === "complete" && scanned === "complete" && !this.#broken;
     // a GET and a POST without a body say nothing, and nothing is wrong with that
     const isEmpty = decoded === "complete" && scanned === "empty" && !this.#broken;
     const streamOptions = asFields(this.#valueOf("streamOptions"));
     const includeUsage = streamOptions?.["include_usage"];
+    const text = this.#speaks ? this.#valueOf("inputText") : null;
     return {
-      model: this.#recognition.model ?? asName(this.#valueOf("model")),
-      streaming: this.#recognition.streaming ?? this.#valueOf("stream") === true,
+      model: this.#recognition.model ?? asName(this.#valueOf("model")) ?? asName(this.#valueOf("agent")),
+      streaming: this.#recognition.streaming ?? this.#streams(),
       includeUsage: typeof includeUsage === "boolean" ? includeUsage : null,
       maxOutputTokens: this.#largest("maxOutputTokens"),
       choices: this.#largest("choices"),
       serviceTier: asName(this.#valueOf("serviceTier")),
+      ...(typeof text === "string" ? { inputCharacters: [...text].length } : {}),
       ambiguous: this.#ambiguous,
-      unparsable: this.#isJson && !readable && !isEmpty,
+      unparsable: !readable && !isEmpty,
     };
   }
 
+  #streams(): boolean {
+    const stream = this.#valueOf("stream");
+    // a form's fields are text
+    if (stream === true || (this.#isMultipart && typeof stream === "string" && /^(?:true|1)$/i.test(stream))) return true;
+    if (this.#valueOf("streamFormat") === "sse") return true;
+    return shapeFor(this.#recognition.shape).streamsByDefault === true && stream !== false;
+  }
+
   #read(chunk: Buffer): void {
+    if (this.#isMultipart) {
+      this.#form?.write(chunk);
+      return;
+    }
     let from = 0;
     while (this.#bom < 3 && from < chunk.length) {
       if (chunk[from] !== [0xef, 0xbb, 0xbf][this.#bom]) {
@@ -108,14 +130,23 @@ class ShapeRequestReader implements RequestReader, JsonSink {
   #largest(fact: RequestFact): number | null {
     let largest: number | null = null;
     for (const [path, value] of this.#values) {
-      const count = this.#table[path] === fact ? asCount(value) : null;
+      const count = this.#table[path] === fact ? asCount(this.#isMultipart ? Number(value) : value) : null;
       if (count !== null && (largest === null || count > largest)) largest = count;
     }
     return largest;
   }
 
-  wants(): boolean {
-    return true;
+  /** a form's field of this name: is its text wanted? */
+  wantsField(name: string): boolean {
+    return Object.hasOwn(this.#table, name) && (this.#table[name] !== "inputText" || this.#speaks);
+  }
+
+  field(name: string, text: string): void {
+    this.value(name, text);
+  }
+
+  wants(slot: string): boolean {
+    return this.#table[slot] !== "inputText" || this.#speaks;
   }
 
   value(slot: string, value: unknown): void {
@@ -124,8 +155,9 @@ class ShapeRequestReader implements RequestReader, JsonSink {
     this.#values.set(slot, value);
   }
 
-  dropped(): void {
-    this.#broken = true;
+  dropped(slot: string): void {
+    // a text too long to be counted is no fault of the request
+    if (this.#table[slot] !== "inputText") this.#broken = true;
   }
 
   enter(slot: string): void {

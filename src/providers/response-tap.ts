@@ -6,7 +6,7 @@ import type { DecodeEnd } from "./decode/decoder.ts";
 import type { JsonSink } from "./json/scanner.ts";
 import type { BodyHeaders } from "./request-reader.ts";
 import { usageOf } from "./shapes/fields.ts";
-import { SHAPES } from "./shapes/registry.ts";
+import { shapeFor } from "./shapes/registry.ts";
 import type { ReaderResult, ResponseReader } from "./shapes/shape.ts";
 import type { Recognition, ResponseFacts, ResponseTap } from "./types.ts";
 
@@ -15,6 +15,8 @@ export type ResponseHead = {
   readonly headers: BodyHeaders;
   /** bytes of the request body: when given, an estimate covers the input too */
   readonly requestBytes?: number;
+  /** any header by its lower-case name; some answers have their counts there */
+  readonly header?: (name: string) => string | undefined;
 };
 
 /** bytes of text that one token stands for, on average over English and code; only for estimates that are marked as such */
@@ -24,6 +26,9 @@ const BYTES_PER_TOKEN = 4;
 export function createResponseTap(recognition: Recognition, head: ResponseHead): ResponseTap {
   return new ShapeTap(recognition, head);
 }
+
+/** media types of answers that are no JSON by design */
+const NO_PLACE = /^\s*(?:audio|video|image)\/|^\s*text\/(?:plain|vtt|srt)|^\s*application\/(?:x-subrip|octet-stream)/i;
 
 type How = "complete" | "aborted" | "error";
 
@@ -39,10 +44,10 @@ class ShapeTap implements ResponseTap, JsonSink {
   #faulted = false;
 
   constructor(recognition: Recognition, head: ResponseHead) {
-    const shape = SHAPES[recognition.shape];
+    const shape = shapeFor(recognition.shape);
     this.#recognition = recognition;
     this.#head = head;
-    this.#reader = shape.read({ provider: recognition.provider, operation: recognition.operation });
+    this.#reader = shape.read({ provider: recognition.provider, operation: recognition.operation, header: head.header });
     this.#framing = new BodyFraming(shape.response, this, head.headers.contentType);
     this.#decoder = this.#isRead() ? createBodyDecoder(head.headers.contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk)) : null;
   }
@@ -60,7 +65,7 @@ class ShapeTap implements ResponseTap, JsonSink {
     return {
       ...this.#usage(over, result, framing, decoded),
       responseModel: result.responseModel,
-      responseId: result.responseId,
+      responseId: this.#recognition.responseId ?? result.responseId,
       serviceTier: result.serviceTier,
       outcome,
     };
@@ -83,7 +88,7 @@ class ShapeTap implements ResponseTap, JsonSink {
 
   /** Clients hang up as soon as they have the last event: such a call was served in full, however its connection ended. */
   #isOver(result: ReaderResult, framing: FramingReport): boolean {
-    const isStream = framing.kind === "sse" || this.#recognition.streaming === true;
+    const isStream = isEvents(framing) || this.#recognition.streaming === true;
     return framing.done || (result.final && (isStream || framing.documents > 0));
   }
 
@@ -92,7 +97,8 @@ class ShapeTap implements ResponseTap, JsonSink {
     if (status === 429) return "rate_limited";
     if (status >= 500) return "server_error";
     if (status >= 300) return "client_error";
-    if (result.failed) return framing.kind === "sse" || framing.documents > 1 ? "stream_error" : "server_error";
+    if (framing.exception !== null) return /throttl/i.test(framing.exception) ? "rate_limited" : "stream_error";
+    if (result.failed) return isEvents(framing) || framing.documents > 1 ? "stream_error" : "server_error";
     if (over) return "ok";
     return how === "aborted" ? "aborted" : "stream_error";
   }
@@ -110,7 +116,7 @@ class ShapeTap implements ResponseTap, JsonSink {
     }
     if (result.pending) return { usage: null, source: "none", missing: null };
     const missing = this.#missing(over, framing, decoded);
-    const isStream = framing.kind === "sse" || framing.documents > 1 || this.#recognition.streaming === true;
+    const isStream = isEvents(framing) || framing.documents > 1 || this.#recognition.streaming === true;
     if (!isStream || this.#textBytes === 0) return { usage: null, source: "none", missing };
     return { usage: usageOf({ input: this.#estimatedInput(), output: this.#estimatedOutput() }), source: "estimated", missing };
   }
@@ -125,9 +131,12 @@ class ShapeTap implements ResponseTap, JsonSink {
 
   #missing(over: boolean, framing: FramingReport, decoded: DecodeEnd): string {
     if (this.#decoder === null || decoded === "broken") return "encoding";
-    if (decoded === "queue_full" || decoded === "too_large" || this.#usageDropped) return "tap_overflow";
-    if (!over) return "aborted";
-    if (this.#faulted || framing.kind === "unknown" || (framing.documents === 0 && framing.broken > 0)) return "unparsable";
+    if (decoded === "queue_full" || decoded === "too_large" || this.#usageDropped || framing.skipped) return "tap_overflow";
+    if (!over || framing.exception !== null) return "aborted";
+    // subtitles, plain text, sound: there is no place for usage in them
+    if (framing.kind === "unknown" && NO_PLACE.test(this.#head.headers.contentType ?? "")) return "not_sent";
+    const isUnread = framing.broken > 0 && (framing.documents === 0 || framing.kind === "eventstream");
+    if (this.#faulted || framing.kind === "unknown" || isUnread) return "unparsable";
     return "not_sent";
   }
 
@@ -157,8 +166,12 @@ class ShapeTap implements ResponseTap, JsonSink {
     this.#textBytes += bytes;
   }
 
-  enter(): void {
-    // no shape asks for it
+  enter(slot: string): void {
+    this.#reader.enter?.(slot);
+  }
+
+  document(): void {
+    this.#reader.document?.();
   }
 
   variant(): void {
@@ -168,4 +181,8 @@ class ShapeTap implements ResponseTap, JsonSink {
   other(): void {
     // no shape asks for it
   }
+}
+
+function isEvents(framing: FramingReport): boolean {
+  return framing.kind === "sse" || framing.kind === "eventstream";
 }

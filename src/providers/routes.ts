@@ -1,27 +1,6 @@
-import type { ShapeId } from "./types.ts";
+import { get, post, socket, type Route } from "./route.ts";
 
-/** One kind of call: where it is sent, what it is, how its bodies are written. */
-export type Route = {
-  readonly method: "POST" | "GET";
-  /** `*` is one segment, `{model}` is one or more segments and the model, `:name` at the end is Google's method */
-  readonly path: string;
-  readonly shape: ShapeId;
-  readonly operation: string;
-  /** the path decides */
-  readonly streaming?: boolean;
-  /** default true */
-  readonly billable?: boolean;
-  /** may be asked for its usage by `stream_options` */
-  readonly takesStreamOptions?: boolean;
-};
-
-const post = (path: string, shape: ShapeId, operation: string, rest: Partial<Route> = {}): Route => ({
-  method: "POST",
-  path,
-  shape,
-  operation,
-  ...rest,
-});
+const FREE: Partial<Route> = { billable: false };
 
 /** The OpenAI API below a base path, as most providers offer part of it. */
 export function openaiRoutes(base: string): readonly Route[] {
@@ -29,12 +8,18 @@ export function openaiRoutes(base: string): readonly Route[] {
     post(`${base}/chat/completions`, "openai-chat", "chat", { takesStreamOptions: true }),
     post(`${base}/completions`, "openai-chat", "text_completion", { takesStreamOptions: true }),
     post(`${base}/embeddings`, "openai-chat", "embeddings"),
-    post(`${base}/moderations`, "openai-chat", "moderation", { billable: false }),
-    post(`${base}/images/generations`, "openai-chat", "image_generation"),
-    post(`${base}/images/edits`, "openai-chat", "image_edit"),
-    post(`${base}/audio/transcriptions`, "openai-chat", "transcription"),
-    post(`${base}/audio/translations`, "openai-chat", "translation"),
+    post(`${base}/moderations`, "openai-chat", "moderation", FREE),
+    post(`${base}/rerank`, "openai-chat", "rerank"),
+    post(`${base}/images/generations`, "openai-media", "image_generation"),
+    post(`${base}/images/edits`, "openai-media", "image_edit"),
+    post(`${base}/images/variations`, "openai-media", "image_variation"),
+    post(`${base}/audio/transcriptions`, "openai-media", "transcription"),
+    post(`${base}/audio/translations`, "openai-media", "translation"),
+    post(`${base}/audio/speech`, "openai-media", "speech"),
+    post(`${base}/videos`, "openai-media", "video_generation"),
     ...responsesRoutes(base),
+    ...openaiBatchRoutes(base),
+    ...realtimeRoutes(base),
   ];
 }
 
@@ -43,9 +28,27 @@ export function responsesRoutes(base: string): readonly Route[] {
   return [
     post(`${base}/responses`, "openai-responses", "responses"),
     post(`${base}/responses/compact`, "openai-responses", "responses"),
-    post(`${base}/responses/input_tokens`, "openai-responses", "count_tokens", { billable: false }),
-    // a poll delivers the usage of the call that made the response, again each time
-    { method: "GET", path: `${base}/responses/*`, shape: "openai-responses", operation: "fetch_response", billable: false },
+    post(`${base}/responses/input_tokens`, "openai-responses", "count_tokens", FREE),
+    post(`${base}/decisions`, "openai-responses", "decision"),
+    post(`${base}/agents/sessions/*/turns`, "openai-responses", "agent_turn"),
+    // a poll delivers the usage of the call that made the response, again each time: counted once, by its id
+    get(`${base}/responses/{id}`, "openai-responses", "fetch_response"),
+    socket(`${base}/responses`, "openai-responses", "responses"),
+  ];
+}
+
+function openaiBatchRoutes(base: string): readonly Route[] {
+  return [post(`${base}/batches`, "openai-batch", "create_batch", FREE), get(`${base}/batches/{id}`, "openai-batch", "fetch_batch")];
+}
+
+function realtimeRoutes(base: string): readonly Route[] {
+  return [
+    socket(`${base}/realtime`, "openai-realtime", "realtime", { modelQuery: "model" }),
+    post(`${base}/realtime/client_secrets`, "openai-realtime", "realtime_session", FREE),
+    post(`${base}/realtime/sessions`, "openai-realtime", "realtime_session", FREE),
+    post(`${base}/live/sessions`, "openai-live", "live_session", FREE),
+    socket(`${base}/live`, "openai-live", "live", { modelQuery: "model" }),
+    socket(`${base}/live/sessions/{id}`, "openai-live", "live"),
   ];
 }
 
@@ -53,86 +56,136 @@ export function responsesRoutes(base: string): readonly Route[] {
 export function anthropicRoutes(base: string): readonly Route[] {
   return [
     post(`${base}/messages`, "anthropic-messages", "messages"),
-    post(`${base}/messages/count_tokens`, "anthropic-messages", "count_tokens", { billable: false }),
+    post(`${base}/messages/count_tokens`, "anthropic-messages", "count_tokens", FREE),
+    post(`${base}/messages/batches`, "anthropic-messages", "create_batch", FREE),
+    get(`${base}/messages/batches/{id}/results`, "anthropic-batch-results", "batch_results"),
     post(`${base}/complete`, "anthropic-messages", "text_completion"),
+    socket(`${base}/messages`, "anthropic-messages", "messages"),
   ];
 }
 
 /** Google's methods on a model below a base path. */
 export function googleRoutes(base: string): readonly Route[] {
   const method = (name: string, operation: string, rest: Partial<Route> = {}): Route =>
-    post(`${base}/{model}:${name}`, "google-generate-content", operation, rest);
+    post(`${base}/{model}:${name}`, "google-generate-content", operation, { streaming: false, ...rest });
   return [
-    method("generateContent", "generate_content", { streaming: false }),
+    method("generateContent", "generate_content"),
     method("streamGenerateContent", "generate_content", { streaming: true }),
-    method("countTokens", "count_tokens", { billable: false, streaming: false }),
-    method("embedContent", "embeddings", { streaming: false }),
-    method("batchEmbedContents", "embeddings", { streaming: false }),
+    method("countTokens", "count_tokens", FREE),
+    method("embedContent", "embeddings"),
+    method("batchEmbedContents", "embeddings"),
+    method("asyncBatchEmbedContent", "create_batch", FREE),
+    method("batchGenerateContent", "create_batch", FREE),
+    method("predict", "predict", { shape: "google-predict" }),
+    method("predictLongRunning", "video_generation", { shape: "google-predict" }),
   ];
 }
 
-/** Claude on Vertex: Anthropic bodies, the model in the path. */
-export function vertexAnthropicRoutes(base: string): readonly Route[] {
+/** What the Gemini API has beside its models, below a version. */
+export function geminiRoutes(version: string): readonly Route[] {
+  const name = version.slice(1);
   return [
-    post(`${base}/{model}:rawPredict`, "anthropic-messages", "messages", { streaming: false }),
-    post(`${base}/{model}:streamRawPredict`, "anthropic-messages", "messages", { streaming: true }),
+    ...googleRoutes(`${version}/models`),
+    ...googleRoutes(`${version}/tunedModels`),
+    ...openaiRoutes(`${version}/openai`),
+    post(`${version}/interactions`, "google-interactions", "interaction"),
+    get(`${version}/interactions/{id}`, "google-interactions", "fetch_response"),
+    get(`${version}/batches/{id}`, "google-batch", "fetch_batch"),
+    socket(`/ws/google.ai.generativelanguage.${name}.GenerativeService.BidiGenerateContent`, "google-live", "live"),
+    socket(`/ws/google.ai.generativelanguage.${name}.GenerativeService.BidiGenerateContentConstrained`, "google-live", "live"),
   ];
+}
+
+/** Models of other houses on Vertex: their own bodies, the model in the path. */
+export function vertexRoutes(version: string): readonly Route[] {
+  const location = `/${version}/projects/*/locations/*`;
+  const raw = (publisher: string, shape: Route["shape"], operation: string): readonly Route[] => [
+    post(`${location}/publishers/${publisher}/models/{model}:rawPredict`, shape, operation, { streaming: false }),
+    post(`${location}/publishers/${publisher}/models/{model}:streamRawPredict`, shape, operation, { streaming: true }),
+  ];
+  return [
+    ...googleRoutes(`${location}/publishers/google/models`).map(asVertex),
+    // express mode, without a project
+    ...googleRoutes(`/${version}/publishers/google/models`).map(asVertex),
+    // a tuned model's own endpoint
+    ...googleRoutes(`${location}/endpoints`).map(asVertex),
+    // tokens are counted by a model of this name (Envoy AI Gateway)
+    post(`${location}/publishers/anthropic/models/count-tokens:rawPredict`, "anthropic-messages", "count_tokens", FREE),
+    ...raw("anthropic", "anthropic-messages", "messages"),
+    ...raw("mistralai", "openai-chat", "chat"),
+    ...openaiRoutes(`${location}/endpoints/openapi`),
+    socket(`/ws/google.cloud.aiplatform.${version}.LlmBidiService/BidiGenerateContent`, "google-live", "live"),
+  ];
+}
+
+/** On Vertex `:predict` is what text embeddings are asked with. */
+function asVertex(route: Route): Route {
+  return route.operation === "predict" ? { ...route, operation: "embeddings" } : route;
 }
 
 export const COHERE_ROUTES: readonly Route[] = [
   post("/v2/chat", "cohere", "chat"),
   post("/v2/embed", "cohere", "embeddings"),
   post("/v2/rerank", "cohere", "rerank"),
+  post("/v2/parse", "cohere", "parse"),
+  post("/v2/audio/transcriptions", "cohere", "transcription"),
+  post("/v2/batches", "cohere", "create_batch", FREE),
   post("/v1/chat", "cohere", "chat"),
   post("/v1/generate", "cohere", "text_completion"),
   post("/v1/embed", "cohere", "embeddings"),
   post("/v1/rerank", "cohere", "rerank"),
   post("/v1/classify", "cohere", "classify"),
   post("/v1/summarize", "cohere", "summarize"),
-  post("/v1/tokenize", "cohere", "count_tokens", { billable: false }),
+  post("/v1/tokenize", "cohere", "count_tokens", FREE),
+  post("/v1/detokenize", "cohere", "count_tokens", FREE),
 ];
 
-export type RouteMatch = { readonly route: Route; readonly model: string | null };
+export const MISTRAL_ROUTES: readonly Route[] = [
+  ...openaiRoutes("/v1"),
+  post("/v1/fim/completions", "openai-chat", "text_completion"),
+  post("/v1/agents/completions", "openai-chat", "chat"),
+  post("/v1/chat/moderations", "openai-chat", "moderation", FREE),
+  post("/v1/conversations", "mistral-conversations", "conversation"),
+  post("/v1/conversations/*", "mistral-conversations", "conversation"),
+  post("/v1/conversations/*/restart", "mistral-conversations", "conversation"),
+  post("/v1/ocr", "mistral-ocr", "ocr"),
+  post("/v1/batch/jobs", "openai-batch", "create_batch", FREE),
+  get("/v1/batch/jobs/{id}", "openai-batch", "fetch_batch"),
+];
 
-type Compiled = { readonly route: Route; readonly pattern: RegExp };
+/** Azure OpenAI and Foundry: the deployment is the model, in the path or in the body. */
+export const AZURE_ROUTES: readonly Route[] = [
+  ...openaiRoutes("/openai/deployments/{model}"),
+  ...openaiRoutes("/openai/v1"),
+  ...responsesRoutes("/openai"),
+  socket("/openai/realtime", "openai-realtime", "realtime", { modelQuery: "deployment" }),
+  ...openaiBatchRoutes("/openai"),
+  ...anthropicRoutes("/anthropic/v1"),
+  post("/models/chat/completions", "openai-chat", "chat"),
+  post("/models/embeddings", "openai-chat", "embeddings"),
+];
 
-/** Routes ready to look up. Paths are compared without case, models keep theirs. */
-export class RouteTable {
-  readonly #exact = new Map<string, Route>();
-  readonly #patterns: readonly Compiled[];
-  readonly #suffixes: boolean;
+export const BEDROCK_ROUTES: readonly Route[] = [
+  post("/model/{model}/converse", "bedrock-converse", "chat", { streaming: false }),
+  post("/model/{model}/converse-stream", "bedrock-converse", "chat", { streaming: true }),
+  post("/model/{model}/invoke", "bedrock-invoke", "invoke_model", { streaming: false }),
+  post("/model/{model}/invoke-with-response-stream", "bedrock-invoke", "invoke_model", { streaming: true }),
+  post("/model/{model}/invoke-with-bidirectional-stream", "bedrock-invoke", "invoke_model", { streaming: true }),
+  post("/model/{model}/count-tokens", "bedrock-converse", "count_tokens", { streaming: false, billable: false }),
+  // its result goes to a bucket
+  post("/async-invoke", "bedrock-invoke", "async_invoke", FREE),
+  ...openaiRoutes("/openai/v1"),
+];
 
-  /** `suffixes`: a route's path may stand at the end of any path (an operator's own server under any base) */
-  constructor(routes: readonly Route[], options: { readonly suffixes?: boolean } = {}) {
-    this.#suffixes = options.suffixes ?? false;
-    for (const route of routes) if (isExact(route)) this.#exact.set(`${route.method} ${route.path.toLowerCase()}`, route);
-    this.#patterns = routes.filter((route) => !isExact(route)).map((route) => ({ route, pattern: compile(route.path) }));
-  }
+/** Ollama's own API beside the three that it speaks on the same port. */
+export const OLLAMA_ROUTES: readonly Route[] = [
+  post("/api/chat", "ollama", "chat"),
+  post("/api/generate", "ollama", "text_completion"),
+  post("/api/embed", "ollama", "embeddings", { streaming: false }),
+  post("/api/embeddings", "ollama", "embeddings", { streaming: false }),
+  ...openaiRoutes(""),
+  ...anthropicRoutes(""),
+];
 
-  /** `path` is canonical */
-  match(method: string, path: string): RouteMatch | null {
-    const folded = path.toLowerCase();
-    for (let at = 0; at >= 0; at = this.#suffixes ? folded.indexOf("/", at + 1) : -1) {
-      const exact = this.#exact.get(`${method} ${folded.slice(at)}`);
-      if (exact !== undefined) return { route: exact, model: null };
-      for (const { route, pattern } of this.#patterns) {
-        if (route.method !== method) continue;
-        const found = pattern.exec(path.slice(at));
-        if (found !== null) return { route, model: found.groups?.["model"] ?? null };
-      }
-    }
-    return null;
-  }
-}
-
-function isExact(route: Route): boolean {
-  return !route.path.includes("*") && !route.path.includes("{");
-}
-
-function compile(path: string): RegExp {
-  const source = path
-    .split(/(\*|\{model\})/)
-    .map((part) => (part === "*" ? "[^/]+" : part === "{model}" ? "(?<model>.{1,256}?)" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")))
-    .join("");
-  return new RegExp(`^${source}$`, "i");
-}
+/** An operator's own server: the shapes that such servers (vLLM, llama.cpp, LM Studio) offer side by side, under any base path. */
+export const CUSTOM_ROUTES: readonly Route[] = [...openaiRoutes(""), ...anthropicRoutes("")];

@@ -41,6 +41,19 @@ describe("recognition", () => {
       "chat",
       false,
     ],
+    ["api.openai.com/v1/audio/speech", "openai", "openai-media", "speech", false],
+    ["api.openai.com/v1/videos", "openai", "openai-media", "video_generation", false],
+    ["generativelanguage.googleapis.com/v1beta/interactions", "google", "google-interactions", "interaction", false],
+    ["codestral.mistral.ai/v1/fim/completions", "mistral", "openai-chat", "text_completion", false],
+    ["api.eu.mistral.ai/v1/conversations/conv_1/restart", "mistral", "mistral-conversations", "conversation", false],
+    ["api.eu.mistral.ai/v1/ocr", "mistral", "mistral-ocr", "ocr", false],
+    ["corp.openai.azure.com/openai/v1/chat/completions", "azure", "openai-chat", "chat", true],
+    ["corp.openai.azure.com/openai/responses?api-version=2025-04-01-preview", "azure", "openai-responses", "responses", false],
+    ["corp.services.ai.azure.com/anthropic/v1/messages", "azure", "anthropic-messages", "messages", false],
+    ["gw.azure-api.net/team/a/openai/v1/chat/completions", "azure", "openai-chat", "chat", true],
+    ["bedrock-mantle.us-east-1.api.aws/openai/v1/chat/completions", "bedrock", "openai-chat", "chat", false],
+    ["bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions", "bedrock", "openai-chat", "chat", false],
+    ["api.cohere.com/v2/parse", "cohere", "cohere", "parse", false],
   ])("%s", (url, provider, shape, operation, injectUsage) => {
     expect(recognize(url)).toEqual({ provider, shape, operation, billable: true, injectUsage });
   });
@@ -90,10 +103,70 @@ describe("recognition", () => {
     expect(recognize(`${host}/v1beta/models/:generateContent`)).toBeUndefined();
   });
 
-  it("counts neither polls nor token counts", () => {
-    expect(recognize("api.openai.com/v1/responses/resp_1", "GET")).toMatchObject({ operation: "fetch_response", billable: false });
+  it("knows a poll by its id, and that token counts are free", () => {
+    expect(recognize("api.openai.com/v1/responses/resp_1", "GET")).toMatchObject({ operation: "fetch_response", responseId: "resp_1" });
+    expect(recognize("api.openai.com/v1/batches/batch_1", "GET")).toMatchObject({ operation: "fetch_batch", responseId: "batch_1" });
+    expect(recognize("api.anthropic.com/v1/messages/batches/mb_1/results", "GET")).toMatchObject({
+      operation: "batch_results",
+      responseId: "mb_1",
+    });
     expect(recognize("api.anthropic.com/v1/messages/count_tokens")).toMatchObject({ operation: "count_tokens", billable: false });
     expect(recognize("api.openai.com/v1/responses/input_tokens")).toMatchObject({ operation: "count_tokens", billable: false });
+  });
+
+  it("takes Bedrock's and Azure's model from the path, whatever is in its name", () => {
+    const arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123%3Ainference-profile%2Fus.anthropic.claude-sonnet-5-v1%3A0";
+    expect(recognize(`bedrock-runtime.us-east-1.amazonaws.com/model/${arn}/converse-stream`)).toEqual({
+      provider: "bedrock",
+      shape: "bedrock-converse",
+      operation: "chat",
+      model: "arn:aws:bedrock:us-east-1:123:inference-profile/us.anthropic.claude-sonnet-5-v1:0",
+      streaming: true,
+      billable: true,
+      injectUsage: false,
+    });
+    const vpc = "vpce-0a.bedrock-runtime.us-east-1.vpce.amazonaws.com";
+    expect(recognize(`${vpc}/model/amazon.nova-pro-v1:0/invoke`)).toMatchObject({ model: "amazon.nova-pro-v1:0", streaming: false });
+    expect(recognize("bedrock-runtime-fips.us-gov-west-1.amazonaws.com/model/m/count-tokens")).toMatchObject({ billable: false });
+    expect(recognize("c.openai.azure.com/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21")).toMatchObject({
+      provider: "azure",
+      model: "my gpt",
+      injectUsage: true,
+    });
+  });
+
+  it.each([
+    ["2023-12-01-preview", false],
+    ["2024-08-01-preview", false],
+    ["2024-09-01-preview", true],
+    ["2025-04-01", true],
+    ["latest", false],
+    ["", false],
+  ])("asks Azure for usage where the api-version knows how: %j", (version, injectUsage) => {
+    const url = `c.cognitiveservices.azure.com/openai/deployments/d/chat/completions?api-version=${version}`;
+    expect(recognize(url)).toMatchObject({ injectUsage });
+  });
+
+  it("knows WebSockets by their handshake only", () => {
+    const handshake = (host: string, path: string, query = ""): Recognition | undefined =>
+      table.recognize({ host, method: "GET", path, query, upgrade: true });
+    expect(handshake("api.openai.com", "/v1/realtime", "model=gpt-realtime-2")).toMatchObject({
+      shape: "openai-realtime",
+      model: "gpt-realtime-2",
+      webSocket: true,
+    });
+    expect(handshake("c.openai.azure.com", "/openai/realtime", "api-version=1&deployment=rt")).toMatchObject({ model: "rt" });
+    expect(handshake("api.openai.com", "/v1/responses")).toMatchObject({ shape: "openai-responses", streaming: true });
+    expect(handshake("chatgpt.com", "/backend-api/codex/responses")).toMatchObject({ shape: "openai-responses" });
+    expect(
+      handshake(
+        "generativelanguage.googleapis.com",
+        "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+        "key=S",
+      ),
+    ).toMatchObject({ shape: "google-live" });
+    expect(recognize("api.openai.com/v1/responses", "GET")).toBeUndefined();
+    expect(handshake("api.openai.com", "/v1/chat/completions")).toBeUndefined();
   });
 
   it("lets custom domains override built-ins, under any base path", () => {
@@ -112,10 +185,18 @@ describe("recognition", () => {
       providers: [
         { name: "anthropic", hosts: ["one.example"], shape: "anthropic-messages" },
         { name: "acme", hosts: ["two.example"], shape: "google-generate-content" },
+        { name: "vllm", hosts: ["three.example"], shape: "openai-chat" },
+        { name: "lm-studio", hosts: ["four.example"], shape: "openai-chat", includeUsage: false },
+        { name: "ollama", hosts: ["five.example"], shape: "ollama" },
       ],
     });
     expect(recognize("one.example/v1/messages", "POST", own)).toMatchObject({ provider: "anthropic", injectUsage: false });
     expect(recognize("two.example/proxy/v1/models/g:generateContent", "POST", own)).toMatchObject({ provider: "custom", model: "g" });
+    expect(recognize("three.example/v1/chat/completions", "POST", own)).toMatchObject({ provider: "custom", injectUsage: true });
+    expect(recognize("three.example/v1/messages", "POST", own)).toMatchObject({ shape: "anthropic-messages" });
+    expect(recognize("four.example/v1/chat/completions", "POST", own)).toMatchObject({ injectUsage: false });
+    expect(recognize("five.example/api/chat", "POST", own)).toMatchObject({ provider: "ollama", shape: "ollama" });
+    expect(recognize("five.example/v1/chat/completions", "POST", own)).toMatchObject({ provider: "ollama", shape: "openai-chat" });
   });
 
   it.each(["https://llm.example", "llm.example:8443", "*", "*.", "a*b.example", "", "llm example", "llm.example/v1", "%00"])(

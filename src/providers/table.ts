@@ -1,13 +1,46 @@
 import { AppError } from "../base/error.ts";
 import { PROVIDER_IDS, type ProviderId } from "../schema/provider.ts";
-import { BUILT_IN_PROVIDERS, CUSTOM_ROUTES } from "./hosts.ts";
+import { BUILT_IN_PROVIDERS, type ProviderRow } from "./hosts.ts";
 import { canonicalPath } from "./path.ts";
 import type { ProviderTable } from "./recognize.ts";
-import { anthropicRoutes, COHERE_ROUTES, googleRoutes, openaiRoutes, responsesRoutes, RouteTable, type Route } from "./routes.ts";
-import type { Recognition, RecognizeRequest, ShapeId } from "./types.ts";
+import { HANDSHAKE, RouteTable, type Route } from "./route.ts";
+import {
+  anthropicRoutes,
+  AZURE_ROUTES,
+  BEDROCK_ROUTES,
+  COHERE_ROUTES,
+  CUSTOM_ROUTES,
+  googleRoutes,
+  MISTRAL_ROUTES,
+  OLLAMA_ROUTES,
+  responsesRoutes,
+} from "./routes.ts";
+import type { Recognition, RecognizeRequest } from "./types.ts";
+
+/** What an operator's own server speaks; the first of them says what it is mostly asked with. */
+const OPERATOR_SHAPES = {
+  "openai-chat": CUSTOM_ROUTES,
+  "openai-responses": [...responsesRoutes(""), ...CUSTOM_ROUTES],
+  "anthropic-messages": anthropicRoutes(""),
+  "google-generate-content": [...googleRoutes("/models"), ...googleRoutes("/tunedModels")],
+  "mistral-conversations": MISTRAL_ROUTES,
+  "bedrock-converse": BEDROCK_ROUTES,
+  azure: AZURE_ROUTES,
+  cohere: COHERE_ROUTES,
+  ollama: OLLAMA_ROUTES,
+} satisfies Readonly<Record<string, readonly Route[]>>;
+
+export type OperatorShape = keyof typeof OPERATOR_SHAPES;
+export const OPERATOR_SHAPE_IDS = Object.keys(OPERATOR_SHAPES) as readonly OperatorShape[];
 
 /** An operator's own provider, `[[llm.providers]]`; reports `name` where that is a provider id, else `custom`. */
-export type OperatorProvider = { readonly name: string; readonly hosts: readonly string[]; readonly shape: ShapeId };
+export type OperatorProvider = {
+  readonly name: string;
+  readonly hosts: readonly string[];
+  readonly shape: OperatorShape;
+  /** takes `stream_options.include_usage`; default: yes for the OpenAI shapes and Ollama, no for the rest */
+  readonly includeUsage?: boolean;
+};
 
 export type ProviderTableOptions = {
   /** hosts that report `custom` and speak the OpenAI shape; override built-ins */
@@ -15,20 +48,15 @@ export type ProviderTableOptions = {
   readonly providers?: readonly OperatorProvider[];
 };
 
-type Entry = { readonly provider: ProviderId; readonly injectUsage: boolean; readonly routes: RouteTable };
+type Entry = { readonly provider: ProviderId; readonly injectUsage: ProviderRow["injectUsage"]; readonly routes: RouteTable };
 
-const OPERATOR_ROUTES: Readonly<Record<ShapeId, readonly Route[]>> = {
-  "openai-chat": openaiRoutes(""),
-  "openai-responses": [...responsesRoutes(""), ...openaiRoutes("")],
-  "anthropic-messages": anthropicRoutes(""),
-  "google-generate-content": [...googleRoutes("/models"), ...googleRoutes("/tunedModels")],
-  cohere: COHERE_ROUTES,
-};
+const TAKE_STREAM_OPTIONS: ReadonlySet<OperatorShape> = new Set<OperatorShape>(["openai-chat", "openai-responses", "ollama"]);
 
 const EXACT = new Map<string, Entry>();
 const PATTERNS: { readonly pattern: RegExp; readonly entry: Entry }[] = [];
 for (const row of BUILT_IN_PROVIDERS) {
-  const entry = { provider: row.provider, injectUsage: row.injectUsage, routes: new RouteTable(row.routes) };
+  const routes = new RouteTable(row.routes, { suffixes: row.anyBase ?? false });
+  const entry = { provider: row.provider, injectUsage: row.injectUsage, routes };
   for (const host of row.hosts) EXACT.set(host, entry);
   if (row.hostPattern !== undefined) PATTERNS.push({ pattern: row.hostPattern, entry });
 }
@@ -47,9 +75,9 @@ export function createProviderTable(options: ProviderTableOptions): ProviderTabl
   };
   for (const own of options.providers ?? []) {
     const provider = PROVIDER_IDS.find((id) => id === own.name) ?? "custom";
-    const injectUsage = own.shape === "openai-chat";
+    const injectUsage = own.includeUsage ?? TAKE_STREAM_OPTIONS.has(own.shape);
     for (const host of own.hosts)
-      add(host, { provider, injectUsage, routes: new RouteTable(OPERATOR_ROUTES[own.shape], { suffixes: true }) });
+      add(host, { provider, injectUsage, routes: new RouteTable(OPERATOR_SHAPES[own.shape], { suffixes: true }) });
   }
   const custom: Entry = { provider: "custom", injectUsage: true, routes: new RouteTable(CUSTOM_ROUTES, { suffixes: true }) };
   for (const host of options.customDomains) add(host, custom);
@@ -71,9 +99,10 @@ export function createProviderTable(options: ProviderTableOptions): ProviderTabl
 function recognize(entry: Entry, request: RecognizeRequest): Recognition | undefined {
   const path = canonicalPath(request.path);
   if (path === null) return undefined;
-  const found = entry.routes.match(request.method.toUpperCase(), path);
+  const found = entry.routes.match(request.upgrade === true ? HANDSHAKE : request.method.toUpperCase(), path);
   if (found === null) return undefined;
-  const { route, model } = found;
+  const { route, id } = found;
+  const model = found.model ?? modelOf(request.query, route.modelQuery);
   return {
     provider: entry.provider,
     shape: route.shape,
@@ -81,8 +110,19 @@ function recognize(entry: Entry, request: RecognizeRequest): Recognition | undef
     ...(model === null ? {} : { model }),
     ...(route.streaming === undefined ? {} : { streaming: route.streaming }),
     billable: route.billable ?? true,
-    injectUsage: entry.injectUsage && route.takesStreamOptions === true,
+    injectUsage: route.takesStreamOptions === true && takesStreamOptions(entry, request),
+    ...(id === null ? {} : { responseId: id }),
+    ...(route.webSocket === undefined ? {} : { webSocket: route.webSocket }),
   };
+}
+
+function takesStreamOptions({ injectUsage }: Entry, request: RecognizeRequest): boolean {
+  return typeof injectUsage === "boolean" ? injectUsage : injectUsage(request);
+}
+
+function modelOf(query: string, field: string | undefined): string | null {
+  const model = field === undefined ? null : new URLSearchParams(query).get(field);
+  return model === null || model === "" || model.length > 256 ? null : model;
 }
 
 const PATTERN = /^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;

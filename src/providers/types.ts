@@ -2,7 +2,28 @@ import type { CallOutcome, ProviderId, UsageSource } from "../schema/provider.ts
 import type { Usage } from "../schema/usage.ts";
 
 /** What the wire looks like, whoever serves it. One folder per shape. */
-export type ShapeId = "openai-chat" | "openai-responses" | "anthropic-messages" | "google-generate-content" | "cohere";
+export const SHAPE_IDS = [
+  "openai-chat",
+  "openai-responses",
+  "openai-media",
+  "openai-batch",
+  "openai-realtime",
+  "openai-live",
+  "anthropic-messages",
+  "anthropic-batch-results",
+  "google-generate-content",
+  "google-interactions",
+  "google-predict",
+  "google-batch",
+  "google-live",
+  "mistral-conversations",
+  "mistral-ocr",
+  "cohere",
+  "bedrock-converse",
+  "bedrock-invoke",
+  "ollama",
+] as const;
+export type ShapeId = (typeof SHAPE_IDS)[number];
 
 /** A request that was recognised as a call to a model API. */
 export type Recognition = {
@@ -18,6 +39,10 @@ export type Recognition = {
   readonly billable: boolean;
   /** may `stream_options.include_usage` be put into a streaming request that lacks it? */
   readonly injectUsage: boolean;
+  /** id of what is fetched, where the path carries it: the same usage comes with every fetch (`schema/operation.ts`) */
+  readonly responseId?: string;
+  /** the path is a WebSocket's: its calls are in the frames (`createFrameTap`) */
+  readonly webSocket?: true;
 };
 
 export type RecognizeRequest = {
@@ -27,6 +52,8 @@ export type RecognizeRequest = {
   /** path without query, as sent */
   readonly path: string;
   readonly query: string;
+  /** the handshake of a WebSocket, over HTTP/1.1 or as an extended CONNECT */
+  readonly upgrade?: boolean;
 };
 
 /** What a request's body says, found wherever it stands in a body of any size. */
@@ -38,6 +65,8 @@ export type RequestFacts = {
   readonly maxOutputTokens: number | null;
   readonly choices: number | null;
   readonly serviceTier: string | null;
+  /** characters of the text to be spoken, which is what speech is paid by */
+  readonly inputCharacters?: number;
   /** two different top-level `model` keys: parsers disagree on which counts */
   readonly ambiguous: boolean;
   /** body could not be read as this shape */
@@ -48,7 +77,7 @@ export type RequestFacts = {
 export type ResponseFacts = {
   readonly usage: Usage | null;
   readonly source: UsageSource;
-  /** why there is no usage: not_sent, aborted, unparsable, encoding, tap_overflow */
+  /** why there is no usage: not_sent, aborted, unparsable, encoding, tap_overflow, ws_compressed */
   readonly missing: string | null;
   readonly responseModel: string | null;
   readonly responseId: string | null;

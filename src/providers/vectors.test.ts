@@ -18,7 +18,10 @@ import { createProviderTable } from "./table.ts";
 import type { Recognition, RequestFacts, ResponseFacts } from "./types.ts";
 
 const VECTORS = loadVectors();
-const table = createProviderTable({ customDomains: ["llm.corp.example"] });
+const table = createProviderTable({
+  customDomains: ["llm.corp.example"],
+  providers: [{ name: "ollama", hosts: ["ollama.corp.example"], shape: "ollama" }],
+});
 
 function recognitionOf({ request }: Vector): Recognition {
   const [path = "", query = ""] = request.path.split("?");
@@ -39,7 +42,8 @@ async function requestFacts(vector: Vector, pieces: readonly Buffer[]): Promise<
 
 async function responseFacts(vector: Vector, pieces: readonly Buffer[], contentEncoding: string | undefined): Promise<ResponseFacts> {
   const { status, headers, ended } = vector.response;
-  const tap = createResponseTap(recognitionOf(vector), { status, headers: { contentType: headers["content-type"], contentEncoding } });
+  const head = { status, headers: { contentType: headers["content-type"], contentEncoding }, header: (name: string) => headers[name] };
+  const tap = createResponseTap(recognitionOf(vector), head);
   for (const piece of pieces) tap.write(piece);
   return tap.end(ended ?? "complete");
 }
@@ -63,6 +67,8 @@ function observed(vector: Vector, recognition: Recognition, request: RequestFact
     source: response.source,
     outcome: response.outcome,
     missing: response.missing,
+    input_characters: request.inputCharacters,
+    inject: recognition.injectUsage,
     input: usage?.input ?? null,
     output: usage?.output ?? null,
     total: usage?.total ?? null,
@@ -72,7 +78,14 @@ function observed(vector: Vector, recognition: Recognition, request: RequestFact
     billed_input: usage?.billedInput ?? null,
     billed_output: usage?.billedOutput ?? null,
     cost_usd: usage?.costReportedUsd ?? null,
+    cache_write_1h: usage?.cacheWrite1h ?? null,
+    input_audio: usage?.inputAudio ?? null,
+    output_audio: usage?.outputAudio ?? null,
+    output_image: usage?.outputImage,
+    speed: usage?.speed,
+    geo: usage?.geo,
     units: usage?.units ?? {},
+    parts: usage?.parts?.map(({ model, input, output }) => ({ model, input, output })),
     extra: usage?.extra?.map(({ model, input, output }) => ({ model, input, output })),
   };
   return Object.fromEntries(Object.entries(all).filter(([name]) => name in vector.expect));

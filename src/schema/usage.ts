@@ -19,6 +19,14 @@ export type Usage = {
   readonly units: Readonly<Record<string, number>>;
   /** money as the provider states it */
   readonly costReportedUsd: number | null;
+  /** subsets of input and output, where the provider tells */
+  readonly inputImage?: number;
+  readonly outputImage?: number;
+  /** how the provider says it served the call, where that changes the price (Anthropic's fast mode and data residency) */
+  readonly speed?: string;
+  readonly geo?: string;
+  /** the same tokens by the models that used them, where several served one call (Groq's compound systems); these are what is priced */
+  readonly parts?: readonly ExtraUsage[];
   /** tokens of the same call that another model used and that stand outside the figures above (Anthropic's advisor) */
   readonly extra?: readonly ExtraUsage[];
 };

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   constants,
+  crc32,
   createBrotliCompress,
   createGzip,
   createZstdCompress,
@@ -36,7 +37,13 @@ export type Vector = {
   readonly expect: Readonly<Record<string, unknown>>;
 };
 
-export type VectorChunk = string | { readonly random_b64: number } | { readonly text: string; readonly stripped?: boolean };
+export type VectorChunk =
+  | string
+  | { readonly random_b64: number }
+  | { readonly text: string; readonly stripped?: boolean }
+  | { readonly b64: string }
+  /** one message of an AWS event stream; `wrapped` is put into it as InvokeModel does, base64 in `{"bytes":…}` */
+  | { readonly message: Readonly<Record<string, string>>; readonly payload?: string; readonly wrapped?: string };
 
 const DIRECTORY = join(import.meta.dirname, "..", "vectors");
 
@@ -58,7 +65,39 @@ export function requestBody(vector: Vector): Buffer {
 export function responseChunks(vector: Vector, keepStripped = true): readonly Buffer[] {
   return vector.response.chunks
     .filter((chunk) => keepStripped || typeof chunk === "string" || !("stripped" in chunk) || chunk.stripped !== true)
-    .map((chunk) => Buffer.from(typeof chunk === "string" ? chunk : "text" in chunk ? chunk.text : randomBase64(chunk.random_b64)));
+    .map(chunkBytes);
+}
+
+function chunkBytes(chunk: VectorChunk): Buffer {
+  if (typeof chunk === "string") return Buffer.from(chunk);
+  if ("text" in chunk) return Buffer.from(chunk.text);
+  if ("b64" in chunk) return Buffer.from(chunk.b64, "base64");
+  if ("message" in chunk) {
+    const wrapped = chunk.wrapped === undefined ? undefined : `{"bytes":"${Buffer.from(chunk.wrapped).toString("base64")}"}`;
+    return eventStreamMessage(chunk.message, Buffer.from(wrapped ?? chunk.payload ?? ""));
+  }
+  return Buffer.from(randomBase64(chunk.random_b64));
+}
+
+/** One message of `application/vnd.amazon.eventstream` with string headers. */
+export function eventStreamMessage(headers: Readonly<Record<string, string>>, payload: Uint8Array): Buffer {
+  const fields = Object.entries(headers).map(([name, value]) => {
+    const text = Buffer.from(value);
+    const field = Buffer.alloc(1 + name.length + 3);
+    field.writeUInt8(name.length, 0);
+    field.write(name, 1, "latin1");
+    field.writeUInt8(7, 1 + name.length);
+    field.writeUInt16BE(text.length, 2 + name.length);
+    return Buffer.concat([field, text]);
+  });
+  const head = Buffer.concat(fields);
+  const prelude = Buffer.alloc(12);
+  prelude.writeUInt32BE(12 + head.length + payload.length + 4, 0);
+  prelude.writeUInt32BE(head.length, 4);
+  prelude.writeUInt32BE(crc32(prelude.subarray(0, 8)), 8);
+  const message = Buffer.concat([prelude, head, payload, Buffer.alloc(4)]);
+  message.writeUInt32BE(crc32(message.subarray(0, -4)), message.length - 4);
+  return message;
 }
 
 /** Base64 of so many bytes that do not compress, the same each time. */

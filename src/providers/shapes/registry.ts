@@ -1,16 +1,46 @@
 import type { ShapeId } from "../types.ts";
+import { anthropicBatchResults } from "./anthropic-batch-results/shape.ts";
 import { anthropicMessages } from "./anthropic-messages/shape.ts";
+import { bedrockConverse } from "./bedrock-converse/shape.ts";
+import { bedrockInvoke } from "./bedrock-invoke/shape.ts";
 import { cohere } from "./cohere/shape.ts";
+import { googleBatch } from "./google-batch/shape.ts";
 import { googleGenerateContent } from "./google-generate-content/shape.ts";
+import { googleInteractions } from "./google-interactions/shape.ts";
+import { googlePredict } from "./google-predict/shape.ts";
+import { mistralConversations } from "./mistral-conversations/shape.ts";
+import { mistralOcr } from "./mistral-ocr/shape.ts";
+import { ollama } from "./ollama/shape.ts";
+import { openaiBatch } from "./openai-batch/shape.ts";
 import { openaiChat } from "./openai-chat/shape.ts";
+import { openaiMedia } from "./openai-media/shape.ts";
 import { openaiResponses } from "./openai-responses/shape.ts";
 import type { Shape } from "./shape.ts";
 
-/** Every wire format we read. A new one is a folder beside this file and a row here. */
-export const SHAPES: Readonly<Record<ShapeId, Shape>> = {
+/** Every wire format whose calls are one request and one response. A new one is a folder beside this file and a row here. */
+export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>> = {
   "openai-chat": openaiChat,
   "openai-responses": openaiResponses,
+  "openai-media": openaiMedia,
+  "openai-batch": openaiBatch,
   "anthropic-messages": anthropicMessages,
+  "anthropic-batch-results": anthropicBatchResults,
   "google-generate-content": googleGenerateContent,
+  "google-interactions": googleInteractions,
+  "google-predict": googlePredict,
+  "google-batch": googleBatch,
+  "mistral-conversations": mistralConversations,
+  "mistral-ocr": mistralOcr,
   cohere,
+  "bedrock-converse": bedrockConverse,
+  "bedrock-invoke": bedrockInvoke,
+  ollama,
 };
+
+/** Formats that exist in WebSocket frames only. */
+export type SocketOnlyShapeId = "openai-realtime" | "openai-live" | "google-live";
+
+/** A handshake of a socket-only format has bodies that say nothing: they are read as chat, which finds nothing in them. */
+export function shapeFor(id: ShapeId): Shape {
+  return id === "openai-realtime" || id === "openai-live" || id === "google-live" ? openaiChat : SHAPES[id];
+}

@@ -4,7 +4,16 @@ import type { PathNode } from "../json/paths.ts";
 import type { ShapeId } from "../types.ts";
 
 /** Facts that a request body can state; the table of a shape says at which path. */
-export type RequestFact = "model" | "stream" | "streamOptions" | "maxOutputTokens" | "choices" | "serviceTier";
+export type RequestFact =
+  | "model"
+  | "agent"
+  | "stream"
+  | "streamOptions"
+  | "maxOutputTokens"
+  | "choices"
+  | "serviceTier"
+  | "streamFormat"
+  | "inputText";
 
 /** What a response said, as its shape reads it. */
 export type ReaderResult = {
@@ -29,16 +38,27 @@ export interface ResponseReader {
   value(slot: string, value: unknown): void;
   /** a value too large to keep; its slot was present and not null */
   dropped(slot: string): void;
+  /** a value begins at a path that is only counted */
+  enter?(slot: string): void;
+  /** a document of the body ended: an event, a line, the whole */
+  document?(): void;
   result(): ReaderResult;
 }
 
-export type ReaderOptions = { readonly provider: ProviderId; readonly operation: string };
+export type ReaderOptions = {
+  readonly provider: ProviderId;
+  readonly operation: string;
+  /** a header of the response by its lower-case name */
+  readonly header?: ((name: string) => string | undefined) | undefined;
+};
 
 /** One wire format: where its requests and responses say what, and how its numbers are meant. */
 export interface Shape {
   readonly id: ShapeId;
   readonly request: Readonly<Record<string, RequestFact>>;
   readonly response: PathNode;
+  /** what a request means that says nothing about streaming; default false */
+  readonly streamsByDefault?: true;
   read(options: ReaderOptions): ResponseReader;
 }
 

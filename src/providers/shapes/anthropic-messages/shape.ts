@@ -1,5 +1,5 @@
 import { asName, MergedFields } from "../fields.ts";
-import type { ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import { ANTHROPIC_USAGE_FIELDS, anthropicUsage } from "./usage.ts";
 
@@ -26,15 +26,20 @@ export const anthropicMessages: Shape = {
     },
     ["delta.text", "delta.partial_json", "delta.thinking"],
   ),
-  read: () => new MessagesReader(),
+  read: (options) => new MessagesReader(options),
 };
 
 class MessagesReader implements ResponseReader {
+  readonly #options: ReaderOptions;
   readonly #usage = new MergedFields(ANTHROPIC_USAGE_FIELDS);
   #model: string | null = null;
   #id: string | null = null;
   #hasFinalUsage = false;
   #failed = false;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
 
   wants(slot: string): boolean {
     if (slot === "model") return this.#model === null;
@@ -58,7 +63,7 @@ class MessagesReader implements ResponseReader {
   result(): ReaderResult {
     const fields = this.#usage.fields;
     return {
-      usage: fields === null ? null : anthropicUsage(fields),
+      usage: fields === null ? null : anthropicUsage(fields, this.#options.provider),
       // message_start carries 1 to 8 output tokens, whatever the answer will be
       outputIsPlaceholder: !this.#hasFinalUsage,
       final: this.#hasFinalUsage,

@@ -1,4 +1,6 @@
 import type { ExtraUsage, Usage } from "../../../schema/usage.ts";
+import type { ProviderId } from "../../../schema/provider.ts";
+import { COST_FIELDS, reportedCost } from "../reported-cost.ts";
 import { asCount, asFields, asList, asName, firstCount, sumKnown, usageOf, type Fields } from "../fields.ts";
 
 /** Fields of Anthropic's `usage`; all are cumulative totals in a stream. */
@@ -11,8 +13,16 @@ export const ANTHROPIC_USAGE_FIELDS = [
   "output_tokens_details",
   "server_tool_use",
   "service_tier",
+  "speed",
+  "inference_geo",
   "iterations",
+  ...COST_FIELDS,
 ] as const;
+
+function named(key: "speed" | "geo", value: unknown): Pick<Usage, "speed" | "geo"> {
+  const name = asName(value);
+  return name === null ? {} : { [key]: name };
+}
 
 type Tokens = {
   readonly input: number | null;
@@ -22,7 +32,7 @@ type Tokens = {
 };
 
 /** Anthropic's `input_tokens` leaves the cache out: the total is input + cache creation + cache read (SDK doc comment). */
-export function anthropicUsage(fields: Fields): Usage {
+export function anthropicUsage(fields: Fields, provider: ProviderId): Usage {
   const { executor, extra } = withIterations(fields);
   const units: Record<string, number> = {};
   const tools = asFields(fields["server_tool_use"]);
@@ -38,6 +48,9 @@ export function anthropicUsage(fields: Fields): Usage {
     cacheWrite1h: firstCount(asFields(fields["cache_creation"])?.["ephemeral_1h_input_tokens"]),
     reasoning: firstCount(asFields(fields["output_tokens_details"])?.["thinking_tokens"]),
     units,
+    costReportedUsd: reportedCost(provider, fields),
+    ...named("speed", fields["speed"]),
+    ...named("geo", fields["inference_geo"]),
   });
   return extra.length === 0 ? usage : { ...usage, extra };
 }

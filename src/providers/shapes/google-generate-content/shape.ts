@@ -1,5 +1,5 @@
 import { asName, MergedFields } from "../fields.ts";
-import type { ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "./usage.ts";
 
@@ -12,6 +12,8 @@ export const googleGenerateContent: Shape = {
     // proto3 JSON takes the field names of the .proto file too
     "generation_config.max_output_tokens": "maxOutputTokens",
     "generation_config.candidate_count": "choices",
+    serviceTier: "serviceTier",
+    service_tier: "serviceTier",
   },
   response: responsePaths(
     {
@@ -24,15 +26,20 @@ export const googleGenerateContent: Shape = {
     ["candidates.*.content.parts.*.text"],
     { unwrapsArray: true },
   ),
-  read: () => new GenerateContentReader(),
+  read: (options) => new GenerateContentReader(options),
 };
 
 class GenerateContentReader implements ResponseReader {
+  readonly #options: ReaderOptions;
   readonly #usage = new MergedFields(GOOGLE_USAGE_FIELDS);
   #model: string | null = null;
   #id: string | null = null;
   #finished = false;
   #failed = false;
+
+  constructor(options: ReaderOptions) {
+    this.#options = options;
+  }
 
   wants(slot: string): boolean {
     if (slot === "model") return this.#model === null;
@@ -56,7 +63,7 @@ class GenerateContentReader implements ResponseReader {
   result(): ReaderResult {
     const fields = this.#usage.fields;
     return {
-      usage: fields === null ? null : googleUsage(fields),
+      usage: fields === null ? null : googleUsage(fields, this.#options.operation),
       outputIsPlaceholder: false,
       final: this.#finished,
       responseModel: this.#model,

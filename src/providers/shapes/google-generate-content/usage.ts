@@ -12,32 +12,36 @@ export const GOOGLE_USAGE_FIELDS = [
   "totalTokenCount",
   "promptTokensDetails",
   "candidatesTokensDetails",
+  "responseTokensDetails",
 ] as const;
 
 /** Google's prompt includes the cache but not tool-use prompts, and its candidates leave thoughts out; its total sums all four. */
-export function googleUsage(fields: Fields): Usage {
+export function googleUsage(fields: Fields, operation = "generate_content"): Usage {
   const prompt = asCount(fields["promptTokenCount"]);
   const input = prompt === null ? null : sumKnown(prompt, asCount(fields["toolUsePromptTokenCount"]));
   const thoughts = asCount(fields["thoughtsTokenCount"]);
   const total = asCount(fields["totalTokenCount"]);
+  const written = fields["candidatesTokensDetails"] ?? fields["responseTokensDetails"];
   let output = sumKnown(firstCount(fields["candidatesTokenCount"], fields["responseTokenCount"]), thoughts);
   // a blocked prompt has no candidates: the total says that nothing was written
   if (output === null && input !== null && total !== null && total >= input) output = total - input;
+  if (output === null && input !== null && operation === "embeddings") output = 0;
   return usageOf({
     input,
     output,
     total,
     cacheRead: asCount(fields["cachedContentTokenCount"]),
     reasoning: thoughts,
-    inputAudio: audioTokens(fields["promptTokensDetails"]),
-    outputAudio: audioTokens(fields["candidatesTokensDetails"]),
+    inputAudio: modality(fields["promptTokensDetails"], "AUDIO"),
+    outputAudio: modality(written, "AUDIO"),
+    ...(modality(written, "IMAGE") === null ? {} : { outputImage: modality(written, "IMAGE") ?? 0 }),
   });
 }
 
-function audioTokens(details: unknown): number | null {
+function modality(details: unknown, name: string): number | null {
   for (const entry of asList(details)) {
     const fields = asFields(entry);
-    if (fields?.["modality"] === "AUDIO") return asCount(fields["tokenCount"]);
+    if (fields?.["modality"] === name) return asCount(fields["tokenCount"]);
   }
   return null;
 }

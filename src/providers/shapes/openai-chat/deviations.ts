@@ -5,14 +5,11 @@ import { asCount, sumKnown, type Fields } from "../fields.ts";
 export type Deviation = {
   /** `completion_tokens` leaves reasoning out (sub2api#5771, inspect_ai#5528) */
   readonly reasoningOutsideOutput?: true;
-  /** where the provider states the money, in units of which so many are one dollar */
-  readonly cost?: { readonly field: string; readonly perUsd: number };
   /** input, where the usual field is absent */
   readonly inputOf?: (fields: Fields) => number | null;
 };
 
 export const DEVIATIONS: Readonly<Partial<Record<ProviderId, Deviation>>> = {
-  xai: { reasoningOutsideOutput: true, cost: { field: "cost_in_usd_ticks", perUsd: 1e10 } },
-  openrouter: { cost: { field: "cost", perUsd: 1 } },
+  xai: { reasoningOutsideOutput: true },
   deepseek: { inputOf: (fields) => sumKnown(asCount(fields["prompt_cache_hit_tokens"]), asCount(fields["prompt_cache_miss_tokens"])) },
 };

@@ -1,14 +1,17 @@
 import { asName, MergedFields } from "../fields.ts";
 import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
-import { copilotSplit } from "./copilot.ts";
+import { withBreakdown } from "./breakdown.ts";
+import { withCopilotSplit } from "./copilot.ts";
 import { OPENAI_USAGE_FIELDS, openaiUsage } from "./usage.ts";
 
-/** Chat completions, legacy completions, embeddings, images: `usage` at the top, or in the last chunks of a stream. */
+/** Chat completions, legacy completions, embeddings: `usage` at the top, or in the last chunks of a stream. */
 export const openaiChat: Shape = {
   id: "openai-chat",
   request: {
     model: "model",
+    // Mistral's agents
+    agent_id: "agent",
     stream: "stream",
     stream_options: "streamOptions",
     max_tokens: "maxOutputTokens",
@@ -21,6 +24,7 @@ export const openaiChat: Shape = {
       // Groq sends the same figures under x_groq; the last wins, they are never added
       usage: ["usage", "x_groq.usage"],
       copilot: ["copilot_usage.token_details"],
+      breakdown: ["usage_breakdown.models", "x_groq.usage_breakdown.models"],
       model: ["model"],
       id: ["id"],
       tier: ["service_tier"],
@@ -43,7 +47,8 @@ export const openaiChat: Shape = {
 class ChatReader implements ResponseReader {
   readonly #options: ReaderOptions;
   readonly #usage = new MergedFields(OPENAI_USAGE_FIELDS);
-  #split: ReturnType<typeof copilotSplit> = {};
+  #copilot: unknown = null;
+  #breakdown: unknown = null;
   #model: string | null = null;
   #id: string | null = null;
   #tier: string | null = null;
@@ -63,7 +68,8 @@ class ChatReader implements ResponseReader {
   value(slot: string, value: unknown): void {
     if (value === null) return;
     if (slot === "usage") this.#usage.merge(value);
-    else if (slot === "copilot") this.#split = copilotSplit(value);
+    else if (slot === "copilot") this.#copilot = value;
+    else if (slot === "breakdown") this.#breakdown = value;
     else if (slot === "model") this.#model = asName(value);
     else if (slot === "id") this.#id = asName(value);
     else if (slot === "tier") this.#tier = asName(value) ?? this.#tier;
@@ -76,12 +82,11 @@ class ChatReader implements ResponseReader {
   }
 
   result(): ReaderResult {
+    const { provider } = this.#options;
     const fields = this.#usage.fields;
+    const usage = fields === null ? null : openaiUsage(fields, { provider, reasoningMayBeOutside: true });
     return {
-      usage:
-        fields === null
-          ? null
-          : { ...openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: true }), ...this.#split },
+      usage: withBreakdown(withCopilotSplit(usage, this.#copilot), this.#breakdown, provider),
       outputIsPlaceholder: false,
       final: this.#finished,
       responseModel: this.#model,

@@ -1,5 +1,6 @@
 import type { ProviderId } from "../../../schema/provider.ts";
 import type { Usage } from "../../../schema/usage.ts";
+import { reportedCost } from "../reported-cost.ts";
 import { asAmount, asFields, firstCount, sumKnown, usageOf, type Fields } from "../fields.ts";
 import { DEVIATIONS } from "./deviations.ts";
 
@@ -23,6 +24,7 @@ export const OPENAI_USAGE_FIELDS = [
   "prompt_cache_hit_tokens",
   "prompt_cache_miss_tokens",
   "prompt_audio_seconds",
+  "num_sources_used",
   "seconds",
   "cost",
   "cost_in_usd_ticks",
@@ -61,8 +63,8 @@ export function openaiUsage(fields: Fields, call: { readonly provider: ProviderI
   const units: Record<string, number> = {};
   const seconds = asAmount(fields["seconds"]) ?? asAmount(fields["prompt_audio_seconds"]);
   if (seconds !== null) units["audio_seconds"] = seconds;
-  const cost = deviation?.cost;
-  const reported = cost === undefined ? null : asAmount(fields[cost.field]);
+  const sources = asAmount(fields["num_sources_used"]);
+  if (sources !== null && sources > 0) units["search_units"] = sources;
   return usageOf({
     input,
     output,
@@ -73,8 +75,13 @@ export function openaiUsage(fields: Fields, call: { readonly provider: ProviderI
     inputAudio: firstCount(inputDetails["audio_tokens"]),
     outputAudio: firstCount(outputDetails["audio_tokens"]),
     units,
-    costReportedUsd: reported === null || cost === undefined ? null : reported / cost.perUsd,
+    costReportedUsd: reportedCost(call.provider, fields),
+    ...images(firstCount(inputDetails["image_tokens"]), firstCount(outputDetails["image_tokens"])),
   });
+}
+
+function images(inputImage: number | null, outputImage: number | null): Pick<Usage, "inputImage" | "outputImage"> {
+  return { ...(inputImage === null ? {} : { inputImage }), ...(outputImage === null ? {} : { outputImage }) };
 }
 
 function details(fields: Fields, ...names: readonly string[]): Fields {

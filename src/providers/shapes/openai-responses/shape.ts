@@ -1,7 +1,9 @@
-import { asFields, asName, firstCount, MergedFields } from "../fields.ts";
+import type { Usage } from "../../../schema/usage.ts";
+import { asFields, asName, MergedFields, type Fields } from "../fields.ts";
 import { OPENAI_USAGE_FIELDS, openaiUsage } from "../openai-chat/usage.ts";
 import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
+import { hostedTools } from "./hosted-tools.ts";
 
 /** OpenAI Responses: the response object is the body, or stands under `response` in the stream's lifecycle events. */
 export const openaiResponses: Shape = {
@@ -14,12 +16,14 @@ export const openaiResponses: Shape = {
   },
   response: responsePaths(
     {
-      usage: ["usage", "response.usage"],
+      // `turn` is what an agent session calls it
+      usage: ["usage", "response.usage", "turn.usage"],
       tools: ["tool_usage", "response.tool_usage"],
       model: ["model", "response.model"],
-      id: ["id", "response.id"],
+      id: ["id", "response.id", "turn.id"],
       tier: ["service_tier", "response.service_tier"],
-      status: ["status", "response.status"],
+      status: ["status", "response.status", "turn.status"],
+      background: ["background", "response.background"],
       error: ["error", "response.error"],
       type: ["type"],
     },
@@ -28,10 +32,13 @@ export const openaiResponses: Shape = {
   read: (options) => new ResponsesReader(options),
 };
 
-class ResponsesReader implements ResponseReader {
+/** Also reads what a Responses WebSocket says, one response after the other. */
+export class ResponsesReader implements ResponseReader {
   readonly #options: ReaderOptions;
   readonly #usage = new MergedFields(OPENAI_USAGE_FIELDS);
-  #webSearches: number | null = null;
+  #tools: Fields | null = null;
+  /** a response made in the background; one that is fetched and was not is counted where it was made */
+  #background: unknown = null;
   #model: string | null = null;
   #id: string | null = null;
   #tier: string | null = null;
@@ -49,8 +56,8 @@ class ResponsesReader implements ResponseReader {
   value(slot: string, value: unknown): void {
     if (value === null) return;
     if (slot === "usage") this.#usage.merge(value);
-    else if (slot === "tools")
-      this.#webSearches = firstCount(asFields(asFields(value)?.["web_search"])?.["num_requests"]) ?? this.#webSearches;
+    else if (slot === "tools") this.#tools = asFields(value) ?? this.#tools;
+    else if (slot === "background") this.#background = value;
     else if (slot === "model") this.#model = asName(value) ?? this.#model;
     else if (slot === "id") this.#id = asName(value);
     else if (slot === "tier") this.#tier = asName(value) ?? this.#tier;
@@ -64,18 +71,28 @@ class ResponsesReader implements ResponseReader {
   }
 
   result(): ReaderResult {
-    const fields = this.#usage.fields;
-    const usage = fields === null ? null : openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: false });
-    const searches = this.#webSearches ?? 0;
     return {
-      usage: usage !== null && searches > 0 ? { ...usage, units: { ...usage.units, web_searches: searches } } : usage,
+      usage: this.#isElsewhere() ? null : this.#total(),
       outputIsPlaceholder: false,
       final: this.#status === "completed" || this.#status === "incomplete" || this.#status === "failed" || this.#status === "cancelled",
       responseModel: this.#model,
       responseId: this.#id,
       serviceTier: this.#tier,
       failed: this.#failed || this.#status === "failed",
-      pending: this.#status === "queued" || this.#status === "in_progress",
+      pending: this.#isElsewhere() || this.#status === "queued" || this.#status === "in_progress",
     };
+  }
+
+  #isElsewhere(): boolean {
+    return this.#options.operation === "fetch_response" && this.#background === false;
+  }
+
+  #total(): Usage | null {
+    const fields = this.#usage.fields;
+    if (fields === null) return null;
+    const usage = openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: false });
+    const tools = hostedTools(this.#tools, this.#options.provider);
+    const extra = tools.extra.length === 0 ? {} : { extra: tools.extra };
+    return { ...usage, units: { ...usage.units, ...tools.units }, ...extra };
   }
 }
