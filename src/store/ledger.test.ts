@@ -45,27 +45,41 @@ describe("the ledger", () => {
     expect(only()).toMatchObject({ request_count: 1, total_tokens: 120 });
   });
 
-  it("counts a response's tokens once: the second sight is a call, and neither unmetered nor unpriced", () => {
-    store.ledger.recordAll([llmCall(), llmCall({ id: "evt_2" }), llmCall({ id: "evt_3", provider: "azure" })]);
+  it("counts a fetched response once: the second sight is a call, and neither unmetered nor unpriced", () => {
+    const fetched = { operation: "fetch_response", model: "gpt-5" } as const;
+    store.ledger.recordAll([llmCall(fetched), llmCall({ ...fetched, id: "evt_2" }), llmCall({ ...fetched, id: "evt_3", provider: "azure" })]);
     const [azure, openai] = store.usage.bySandbox({ sandbox: "web" })["web"] ?? [];
     expect(openai).toMatchObject({ request_count: 2, total_tokens: 120, cost_usd: 0.00125, unmetered_requests: 0, unpriced_requests: 0 });
     expect(azure).toMatchObject({ request_count: 1, total_tokens: 120 });
   });
 
-  it("counts the first sight that has usage, not one before that had none", () => {
-    const none = { input_tokens: null, output_tokens: null, total_tokens: null, cost_usd: null } as const;
-    store.ledger.recordAll([llmCall({ ...none }), llmCall({ id: "evt_2" }), llmCall({ id: "evt_3" })]);
-    expect(only()).toMatchObject({ request_count: 3, total_tokens: 120, unmetered_requests: 1, unpriced_requests: 1 });
+  it.each([
+    ["the call first", ["responses", "fetch_response"]],
+    ["the fetch first", ["fetch_response", "responses"]],
+    ["a batch polled twice", ["fetch_batch", "fetch_batch"]],
+    ["batch results read twice", ["batch_results", "batch_results"]],
+  ])("counts a response that was made here and fetched once: %s", (_name, [first = "", second = ""]) => {
+    store.ledger.recordAll([llmCall({ operation: first }), llmCall({ id: "evt_2", operation: second })]);
+    expect(only()).toMatchObject({ request_count: 2, total_tokens: 120, cost_usd: 0.00125 });
   });
 
-  it("does not trust the response ids of providers that count from zero", () => {
-    const ollama = { provider: "ollama", response_id: "chatcmpl-42" } as const;
-    store.ledger.recordAll([
-      llmCall({ ...ollama }),
-      llmCall({ id: "evt_2", ...ollama, input_tokens: 7, total_tokens: 27 }),
-      llmCall({ id: "evt_3", ...ollama }),
-    ]);
-    expect(only()).toMatchObject({ request_count: 3, total_tokens: 147 });
+  it("never takes two ordinary calls for one, whatever their ids say", () => {
+    store.ledger.recordAll([llmCall(), llmCall({ id: "evt_2" }), llmCall({ id: "evt_3", sandbox_uuid: "u1" })]);
+    expect(only()).toMatchObject({ request_count: 3, total_tokens: 360, cost_usd: 0.00375 });
+  });
+
+  it("counts the first fetch that has usage; nothing is unknown about one before that had none", () => {
+    const none = { input_tokens: null, output_tokens: null, total_tokens: null, cost_usd: null } as const;
+    const fetched = { operation: "fetch_response" } as const;
+    store.ledger.recordAll([llmCall({ ...none, ...fetched }), llmCall({ id: "evt_2", ...fetched }), llmCall({ id: "evt_3", ...fetched })]);
+    expect(only()).toMatchObject({ request_count: 3, total_tokens: 120, unmetered_requests: 0, unpriced_requests: 0 });
+  });
+
+  it("tells apart the fetches of two sandboxes where ids are small numbers", () => {
+    const local = { provider: "ollama", response_id: "resp_42", operation: "fetch_response" } as const;
+    store.ledger.recordAll([llmCall(local), llmCall({ id: "evt_2", ...local }), llmCall({ id: "evt_3", ...local, sandbox: "api", sandbox_uuid: "u2" })]);
+    expect(only()).toMatchObject({ request_count: 2, total_tokens: 120 });
+    expect(store.usage.bySandbox({ sandbox: "api" })["api"]).toMatchObject([{ request_count: 1, total_tokens: 120 }]);
   });
 
   it("does not show unknown as zero", () => {

@@ -1,8 +1,9 @@
 import type { LlmEvent } from "../schema/event.ts";
+import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
 import type { ProviderId } from "../schema/provider.ts";
 import { integerOf, type Sql } from "./sql.ts";
 
-/** Their response ids are counters or small random numbers (Ollama: `chatcmpl-` and 0–998), so an equal id alone says nothing. */
+/** Their response ids are counters or small random numbers (Ollama: `chatcmpl-` and 0–998): equal ones of two sandboxes are not the same response. */
 const WEAK_IDS: ReadonlySet<ProviderId> = new Set<ProviderId>(["ollama", "custom"]);
 
 const NANO = 1e9;
@@ -33,9 +34,11 @@ const ADD_USAGE = `
     cost_nano = cost_nano + excluded.cost_nano,
     last_request = max(last_request, excluded.last_request)`;
 
+const FETCHES = [...FETCH_OPERATIONS].map((operation) => `'${operation}'`).join(", ");
+
 /**
- * Model calls and their sums. A call is booked once per event id, and its tokens once per response, however often it is reported:
- * after a crash everything can be booked again from the event log. A power cut may take the last bookings, and the log brings them back.
+ * Model calls and their sums. A call is booked once per event id, and the tokens of a response that can be fetched again once per
+ * response: after a crash everything can be booked again from the event log. A power cut may take the last bookings, and the log brings them back.
  */
 export class Ledger {
   readonly #sql: Sql;
@@ -107,11 +110,12 @@ export class Ledger {
     if (at < horizonMs || this.#wasCleared(uuid, at)) return false;
     const isMetered = event.input_tokens !== null || event.output_tokens !== null || event.total_tokens !== null;
     const counts = isMetered && !this.#isRepeat(event);
-    // a denied call consumed nothing, so nothing about it is unknown
-    const isUnmetered = !isMetered && event.call_outcome !== "denied";
+    // a denied call consumed nothing, and neither did one that is free, so nothing about them is unknown
+    const isFree = event.call_outcome === "denied" || FREE_OPERATIONS.has(event.operation);
+    const isUnmetered = !isMetered && !isFree;
     const isRepeat = isMetered && !counts;
     const costNano = event.cost_usd === null || isRepeat ? null : BigInt(Math.round(event.cost_usd * NANO));
-    const isUnpriced = event.cost_usd === null && !isRepeat && event.call_outcome !== "denied";
+    const isUnpriced = event.cost_usd === null && !isRepeat && (isMetered || !isFree);
     const isError = event.call_outcome !== "ok";
     const inserted = this.#sql.run(
       INSERT_CALL,
@@ -162,25 +166,20 @@ export class Ledger {
     return true;
   }
 
-  /** A response whose tokens are counted already: a poll of one that is finished, a stream that was taken up again. */
+  /**
+   * A response whose tokens are counted already: a poll of one that is finished, a batch whose results are fetched again. Two ordinary
+   * calls are never repeats of each other (some servers give every answer the same id); with one of them a fetch, they are.
+   */
   #isRepeat(event: LlmEvent): boolean {
     if (event.response_id === undefined || event.response_id === "") return false;
-    const same = "FROM llm_calls WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?";
-    if (!WEAK_IDS.has(event.provider))
-      return this.#sql.get(`SELECT 1 ${same} LIMIT 1`, event.provider, event.response_id, event.id) !== undefined;
-    return (
-      this.#sql.get(
-        `SELECT 1 ${same} AND sandbox_uuid = ? AND model = ? AND input_tokens IS ? AND output_tokens IS ? AND total_tokens IS ? LIMIT 1`,
-        event.provider,
-        event.response_id,
-        event.id,
-        event.sandbox_uuid ?? "",
-        event.model,
-        event.input_tokens,
-        event.output_tokens,
-        event.total_tokens,
-      ) !== undefined
+    const isFetch = FETCH_OPERATIONS.has(event.operation);
+    const weak = WEAK_IDS.has(event.provider);
+    const found = this.#sql.get(
+      `SELECT 1 FROM llm_calls WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?
+        ${isFetch ? "" : `AND json_extract(event, '$.operation') IN (${FETCHES})`} ${weak ? "AND sandbox_uuid = ?" : ""} LIMIT 1`,
+      event.provider, event.response_id, event.id, ...(weak ? [event.sandbox_uuid ?? ""] : []),
     );
+    return found !== undefined;
   }
 
   #wasCleared(uuid: string, at: number): boolean {

@@ -1,5 +1,7 @@
 import type { UsageEntry } from "../schema/api.ts";
 import type { LlmEvent } from "../schema/event.ts";
+import { FREE_OPERATIONS } from "../schema/operation.ts";
+import { CountedResponses } from "./counted-responses.ts";
 import { fromNanoUsd, toNanoUsd } from "./nano.ts";
 
 /** What of a call's record counts for usage. */
@@ -21,10 +23,7 @@ export type CountedCall = Pick<
   | "call_outcome"
   | "cost_usd"
   | "decision"
->;
-
-/** Calls that use no tokens that anybody pays for: nothing is missing when they report none. */
-const FREE_OPERATIONS: ReadonlySet<string> = new Set(["count_tokens", "fetch_response", "moderation"]);
+> & { readonly response_id?: string | undefined };
 
 /** The provider took the call, so tokens were used, known or not. */
 function wasServed(call: CountedCall): boolean {
@@ -86,19 +85,39 @@ export function addCall(entry: UsageEntry, call: CountedCall): UsageEntry {
   };
 }
 
-/** Entries of all calls by provider and requested model, the largest first; a call that comes twice (a replay) counts once, by its id. */
+/**
+ * Entries of all calls by provider and requested model, the largest first. A call that comes twice (a replay) counts once, by its id;
+ * the tokens of a response that was fetched again count once, by the response's.
+ */
 export function foldCalls(calls: Iterable<CountedCall & { readonly id: string }>): readonly UsageEntry[] {
   const entries = new Map<string, UsageEntry>();
   const seen = new Set<string>();
+  const counted = new CountedResponses(Number.POSITIVE_INFINITY);
   for (const call of calls) {
     if (call.decision === "deny" || seen.has(call.id)) continue;
     seen.add(call.id);
     const key = `${call.provider}\n${call.model}`;
-    entries.set(key, addCall(entries.get(key) ?? emptyEntry(call.provider, call.model), call));
+    entries.set(
+      key,
+      addCall(entries.get(key) ?? emptyEntry(call.provider, call.model), counted.isRepeat(call) ? withoutTokens(call) : call),
+    );
   }
   return [...entries.values()].sort(
     (a, b) => b.total_tokens - a.total_tokens || compare(a.provider, b.provider) || compare(a.model, b.model),
   );
+}
+
+function withoutTokens<T extends CountedCall>(call: T): T {
+  return {
+    ...call,
+    input_tokens: null,
+    output_tokens: null,
+    total_tokens: null,
+    cache_read_tokens: null,
+    cache_write_tokens: null,
+    reasoning_tokens: null,
+    cost_usd: null,
+  };
 }
 
 /** Dollars added in nano-dollars, so that the order of calls does not change the sum. */

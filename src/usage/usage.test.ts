@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Usage } from "../schema/usage.ts";
+import { CountedResponses } from "./counted-responses.ts";
 import { addCall, emptyEntry, foldCalls, type CountedCall } from "./entry.ts";
 import { createCostOf } from "./genai-prices.ts";
 import { fromNanoUsd, toNanoUsd } from "./nano.ts";
@@ -112,7 +113,34 @@ const UNKNOWN = {
   usage_source: "none",
 } as const;
 
+describe("counted responses", () => {
+  it("forgets the oldest past its limit, and what was used again last", () => {
+    const counted = new CountedResponses(2);
+    const fetch = (id: string): boolean => counted.isRepeat({ ...CALL, operation: "fetch_response", response_id: id });
+    expect([fetch("a"), fetch("b"), fetch("a"), fetch("c"), fetch("a"), fetch("b")]).toEqual([false, false, true, false, true, false]);
+  });
+
+  it("never takes an ordinary call for another, nor a fetch without usage for one that has it", () => {
+    const counted = new CountedResponses();
+    const chat = { ...CALL, response_id: "constant" };
+    expect([counted.isRepeat(chat), counted.isRepeat(chat)]).toEqual([false, false]);
+    const fetch = { ...CALL, operation: "fetch_response", response_id: "r" };
+    expect(counted.isRepeat({ ...fetch, ...UNKNOWN })).toBe(false);
+    expect(counted.isRepeat(fetch)).toBe(false);
+    expect(counted.isRepeat({ ...chat, response_id: "r" })).toBe(true);
+    expect(counted.isRepeat({ ...fetch, response_id: "constant" })).toBe(true);
+    expect(counted.isRepeat({ ...fetch, response_id: "" })).toBe(false);
+    expect(counted.isRepeat({ ...fetch, provider: "azure" })).toBe(false);
+  });
+});
+
 describe("usage entries", () => {
+  it("counts the tokens of a polled response once", () => {
+    const poll = { ...CALL, operation: "fetch_response", response_id: "resp_1" };
+    const [entry] = foldCalls([poll, { ...poll, id: "evt_2" }, { ...poll, id: "evt_3" }]);
+    expect(entry).toMatchObject({ request_count: 3, total_tokens: 120, cost_usd: 0.1, unmetered_requests: 0, unpriced_requests: 0 });
+  });
+
   it("sums what is known and counts what is not", () => {
     const [entry] = foldCalls([
       CALL,
