@@ -17,16 +17,21 @@ export type LineAt = {
 /** Sees the line `[start, end)`, newline excluded, in a buffer that is reused; may write into its own range. False ends the reading. */
 export type LineVisitor = (bytes: Buffer, start: number, end: number, at: LineAt) => boolean;
 
+export type LineRange = {
+  readonly from?: number;
+  readonly to?: number;
+  /** only a few lines are wanted: the chunk in memory is the smallest that holds any line */
+  readonly isShort?: boolean;
+};
+
 /** Reads `[from, to)` of a file line by line, one chunk in memory. */
-export async function forEachLine(
-  path: string,
-  range: { readonly from?: number; readonly to?: number },
-  visit: LineVisitor,
-): Promise<void> {
+export async function forEachLine(path: string, range: LineRange, visit: LineVisitor): Promise<void> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     // a small file needs a small buffer, yet one that holds any line of ours, should the file grow meanwhile
-    const buffer = Buffer.allocUnsafeSlow(Math.max(LONGEST_LINE, Math.min(CHUNK, (await handle.stat()).size)));
+    const buffer = Buffer.allocUnsafeSlow(
+      range.isShort === true ? LONGEST_LINE : Math.max(LONGEST_LINE, Math.min(CHUNK, (await handle.stat()).size)),
+    );
     const to = range.to ?? Number.MAX_SAFE_INTEGER;
     // file offset of the buffer's first byte, and how many bytes of it are filled
     let base = range.from ?? 0;

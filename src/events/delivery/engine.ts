@@ -1,0 +1,180 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { background } from "../../base/background.ts";
+import type { Clock } from "../../base/clock.ts";
+import { messageOf } from "../../base/error.ts";
+import type { Log } from "../../base/log.ts";
+import type { ChainedEventLog } from "../log.ts";
+import { ChainIndex } from "./chain-index.ts";
+import { takeRequests } from "./requests.ts";
+import { SinkRunner } from "./sink-runner.ts";
+import { DELIVERY_TIMING, type DeliveryMeter, type DeliveryTiming, type Report, type SinkSpec, type SinkStatus } from "./sink-spec.ts";
+
+export type DeliveryOptions = {
+  readonly eventsDir: string;
+  /** positions and dead letters; made when missing */
+  readonly deliveryDir: string;
+  /** this process's chain, which is followed without a look at the disk */
+  readonly events: Pick<ChainedEventLog, "head" | "subscribe">;
+  /** what delivery says about itself goes into the log like everything else */
+  readonly report: Report;
+  /** The right to deliver for this state directory, which one process at a time has; undefined when another has it. */
+  readonly takeLead: () => Disposable | undefined;
+  readonly meter: DeliveryMeter;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly timing?: Partial<DeliveryTiming>;
+  /** in [0, 1) */
+  readonly random?: () => number;
+};
+
+/**
+ * Delivers all chains of a state directory to every sink, each with a cursor of its own, at least once and in order per chain. A
+ * sink that is slow or dead holds up nobody: not the others, and not whoever appends, since everything is read from disk.
+ */
+export class DeliveryEngine implements AsyncDisposable {
+  readonly #options: DeliveryOptions;
+  readonly #timing: DeliveryTiming;
+  readonly #index: ChainIndex;
+  readonly #runners = new Map<string, SinkRunner>();
+  readonly #stop = new AbortController();
+  #specs: readonly SinkSpec[] = [];
+  #lead: Disposable | undefined;
+  #unsubscribe: () => void = () => undefined;
+  #loop: Promise<void> | undefined;
+  /** one round at a time */
+  #round: Promise<void> = Promise.resolve();
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    this.#timing = { ...DELIVERY_TIMING, ...options.timing };
+    this.#index = new ChainIndex(options.eventsDir);
+  }
+
+  get isLeader(): boolean {
+    return this.#lead !== undefined;
+  }
+
+  /** Begins, or goes on with other sinks: each is opened anew, and those that were paused are tried again. */
+  async configure(specs: readonly SinkSpec[]): Promise<void> {
+    await this.#alone(async () => {
+      this.#specs = specs;
+      await Promise.all([...this.#runners.values()].map((runner) => runner.stop()));
+      this.#runners.clear();
+    });
+    if (this.#stop.signal.aborted) return;
+    await this.#look();
+    if (this.#loop !== undefined) return;
+    const { events } = this.#options;
+    this.#unsubscribe = events.subscribe(() => this.#noteOwn());
+    this.#loop = this.#run();
+    background("delivery", this.#loop, this.#options.log);
+  }
+
+  /** Asks operators' requests and other processes' chains now, instead of at the next look. */
+  async look(): Promise<void> {
+    await this.#look();
+  }
+
+  /** Waits until every sink has everything or does not get on, at most so long. */
+  async drain(deadlineMs: number): Promise<void> {
+    await this.#look();
+    await Promise.all([...this.#runners.values()].map((runner) => runner.drain(deadlineMs)));
+  }
+
+  status(): readonly SinkStatus[] {
+    return this.#specs.map((spec) => this.#runners.get(spec.name)?.status() ?? stopped(spec));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    this.#unsubscribe();
+    await this.#loop;
+    await this.#alone(async () => {
+      await Promise.all([...this.#runners.values()].map((runner) => runner.stop()));
+      this.#runners.clear();
+      this.#lead?.[Symbol.dispose]();
+      this.#lead = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await delay(this.#timing.pollMs, undefined, { signal }).catch(() => "ended: seen by the loop");
+      if (!signal.aborted) await this.#look();
+    }
+  }
+
+  #look(): Promise<void> {
+    return this.#alone(async () => {
+      try {
+        if (this.#specs.length === 0 || this.#stop.signal.aborted) return;
+        this.#lead ??= this.#options.takeLead();
+        if (this.#lead === undefined) return;
+        await this.#index.refresh((chain) => this.#isWanted(chain));
+        this.#noteOwn();
+        await this.#startRunners();
+        await this.#handleRequests();
+        for (const runner of this.#runners.values()) {
+          runner.wake();
+          const { lag, oldestMs, state } = runner.status();
+          this.#options.meter.gauges(runner.spec.name, {
+            lag,
+            oldestSeconds: oldestMs / 1000,
+            isFailing: state === "failing" || state === "paused",
+            isPaused: state === "paused",
+          });
+        }
+      } catch (error) {
+        this.#options.log.error("the event log could not be looked at for delivery", { error: messageOf(error) });
+      }
+    });
+  }
+
+  #isWanted(chain: string): boolean {
+    // before there are runners nothing is known to be delivered
+    if (this.#runners.size < this.#specs.length) return true;
+    for (const runner of this.#runners.values()) if (runner.wants(chain)) return true;
+    return false;
+  }
+
+  async #startRunners(): Promise<void> {
+    for (const spec of this.#specs) {
+      if (this.#runners.has(spec.name)) continue;
+      const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random } = this.#options;
+      const runner = await SinkRunner.start({
+        spec,
+        eventsDir,
+        deliveryDir,
+        index: this.#index,
+        timing: this.#timing,
+        clock,
+        log,
+        meter,
+        report,
+        random,
+      });
+      this.#runners.set(spec.name, runner);
+    }
+  }
+
+  async #handleRequests(): Promise<void> {
+    for (const [name, runner] of this.#runners) await takeRequests(this.#options.deliveryDir, name, (request) => runner.handle(request));
+  }
+
+  #noteOwn(): void {
+    const { chain, seq } = this.#options.events.head();
+    this.#index.note(chain, seq);
+    for (const runner of this.#runners.values()) runner.wake();
+  }
+
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#round = this.#round.then(work, work);
+    return this.#round;
+  }
+}
+
+function stopped({ name, kind, type }: SinkSpec): SinkStatus {
+  return { name, kind, type, state: "stopped", lag: 0, oldestMs: 0, delivered: 0, retries: 0, deadLetters: 0, dropped: 0 };
+}
