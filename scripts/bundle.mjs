@@ -7,14 +7,26 @@
  * fetch (40 ms here); `require` reads what is used.
  */
 import * as fs from "node:fs";
-import { join, sep } from "node:path";
+import { deepStrictEqual } from "node:assert";
+import { join, resolve, sep } from "node:path";
+import { pathToFileURL } from "node:url";
 import { rolldown } from "rolldown";
 
-const [dist] = process.argv.slice(2);
+const [dist] = process.argv.slice(2).map((path) => resolve(path));
 if (dist === undefined) throw new Error("usage: node scripts/bundle.mjs DIST");
 const target = join(dist, "program");
 
+/** A module whose one function gives a constant: the schema's answer is worked out now, not at every start. */
+async function evaluated() {
+  const place = join(dist, "schema", "config-defaults.js");
+  const empty = await (await import(pathToFileURL(place).href)).emptyConfig();
+  deepStrictEqual(JSON.parse(JSON.stringify(empty)), empty);
+  const code = `export async function emptyConfig() { return ${JSON.stringify(empty)}; }`;
+  return { name: "evaluated", load: (id) => (id === place ? code : undefined) };
+}
+
 const bundle = await rolldown({
+  plugins: [await evaluated()],
   input: { main: join(dist, "cli", "main.js") },
   platform: "node",
   // optional native parts of ws

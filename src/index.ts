@@ -18,7 +18,8 @@ export type {
   WorkspaceOutcome,
 } from "./app/facade.ts";
 export { environmentFrom, type HostEnvironment, hostEnvironment } from "./config/env.ts";
-export { loadConfig, type LoadedConfig } from "./config/load.ts";
+export type { LoadedConfig } from "./config/config-from.ts";
+export { loadConfig } from "./config/load.ts";
 export { type StatePaths, statePaths } from "./config/paths.ts";
 export { prepareState } from "./config/prepare-state.ts";
 export type { Config } from "./schema/settings.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { renderErrorReference } from "../src/base/error-reference.ts";
 import { ERRORS } from "../src/base/error.ts";
 import { environmentFrom } from "../src/config/env.ts";
-import { configFrom } from "../src/config/load.ts";
+import { configFrom } from "../src/config/config-from.ts";
 import { renderConfigReference } from "../src/config/reference.ts";
 
 const page = (name: string) => readFileSync(new URL(`../docs/reference/${name}`, import.meta.url), "utf8");

@@ -1,5 +1,6 @@
 import { type HostEnvironment, hostEnvironment } from "../config/env.ts";
-import { type LoadedConfig, loadConfig } from "../config/load.ts";
+import type { LoadedConfig } from "../config/config-from.ts";
+import { loadConfig } from "../config/load.ts";
 import { type StatePaths, statePaths } from "../config/paths.ts";
 import { prepareState } from "../config/prepare-state.ts";
 import { AppError } from "../base/error.ts";

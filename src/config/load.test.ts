@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AppError } from "../base/error.ts";
 import { environmentFrom } from "./env.ts";
-import { configFrom, type Override } from "./load.ts";
+import { configFrom, type Override } from "./config-from.ts";
 import { parseToml } from "./parse-toml.ts";
 
 const env = environmentFrom({ HOME: "/home/ann" });

@@ -1,6 +1,7 @@
 import { timestamp } from "../base/clock.ts";
 import { newId } from "../base/id.ts";
-import { EVENT_SCHEMA_VERSION, type Event, type NewEvent } from "../schema/event.ts";
+import type { Event, NewEvent } from "../schema/event.ts";
+import { EVENT_SCHEMA_VERSION } from "../schema/event-version.ts";
 
 let lastMs = Number.NaN;
 let lastText = "";

@@ -1,14 +1,5 @@
-import {
-  type Actor,
-  auditLogEvent,
-  changeEvent,
-  EVENT_SCHEMA_VERSION,
-  type Event,
-  execEvent,
-  poolEvent,
-  sandboxEvent,
-  workspaceEvent,
-} from "../schema/event.ts";
+import { type Actor, auditLogEvent, changeEvent, type Event, execEvent, poolEvent, sandboxEvent, workspaceEvent } from "../schema/event.ts";
+import { EVENT_SCHEMA_VERSION } from "../schema/event-version.ts";
 
 /**
  * One event of every kind and operation, as the product writes them: what the reference shows, and what `config check` maps to see

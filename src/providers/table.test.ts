@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { AppError } from "../base/error.ts";
-import { PROVIDER_IDS } from "../schema/provider.ts";
+import { PROVIDER_IDS } from "../schema/provider-ids.ts";
 import { BUILT_IN_PROVIDERS } from "./hosts.ts";
 import { createProviderTable } from "./table.ts";
 import type { Recognition } from "./types.ts";

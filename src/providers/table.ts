@@ -1,5 +1,6 @@
 import { AppError } from "../base/error.ts";
-import { PROVIDER_IDS, type ProviderId } from "../schema/provider.ts";
+import type { ProviderId } from "../schema/provider.ts";
+import { PROVIDER_IDS } from "../schema/provider-ids.ts";
 import { BUILT_IN_PROVIDERS, type ProviderRow } from "./hosts.ts";
 import { canonicalPath } from "./path.ts";
 import type { ProviderTable } from "./recognize.ts";

@@ -1,11 +1,11 @@
 import { z } from "zod";
+import { EVENT_SCHEMA_VERSION } from "./event-version.ts";
 import { callOutcome, providerId, usageSource } from "./provider.ts";
 
 /**
  * The canonical record of everything that happened. One shape per family, discriminated by `type`; flat and snake_case, since
  * it is what hooks, streams, the API and the log show. Mappings (OCSF, native audit) are made from it and never the other way.
  */
-export const EVENT_SCHEMA_VERSION = 1;
 
 /** Who caused it. `user_id` is the operating system's user name or the API key's name; a sandbox's own traffic is `sandbox`. */
 export const actor = z.strictObject({
@@ -230,8 +230,17 @@ export const auditLogEvent = z.strictObject({
 });
 
 export const event = z.discriminatedUnion("type", [
-  sandboxEvent, execEvent, workspaceEvent, exchangeEvent, decisionEvent, llmEvent,
-  authEvent, changeEvent, findingEvent, poolEvent, auditLogEvent,
+  sandboxEvent,
+  execEvent,
+  workspaceEvent,
+  exchangeEvent,
+  decisionEvent,
+  llmEvent,
+  authEvent,
+  changeEvent,
+  findingEvent,
+  poolEvent,
+  auditLogEvent,
 ]);
 
 export type SandboxEvent = z.infer<typeof sandboxEvent>;
@@ -249,4 +258,6 @@ export type Event = z.infer<typeof event>;
 export type EventType = Event["type"];
 
 /** What a caller of `append` gives: the log adds id, schema version and time. */
-export type NewEvent = { [T in EventType]: Omit<Extract<Event, { type: T }>, "id" | "schema_version" | "timestamp"> & { id?: string; timestamp?: string } }[EventType];
+export type NewEvent = {
+  [T in EventType]: Omit<Extract<Event, { type: T }>, "id" | "schema_version" | "timestamp"> & { id?: string; timestamp?: string };
+}[EventType];

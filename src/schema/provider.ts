@@ -1,10 +1,5 @@
 import { z } from "zod";
-
-/** Short provider ids, used in every record, table and metric (product.md, Exact meanings). */
-export const PROVIDER_IDS = [
-  "openai", "anthropic", "google", "deepseek", "groq", "mistral", "cohere", "together", "fireworks",
-  "xai", "openrouter", "azure", "bedrock", "vertex", "copilot", "ollama", "custom",
-] as const;
+import { PROVIDER_IDS } from "./provider-ids.ts";
 
 export const providerId = z.enum(PROVIDER_IDS);
 export type ProviderId = z.infer<typeof providerId>;

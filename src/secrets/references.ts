@@ -3,7 +3,8 @@ import { open } from "node:fs/promises";
 import { AppError, errnoOf } from "../base/error.ts";
 import { runProcess } from "../base/process.ts";
 import { Secret } from "../base/secret.ts";
-import { describeReference, type SecretReference } from "../schema/secret-reference.ts";
+import type { SecretReference } from "../schema/secret-reference.ts";
+import { describeReference } from "./describe-reference.ts";
 import { checkSecretValue, MAX_SECRET_BYTES } from "./value.ts";
 import type { Vault } from "./vault.ts";
 

@@ -6,7 +6,7 @@ import { systemUser } from "../../src/app/caller.ts";
 import { createApp } from "../../src/app/create-app.ts";
 import type { RunningExec } from "../../src/app/facade.ts";
 import { environmentFrom } from "../../src/config/env.ts";
-import { configFrom } from "../../src/config/load.ts";
+import { configFrom } from "../../src/config/config-from.ts";
 import { statePaths } from "../../src/config/paths.ts";
 import { prepareState } from "../../src/config/prepare-state.ts";
 import { descendants } from "./processes.ts";

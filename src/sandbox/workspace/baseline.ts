@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { z } from "zod";
 import { errnoOf } from "../../base/error.ts";
+import type { StoredRow } from "./baseline-schema.ts";
 import type { Entry, Manifest } from "./manifest.ts";
 
 /** Both manifests of a copied workspace, kept beside the copy so that its changes can still be told after a crash. */
@@ -10,18 +10,6 @@ export type Baseline = {
   /** the copy after it was handed over to the sandbox's owner */
   readonly copyBefore: Manifest;
 };
-
-const row = z.tuple([
-  z.string(),
-  z.enum(["file", "directory", "symlink", "other"]),
-  z.string(),
-  z.string(),
-  z.string(),
-  z.number(),
-  z.string(),
-  z.string().nullable(),
-]);
-const stored = z.strictObject({ original: z.string(), originalBefore: z.array(row), copyBefore: z.array(row) });
 
 export async function saveBaseline(file: string, baseline: Baseline): Promise<void> {
   const text = JSON.stringify({
@@ -42,7 +30,9 @@ export async function loadBaseline(file: string): Promise<Baseline | undefined> 
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
-  const data = stored.parse(JSON.parse(text));
+  // only a workspace that was copied needs it, and a start does not
+  const { storedBaseline } = await import("./baseline-schema.ts");
+  const data = storedBaseline.parse(JSON.parse(text));
   return { original: data.original, originalBefore: manifestOf(data.originalBefore), copyBefore: manifestOf(data.copyBefore) };
 }
 
@@ -59,7 +49,7 @@ function rowsOf(manifest: Manifest): unknown[] {
   ]);
 }
 
-function manifestOf(rows: readonly z.infer<typeof row>[]): Manifest {
+function manifestOf(rows: readonly StoredRow[]): Manifest {
   const manifest = new Map<string, Entry>();
   for (const [path, kind, size, mtimeNs, ctimeNs, mode, inode, target] of rows) {
     manifest.set(path, {

@@ -1,0 +1,20 @@
+/** Short provider ids, used in every record, table and metric. */
+export const PROVIDER_IDS = [
+  "openai",
+  "anthropic",
+  "google",
+  "deepseek",
+  "groq",
+  "mistral",
+  "cohere",
+  "together",
+  "fireworks",
+  "xai",
+  "openrouter",
+  "azure",
+  "bedrock",
+  "vertex",
+  "copilot",
+  "ollama",
+  "custom",
+] as const;
