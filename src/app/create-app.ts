@@ -15,13 +15,13 @@ import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
 import { createBackends } from "./backends.ts";
 import { createDoctor } from "./doctor.ts";
-import { EgressGeneration } from "./egress-policy.ts";
 import { EgressLinks } from "./egress-links.ts";
 import { createEventService } from "./event-service.ts";
 import type { App } from "./facade.ts";
 import { LazyGateway } from "./lazy-gateway.ts";
 import { LedgerWriter } from "./ledger-writer.ts";
 import { planSandbox } from "./plan.ts";
+import { PolicyGenerations } from "./policy-generations.ts";
 import { createPolicyService } from "./policy-service.ts";
 import { rebookCalls } from "./rebook.ts";
 import { Reporter } from "./reporter.ts";
@@ -55,10 +55,14 @@ export type OwnedApp = App & {
   /** key of `[server] api_key`, resolved */
   apiKey(): Promise<Secret | undefined>;
   readonly runningSandboxes: number;
+  /** a port that a control listener was given: no sandbox reaches it from now on */
+  addOwnPort(port: number): void;
 };
 
 /** ms between looks at what has expired */
 const REAP_MS = 1_000;
+/** ms between looks at what other processes changed: a changed verdict closes connections within a second */
+const FOLLOW_MS = 400;
 
 /**
  * Builds everything from a configuration and owns it.
@@ -91,7 +95,16 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   store.sandboxes.markOrphansStopped();
   if (options.isServer === true) await rebookCalls(store, paths.events);
 
-  let generation = await EgressGeneration.load(1, app.config, options.ownPorts ?? []);
+  // grows when the server listens; every generation reads it when it decides
+  const ownPorts = [...(options.ownPorts ?? [])];
+  const generations = await PolicyGenerations.open(app.config, {
+    rules: store.policyRules,
+    ownPorts,
+    ...(app.reload === undefined ? {} : { readConfig: app.reload }),
+    prepare: (next) => links.prepare(next),
+    now: () => clock.now(),
+    log,
+  });
   const vaultKey = vaultKeyFrom(app.env);
   const secrets = new SandboxSecrets({
     repository: store.secrets,
@@ -101,14 +114,20 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     ...(vaultKey === undefined ? {} : { vaultKey }),
   });
   const report = reporter.record;
-  const gateway = stack.use(new LazyGateway({ paths, generation: () => generation, reporter, metrics, log, clock }));
-  const links = new EgressLinks({
+  const gateway = stack.use(new LazyGateway({ paths, generation: () => generations.current, reporter, metrics, log, clock }));
+  const links: EgressLinks = new EgressLinks({
     gateway: () => gateway.get(),
-    generation: () => generation,
+    generation: () => generations.current,
     secrets,
     hostEnv: (name) => app.env.get(name),
     settled: () => reporter.settled(),
+    applied: ({ uuid }, policy) => store.sandboxes.update(uuid, { policy }),
   });
+  const following = setInterval(() => {
+    if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
+  }, FOLLOW_MS);
+  following.unref();
+  stack.defer(() => clearInterval(following));
   const backends = createBackends({ paths, uid, log });
   const manager = stack.use(
     new SandboxManager({
@@ -128,7 +147,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   }
   const eventService = stack.use(createEventService(events, (query) => tailEvents({ dir: paths.events, ...query })));
   const context = {
-    generation: () => generation,
+    generation: () => generations.current,
     forbidden: [paths.state, paths.config],
     staged: paths.staged,
     uid,
@@ -141,6 +160,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     plan: (request, expiresAt) => planSandbox(context, request, expiresAt),
     forget: async (record) => {
       await secrets.forget(record);
+      store.policyRules.removeOf(record.uuid);
       metrics.removeSandbox(record.name);
     },
     clock,
@@ -153,22 +173,12 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     usage: createUsageService({ store, settled: () => reporter.settled(), report, now: () => clock.now() }),
     events: eventService,
     secrets: createSecretService({ secrets, report }),
-    policy: createPolicyService({
-      manager,
-      generation: () => generation,
-      reload: async () => {
-        if (app.reload === undefined) return generation;
-        const next = await EgressGeneration.load(generation.version + 1, await app.reload(), options.ownPorts ?? []);
-        generation = next;
-        links.reload();
-        return next;
-      },
-      report,
-    }),
+    policy: createPolicyService({ manager, repository: store.sandboxes, generations, report, log }),
     metrics,
     status: createStatus({ startedAt, paths, configFile: app.config.file, store, events, backends, clock }),
     doctor: createDoctor(backends),
     apiKey: () => secrets.resolve(app.config.server.apiKey),
+    addOwnPort: (port) => void ownPorts.push(port),
     get runningSandboxes() {
       return manager.running;
     },

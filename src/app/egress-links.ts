@@ -17,9 +17,17 @@ export type EgressLinksOptions = {
   readonly hostEnv: (name: string) => string | undefined;
   /** resolves when what the gateway reported is in the log and in the ledger */
   readonly settled: () => Promise<void>;
+  /** told under which generation a sandbox is from now on */
+  readonly applied: (record: SandboxRecord, state: NonNullable<SandboxRecord["policy"]>) => void;
 };
 
-type Live = { readonly record: SandboxRecord; readonly attachment: EgressAttachment; readonly secrets: SandboxEgress["secrets"] };
+type Live = {
+  readonly record: SandboxRecord;
+  readonly attachment: EgressAttachment;
+  secrets: SandboxEgress["secrets"];
+  /** ports that its listeners were opened for, once and for all */
+  readonly ports: readonly number[];
+};
 
 /**
  * Where sandbox and gateway meet: one function makes a sandbox's policy, secrets and environment, and it is the same for create,
@@ -33,6 +41,11 @@ export class EgressLinks {
     this.#options = options;
   }
 
+  /** sandboxes with a way out */
+  get count(): number {
+    return this.#live.size;
+  }
+
   readonly surroundings = async (record: SandboxRecord): Promise<SandboxSurroundings> => {
     const profile = PROFILES[record.profile];
     const hasNetwork = profile.network !== "none";
@@ -44,14 +57,18 @@ export class EgressLinks {
     });
     if (!hasNetwork) return { network: { kind: "none" }, env, files: {}, link: () => undefined };
     const gateway = await this.#options.gateway();
-    const egress = this.#applyPolicy(record, secrets);
+    const egress = this.#egressOf(record, secrets, false);
     let attachment: EgressAttachment | undefined;
     const network: SandboxNetwork = {
       kind: "gateway",
       ports: [...new Set([53, ...egress.policy.ports])],
       attach: async (listeners) => {
-        attachment = gateway.attach(egress, listeners);
-        this.#live.set(record.uuid, { record, attachment, secrets });
+        // what changed while the sandbox was being made holds from its first packet
+        const current = this.#egressOf(record, secrets, true);
+        attachment = gateway.attach(current, listeners);
+        const live: Live = { record, attachment, secrets, ports: egress.policy.ports };
+        this.#live.set(record.uuid, live);
+        this.#applied(live, current);
       },
     };
     return {
@@ -62,24 +79,40 @@ export class EgressLinks {
     };
   };
 
-  /** Gives every running sandbox the policy of the current generation. */
-  reload(): void {
-    for (const { record, attachment, secrets } of this.#live.values()) attachment.update(this.#applyPolicy(record, secrets));
+  /**
+   * Makes the policy of every running sandbox under another generation, and gives it to them all when the returned function is
+   * called; nothing has changed when this throws.
+   * @throws AppError for a generation under which a running sandbox cannot have a policy
+   */
+  prepare(generation: EgressGeneration): () => void {
+    const next = [...this.#live.values()].map((live) => ({ live, egress: this.#egressOf(live.record, live.secrets, true, generation) }));
+    return () => {
+      for (const { live, egress } of next) {
+        if (this.#live.get(live.record.uuid) !== live) continue;
+        live.attachment.update(egress);
+        this.#applied(live, egress);
+      }
+    };
   }
 
-  /** The policy that a running sandbox is under. */
-  policyOf(record: SandboxRecord): ReturnType<EgressGeneration["policyFor"]> {
-    return this.#options.generation().policyFor(record);
+  #applied(live: Live, { policy }: SandboxEgress): void {
+    const restartForPorts = policy.ports.filter((port) => !live.ports.includes(port));
+    this.#options.applied(live.record, { generation: policy.ref.version, restartForPorts });
   }
 
-  #applyPolicy(record: SandboxRecord, secrets: SandboxEgress["secrets"]): SandboxEgress {
+  #egressOf(
+    record: SandboxRecord,
+    secrets: SandboxEgress["secrets"],
+    isLive: boolean,
+    generation = this.#options.generation(),
+  ): SandboxEgress {
     return {
       uuid: record.uuid,
       name: record.name,
       labels: record.labels,
-      policy: this.#options.generation().policyFor(record),
+      policy: generation.policyFor(record, { isLive }),
       secrets,
-      upstreams: this.#options.generation().upstreams,
+      upstreams: generation.upstreams,
     };
   }
 

@@ -1,39 +1,56 @@
+import { createHash } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { loadCaFile } from "../config/ca-file.ts";
 import type { Upstream } from "../egress/gateway.ts";
 import { compilePolicy } from "../policy/compile.ts";
 import { policyInputFor } from "../policy/policy-input.ts";
-import type { Policy } from "../policy/policy.ts";
+import type { Policy, RuleInput } from "../policy/policy.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
-import type { Config } from "../schema/settings.ts";
+import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 
-export type PolicySubject = Pick<SandboxRecord, "profile" | "allow" | "secrets">;
+export type PolicySubject = Pick<SandboxRecord, "profile" | "allow" | "secrets"> &
+  Partial<Pick<SandboxRecord, "uuid" | "name" | "isEphemeral">>;
 
-/** One generation of the operator's configuration, from which every sandbox's policy is made: by create, start and reload alike. */
+/** A rule made while running, with the sandbox it is for. */
+export type AddedRule = { readonly id: number; readonly sandboxUuid: string | null; readonly rule: EgressRuleSettings };
+
+/** What a generation is made from; `version` is found when everything else was found to be right. */
+export type GenerationParts = {
+  readonly config: Config;
+  readonly added: readonly AddedRule[];
+  /** grows when a control listener is opened */
+  readonly ownPorts: readonly number[];
+};
+
+/**
+ * One generation of the operator's configuration and of the rules made while running, from which every sandbox's policy is made: by
+ * create, start and reload alike.
+ */
 export class EgressGeneration {
   readonly version: number;
   readonly config: Config;
   readonly upstreams: readonly Upstream[];
   /** PEM of `[egress].ca_file` */
   readonly extraCa: string | undefined;
+  readonly added: readonly AddedRule[];
   readonly #ownPorts: readonly number[];
 
-  private constructor(
-    version: number,
-    config: Config,
-    ownPorts: readonly number[],
-    files: { upstreams: readonly Upstream[]; extraCa: string | undefined },
-  ) {
+  private constructor(version: number, parts: GenerationParts, files: { upstreams: readonly Upstream[]; extraCa: string | undefined }) {
     this.version = version;
-    this.config = config;
-    this.#ownPorts = ownPorts;
+    this.config = parts.config;
+    this.added = parts.added;
+    this.#ownPorts = parts.ownPorts;
     this.upstreams = files.upstreams;
     this.extraCa = files.extraCa;
   }
 
-  /** @throws CONFIG_INVALID for a file that cannot be read and for a rule that is wrong */
-  static async load(version: number, config: Config, ownPorts: readonly number[]): Promise<EgressGeneration> {
+  /**
+   * @param versionOf gives the number of a generation with this content; not called for parts that are wrong
+   * @throws CONFIG_INVALID for a file that cannot be read and for a rule that is wrong
+   */
+  static async load(parts: GenerationParts, versionOf: (fingerprint: string) => number): Promise<EgressGeneration> {
+    const { config, added } = parts;
     const { egress } = config;
     const extraCa = egress.caFile === undefined ? undefined : await loadCaFile("egress.ca_file", egress.caFile);
     const upstreams = await Promise.all(
@@ -42,14 +59,18 @@ export class EgressGeneration {
         return { host, url: new URL(url), ...ca };
       }),
     );
-    const generation = new EgressGeneration(version, config, ownPorts, { upstreams, extraCa });
     // a rule that is wrong shows now, not at the first sandbox
-    generation.policyFor({ profile: config.sandbox.profile, allow: [], secrets: [] });
-    return generation;
+    const probe = new EgressGeneration(0, parts, { upstreams, extraCa });
+    const { profile } = config.sandbox;
+    const sandboxes = [undefined, ...new Set(added.flatMap(({ sandboxUuid }) => sandboxUuid ?? []))];
+    for (const uuid of sandboxes) probe.policyFor({ profile, allow: [], secrets: [], ...(uuid === undefined ? {} : { uuid }) });
+    const content = JSON.stringify([egress, upstreams.map(({ ca }) => ca), extraCa, config.secrets, added]);
+    const version = versionOf(createHash("sha256").update(content).digest("base64url"));
+    return new EgressGeneration(version, parts, { upstreams, extraCa });
   }
 
   /** @throws VALIDATION, POLICY_DENIED for what the caller asked for and the operator does not permit */
-  policyFor(subject: PolicySubject): Policy {
+  policyFor(subject: PolicySubject, options: { readonly isLive?: boolean } = {}): Policy {
     return compilePolicy(
       policyInputFor({
         ref: { id: subject.profile, name: this.config.file ?? "defaults", version: this.version },
@@ -57,11 +78,18 @@ export class EgressGeneration {
         profile: PROFILES[subject.profile],
         allow: subject.allow,
         secrets: subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: isDefault === true ? "operator" : "caller" })),
+        added: this.added.filter(({ sandboxUuid }) => sandboxUuid === null || sandboxUuid === subject.uuid).map(addedRule),
         ownAddresses: ownAddresses(),
         ownPorts: this.#ownPorts,
+        ...(subject.name === undefined || subject.isEphemeral === true ? {} : { sandbox: subject.name }),
+        ...options,
       }),
     );
   }
+}
+
+export function addedRule({ id, rule }: AddedRule): RuleInput {
+  return { ...rule, id: `api.rules[${id}]`, origin: "api" };
 }
 
 function ownAddresses(): readonly string[] {

@@ -14,7 +14,7 @@ import type {
   UsageEntry,
 } from "../schema/api.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
-import type { PolicyCheck, SecretInfo } from "../schema/api.ts";
+import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
 /**
  * What the surfaces (HTTP API, CLI `run`, library) call, and all they call. One implementation, made by `createApp`.
@@ -124,6 +124,10 @@ export interface SecretService {
 export interface PolicyService {
   /** what would happen to a request for this URL */
   check(query: { readonly url: string; readonly sandbox?: string; readonly profile?: string }): Promise<PolicyCheck>;
+  /** rules of the file and of the API, and the generation that every running sandbox is under */
+  get(): Promise<PolicyReport>;
+  /** replaces the rules made over the API; when it returns, every sandbox of this process is under the new generation */
+  put(caller: Caller, change: PolicyChange): Promise<PolicyReport>;
   /** reads the configuration's rules again; a bad one keeps the old generation and throws */
   reload(caller: Caller): Promise<void>;
 }

@@ -47,11 +47,12 @@ export class LazyGateway implements AsyncDisposable {
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
     ]);
-    const { config, extraCa, upstreams } = generation();
+    const { config, extraCa } = generation();
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),
-      upstreams,
+      // every sandbox brings those of its generation
+      upstreams: [],
       providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
       includeUsage: config.llm.includeUsage,
       costOf: createCostOf(),

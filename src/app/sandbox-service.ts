@@ -99,7 +99,8 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     cancel: Cancel,
   ): Promise<RunningSandboxExec> {
     const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
-    const record = await options.plan({ ...place, name: ephemeralName() }, undefined);
+    const planned = await options.plan({ ...place, name: ephemeralName() }, undefined);
+    const record: SandboxRecord = keep ? planned : { ...planned, isEphemeral: true };
     await createFrom(caller, record, cancel);
     const { name } = record;
     const end = async (): Promise<WorkspaceOutcome> => {

@@ -39,6 +39,7 @@ export async function createServing(config: CliConfig, options: ServingOptions):
     }),
   );
   const { url } = await server.start();
+  if (url !== undefined) app.addOwnPort(Number(new URL(url).port));
   const owned = stack.move();
   return {
     ...(url === undefined ? {} : { url }),

@@ -9,7 +9,9 @@ import type {
   DoctorReport,
   execRequestBody,
   ExtendResult,
+  policyChange,
   PolicyCheck,
+  PolicyReport,
   ProfileName,
   RunOutput,
   runRequest,
@@ -75,6 +77,8 @@ export interface Client extends Disposable {
   followEvents(options?: FeedOptions): AsyncGenerator<Event>;
   audit(options?: TailOptions): Promise<readonly Event[]>;
   policyLog(options?: TailOptions): Promise<readonly (ExchangeEvent | DecisionEvent)[]>;
+  policy(call?: CallOptions): Promise<PolicyReport>;
+  setPolicy(change: z.input<typeof policyChange>, call?: CallOptions): Promise<PolicyReport>;
   policyCheck(
     query: { readonly url: string; readonly sandbox?: string; readonly profile?: ProfileName },
     call?: CallOptions,
@@ -139,6 +143,8 @@ export function createClient(options: ClientOptions): Client {
     followEvents: (feed) => followEvents(transport, "/events", feed),
     audit: ({ last, since, sandbox: name, ...c } = {}) => get("/audit", { ...c, query: { last, since, sandbox: name } }),
     policyLog: ({ last, since, sandbox: name, ...c } = {}) => get("/policy/log", { ...c, query: { last, since, sandbox: name } }),
+    policy: (c) => get("/policy", c),
+    setPolicy: (body, c) => call("PUT", "/policy", { ...c, body }),
     policyCheck: (query, c) => get("/policy/check", { ...c, query }),
 
     secrets: (c) => get("/secrets", c),

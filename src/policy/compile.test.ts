@@ -43,6 +43,26 @@ describe("decide", () => {
     expect(decide({}, "2001:db8::1", 8443).hint).toBe("agentkernel run --allow [2001:db8::1]:8443 …");
   });
 
+  it("names the command for a sandbox that keeps running, and none where a command would not help", () => {
+    expect(decide({ sandbox: "web" }, "example.com").hint).toBe("agentkernel policy allow example.com --sandbox web");
+    expect(decide({ sandbox: "web" }, "example.com", 8443).hint).toBe("agentkernel policy allow example.com:8443 --sandbox web");
+    const api = { rules: [rule("a.com", { effect: "deny", origin: "api", id: "api.rules[4]" })], sandbox: "web" };
+    expect(decide(api, "a.com")).toMatchObject({ rule: "api.rules[4]", hint: "agentkernel policy allow a.com --sandbox web" });
+    expect(decide({ default: "none", sandbox: "web" }, "a.com").hint).toBeUndefined();
+  });
+
+  it("keeps rules of the API inside what the operator permits", () => {
+    const api = rule("a.com", { origin: "api" });
+    expect(decide({ rules: [api] }, "a.com").verdict).toBe("allow");
+    expect(decide({ rules: [api], locked: true }, "a.com").verdict).toBe("deny");
+    expect(decide({ rules: [api, rule("*.com.invalid"), rule("a.com", { effect: "deny", origin: "operator" })] }, "a.com").verdict).toBe(
+      "deny",
+    );
+    expect(() => decide({ rules: [rule("a.com", { origin: "api", effect: "tunnel" })] }, "a.com")).toThrowError(
+      expect.objectContaining({ code: "VALIDATION" }),
+    );
+  });
+
   it("tells an absent list, an empty one and one with entries apart", () => {
     const some = (lists: Partial<RuleInput>) =>
       decide({ rules: [rule("a.com", lists)] }, "a.com", 443, { method: "GET", path: "/x" }).verdict;

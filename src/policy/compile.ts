@@ -1,5 +1,6 @@
 import { canonicalAddress } from "./address.ts";
 import { AppError } from "../base/error.ts";
+import { allowCommand } from "../schema/allow-command.ts";
 import { decideAddress } from "./decide-address.ts";
 import { BUILT_IN_RULES, type Decision } from "./decision.ts";
 import { formatAuthority, type CanonicalHost } from "./host.ts";
@@ -69,19 +70,21 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
 
   const denying = first(matching, (rule) => rule.effect === "deny");
   if (denying !== undefined) {
-    const by = denying.origin === "operator" ? "the operator's configuration" : `the ${denying.origin}`;
-    return deny(input, denying.id, `${what(request)} is denied by ${by}.`);
+    const reason = `${what(request)} is denied by ${MAKERS[denying.origin]}.`;
+    // what a command denied, a command allows
+    return denying.origin === "api"
+      ? { ...deny(input, denying.id, reason), hint: hintFor(input, request) }
+      : deny(input, denying.id, reason);
   }
   const allowing = matching.filter((rule) => rule.effect !== "deny");
   const ambiguity = path?.kind === "ambiguous" ? path.reason : undefined;
   if (input.locked && !allowing.some((rule) => rule.origin === "operator")) {
     const near = named.find((rule) => rule.effect !== "deny" && rule.origin === "operator");
-    if (near !== undefined) return deny(input, near.id, notCovered(near, request, ambiguity));
-    return deny(
-      input,
-      BUILT_IN_RULES.locked,
-      `${what(request)} is outside the hosts that the operator's configuration permits, and nobody else may add to them.`,
-    );
+    const reason =
+      near === undefined
+        ? `${what(request)} is outside the hosts that the operator's configuration permits, and nobody else may add to them.`
+        : notCovered(near, request, ambiguity);
+    return deny(input, near?.id ?? BUILT_IN_RULES.locked, reason);
   }
   // an operator's tunnel stands, whoever else allows the host: the client would break on our certificate
   const rule = first(allowing, (candidate) => candidate.effect === "tunnel") ?? first(allowing, () => true);
@@ -90,7 +93,9 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
     return { verdict: "allow", rule: rule.id, reason: `${what(request)} is allowed by ${rule.id}.`, effect, policy: input.ref };
   }
   const nearest = named.find((candidate) => candidate.effect !== "deny");
-  if (nearest !== undefined) return deny(input, nearest.id, notCovered(nearest, request, ambiguity));
+  if (nearest !== undefined) {
+    return { ...deny(input, nearest.id, notCovered(nearest, request, ambiguity)), hint: hintFor(input, request) };
+  }
   if (input.default === "public" && host.kind === "name") {
     return {
       verdict: "allow",
@@ -100,7 +105,20 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
       policy: input.ref,
     };
   }
-  return { ...deny(input, BUILT_IN_RULES.default, unnamed(index, request)), hint: `agentkernel run --allow ${allowTarget(host, port)} …` };
+  return { ...deny(input, BUILT_IN_RULES.default, unnamed(index, request)), hint: hintFor(input, request) };
+}
+
+const MAKERS: Readonly<Record<Rule["origin"], string>> = {
+  operator: "the operator's configuration",
+  api: "a rule made with `policy deny` or over the API",
+  profile: "the profile",
+  template: "the template",
+  caller: "the caller",
+};
+
+/** The one command that allows what was denied, for this sandbox alone. */
+function hintFor(input: PolicyInput, { host, port }: PolicyRequest): string {
+  return allowCommand(allowTarget(host, port), input.sandbox);
 }
 
 function unnamed(index: RuleIndex, { host, port }: PolicyRequest): string {

@@ -18,6 +18,12 @@ export type PolicyParts = {
   readonly allow: readonly string[];
   /** what the template asks for */
   readonly templateAllow?: readonly string[];
+  /** rules made while running, for every sandbox and for this one */
+  readonly added?: readonly RuleInput[];
+  /** sandbox that `policy allow` can name */
+  readonly sandbox?: string;
+  /** it runs already: what the operator no longer permits is denied when it is tried, and not a reason to keep the old policy */
+  readonly isLive?: boolean;
   readonly secrets: readonly SecretHost[];
   /** addresses of this machine that this program listens on */
   readonly ownAddresses: readonly string[];
@@ -37,10 +43,11 @@ export function policyInputFor(parts: PolicyParts): PolicyInput {
     ...parts.allow.map((text) => parseAllow(text, { id: "--allow", origin: "caller" })),
     ...(parts.templateAllow ?? []).map((text) => parseAllow(text, { id: "template", origin: "template" })),
     ...parts.secrets.map(secretRule),
+    ...(parts.added ?? []),
   ];
   if (profile.network === "none") refuseWithoutNetwork(parts);
   refuseSecretsInTunnels(rules);
-  if (egress.locked) refuseBeyondOperator(rules);
+  if (egress.locked && parts.isLive !== true) refuseBeyondOperator(rules.filter(({ origin }) => origin !== "api"));
   return {
     ref: parts.ref,
     default: profile.network === "configured" ? (egress.default === "allow" ? "public" : "deny") : profile.network,
@@ -50,7 +57,17 @@ export function policyInputFor(parts: PolicyParts): PolicyInput {
     ownAddresses: parts.ownAddresses,
     ownPorts: parts.ownPorts,
     unsafeAllowPrivate: egress.unsafeAllowPrivate,
+    ...(parts.sandbox === undefined ? {} : { sandbox: parts.sandbox }),
   };
+}
+
+/**
+ * Holds a new rule against the operator's, for the moment it is made: later on the policy itself keeps it inside.
+ * @throws VALIDATION for a rule that is wrong, POLICY_DENIED beyond a locked list
+ */
+export function checkAddedRule(egress: EgressSettings, rule: RuleInput): void {
+  compileRule(rule);
+  if (egress.locked) refuseBeyondOperator([...operatorRules(egress), rule]);
 }
 
 /** `[[egress.rules]]` as rules; compile them once at start and at reload, so that a bad one is found before a sandbox is. */

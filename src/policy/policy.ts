@@ -14,8 +14,8 @@ export type RuleInput = {
   /** path patterns, `*` within a segment, `**` over segments; undefined: every path; `[]`: none */
   readonly paths?: readonly string[];
   readonly effect: "allow" | "deny" | "tunnel";
-  /** `caller`: judged inside what the operator permits */
-  readonly origin: "operator" | "profile" | "template" | "caller";
+  /** `caller`, `template` and `api` (made while running): judged inside what the operator permits */
+  readonly origin: "operator" | "profile" | "template" | "caller" | "api";
 };
 
 /** Everything one sandbox's policy is made from. */
@@ -32,6 +32,8 @@ export type PolicyInput = {
   /** ports of this program's own control and metrics listeners */
   readonly ownPorts: readonly number[];
   readonly unsafeAllowPrivate: boolean;
+  /** sandbox that `policy allow` can name; absent: one that ends with its command, so that hints speak of `run --allow` */
+  readonly sandbox?: string;
 };
 
 export type PolicyRequest = {

@@ -36,6 +36,10 @@ export type SandboxRecord = {
   readonly secrets: readonly SecretBindingRecord[];
   readonly mounts: readonly Mount[];
   readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner; readonly apply?: boolean };
+  /** made for one command, and gone with it */
+  readonly isEphemeral?: boolean;
+  /** the policy generation it is under, and ports that rules name but that it does not listen on */
+  readonly policy?: { readonly generation: number; readonly restartForPorts: readonly number[] };
   readonly state: SandboxState;
   readonly reason?: string;
   /** ms since 1970 */
@@ -47,7 +51,7 @@ export type SandboxRecord = {
 export interface SandboxRepository {
   /** @throws CONFLICT when a sandbox of that name exists */
   insert(record: SandboxRecord): void;
-  update(uuid: string, change: Partial<Pick<SandboxRecord, "state" | "reason" | "expiresAt" | "enforcedBy" | "allow">>): void;
+  update(uuid: string, change: Partial<Pick<SandboxRecord, "state" | "reason" | "expiresAt" | "enforcedBy" | "allow" | "policy">>): void;
   byName(name: string): SandboxRecord | undefined;
   byUuid(uuid: string): SandboxRecord | undefined;
   list(filter?: { readonly label?: readonly [key: string, value: string] }): readonly SandboxRecord[];

@@ -232,6 +232,65 @@ export const policyCheck = z.strictObject({
 });
 export type PolicyCheck = z.infer<typeof policyCheck>;
 
+const ruleFields = {
+  /** `api.example.com`, `*.example.com` or an address */
+  host: z.string().min(1).max(260),
+  /** absent: 80 and 443; an empty list: none */
+  ports: z.array(z.int().min(1).max(65_535)).max(64).optional(),
+  /** absent: every method; an empty list: none */
+  methods: z.array(z.string().max(32)).max(32).optional(),
+  /** absent: every path; an empty list: none */
+  paths: z.array(z.string().max(1_024)).max(256).optional(),
+  effect: z.enum(["allow", "deny", "tunnel"]),
+  /** only for this sandbox */
+  sandbox: z.string().max(63).optional(),
+};
+
+export const policyRule = z.strictObject({
+  /** name of the rule in decisions */
+  id: z.string(),
+  /** `file`: the configuration's, read-only here */
+  source: z.enum(["file", "api"]),
+  ...ruleFields,
+});
+export type PolicyRule = z.infer<typeof policyRule>;
+
+export const policyReport = z.strictObject({
+  /** number of the policy in force; every change makes a new one */
+  generation: z.int(),
+  /** where the rules with source `file` come from */
+  file: z.string().nullable(),
+  default: z.enum(["deny", "allow"]),
+  mode: z.enum(["enforce", "observe"]),
+  locked: z.boolean(),
+  rules: z.array(policyRule),
+  /** sandboxes that run, each with the generation it is under */
+  sandboxes: z.array(
+    z.strictObject({
+      name: z.string(),
+      generation: z.int(),
+      /** ports that rules name and that it can only reach after it was stopped and started */
+      restart_for_ports: z.array(z.int()),
+    }),
+  ),
+});
+export type PolicyReport = z.infer<typeof policyReport>;
+
+/** What `GET /policy` shows can be sent back changed. Rules of the file may be left out, and must not differ. */
+export const policyChange = z.strictObject({
+  rules: z
+    .array(z.strictObject({ id: z.string().max(64).optional(), source: z.enum(["file", "api"]).optional(), ...ruleFields }))
+    .max(2_000),
+  /** refused with CONFLICT when the policy is another one by now */
+  generation: z.int().optional(),
+  file: z.string().nullable().optional(),
+  default: z.enum(["deny", "allow"]).optional(),
+  mode: z.enum(["enforce", "observe"]).optional(),
+  locked: z.boolean().optional(),
+  sandboxes: z.array(z.unknown()).optional(),
+});
+export type PolicyChange = z.infer<typeof policyChange>;
+
 export const doctorCheck = z.strictObject({
   name: z.string(),
   ok: z.boolean(),

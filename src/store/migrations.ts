@@ -92,6 +92,14 @@ const MIGRATIONS: readonly string[] = [
     updated_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE policy_rules (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sandbox_uuid TEXT,
+    rule TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /**

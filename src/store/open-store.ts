@@ -5,8 +5,10 @@ import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { DetachedTable } from "./detached.ts";
 import { Ledger } from "./ledger.ts";
+import type { EgressRuleSettings } from "../schema/settings.ts";
 import { MetaTable } from "./meta.ts";
 import { migrate } from "./migrations.ts";
+import { PolicyRuleTable } from "./policy-rules.ts";
 import { type SandboxRow, SandboxTable } from "./sandboxes.ts";
 import { SecretTable } from "./secrets.ts";
 import { Sql } from "./sql.ts";
@@ -25,6 +27,7 @@ export interface Store<R extends SandboxRow = SandboxRow> extends AsyncDisposabl
   readonly usage: UsageQueries;
   readonly detached: DetachedTable;
   readonly secrets: SecretTable;
+  readonly policyRules: PolicyRuleTable<EgressRuleSettings>;
   readonly meta: MetaTable;
   /** resolves when everything written so far is on disk */
   flush(): Promise<void>;
@@ -51,6 +54,7 @@ export function openStore<R extends SandboxRow = SandboxRow>(file: string, optio
     usage: new UsageQueries(sql),
     detached: new DetachedTable(sql),
     secrets: new SecretTable(sql),
+    policyRules: new PolicyRuleTable(sql),
     meta: new MetaTable(sql),
     flush: () => wal.flush(),
     [Symbol.asyncDispose]: async () => {

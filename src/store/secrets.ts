@@ -42,6 +42,12 @@ export class SecretTable {
     );
   }
 
+  /** Differs after every change, by whichever process. */
+  get revision(): string {
+    const row = this.#sql.get("SELECT count(*) AS entries, coalesce(max(updated_at), 0) AS latest FROM secrets");
+    return row === undefined ? "" : `${integerOf(row, "entries")} ${integerOf(row, "latest")}`;
+  }
+
   /** Whether there was one. Its bytes are overwritten (PRAGMA secure_delete). */
   remove(name: string): boolean {
     return this.#sql.transaction(() => this.#sql.run("DELETE FROM secrets WHERE name = ?", name) > 0, { isDurable: true });

@@ -5,7 +5,7 @@ import type { App, RunningExec, RunningSandboxExec } from "../../src/app/facade.
 import { AppError } from "../../src/base/error.ts";
 import { newId, newUuid } from "../../src/base/id.ts";
 import type { Metrics } from "../../src/metrics/metrics.ts";
-import type { DetachedExec, SandboxInfo, SecretInfo, UsageEntry } from "../../src/schema/api.ts";
+import type { DetachedExec, PolicyReport, SandboxInfo, SecretInfo, UsageEntry } from "../../src/schema/api.ts";
 import type { Event, LlmEvent, NewEvent } from "../../src/schema/event.ts";
 
 /** What a program of the fake sandboxes is given. */
@@ -346,6 +346,11 @@ export function createFakeApp(): FakeApp {
         reason: "no rule allows it",
         policy: { id: "moderate", version: 1 },
       }),
+      get: async () => POLICY,
+      put: async (caller, change) => {
+        note("setPolicy", caller, change);
+        return POLICY;
+      },
       reload: async () => undefined,
     },
     metrics: fakeMetrics(),
@@ -366,6 +371,8 @@ export function createFakeApp(): FakeApp {
   };
   return app;
 }
+
+const POLICY: PolicyReport = { generation: 1, file: null, default: "deny", mode: "enforce", locked: false, rules: [], sandboxes: [] };
 
 /** Counts API requests, ignores the rest. */
 function fakeMetrics(): Metrics {

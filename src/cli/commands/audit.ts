@@ -1,6 +1,6 @@
 import { AppError } from "../../base/error.ts";
 import { parseDuration } from "../../base/units.ts";
-import type { Event } from "../../schema/event.ts";
+import type { Event, EventType } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { eventLine } from "../event-line.ts";
 import { jsonText } from "../output.ts";
@@ -21,7 +21,7 @@ export async function tail(cli: Cli, flags: TailFlags): Promise<number> {
 
 export async function readTail(
   cli: Cli,
-  query: { readonly last: number; readonly sandbox?: string; readonly sinceMs?: number },
+  query: { readonly last: number; readonly sandbox?: string; readonly sinceMs?: number; readonly types?: readonly EventType[] },
 ): Promise<readonly Event[]> {
   const config = await loadCliConfig(cli);
   const { tailAudit } = await import("../../app/audit.ts");

@@ -16,7 +16,6 @@ export const LATER_PATHS: readonly { readonly path: string; readonly feature: st
   ...trees("/objects", "Durable objects"),
   ...trees("/schedules", "Schedules"),
   ...trees("/stores", "Durable stores"),
-  { path: "/policy", feature: "Changing the policy over the API" },
   { path: "/audit/head", feature: "The head of the audit chain" },
   { path: "/audit/export", feature: "Audit export" },
   { path: "/audit/verify", feature: "Audit verification" },
