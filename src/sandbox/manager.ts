@@ -1,10 +1,11 @@
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { background, ignore } from "../base/background.ts";
 import { type Clock, timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
 import type { Log } from "../base/log.ts";
+import { removeTree } from "../base/remove-tree.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Actor, NewEvent } from "../schema/event.ts";
 import type { Backend, BackendSandbox, EndReason, FileOwner, SandboxNetwork } from "./backend.ts";
@@ -89,7 +90,7 @@ export class SandboxManager implements AsyncDisposable {
         await this.#launch(asker, record, "create", signal);
       } catch (error) {
         this.#options.repository.remove(record.uuid);
-        await rm(this.#dir(record.uuid), { recursive: true, force: true });
+        await removeTree(this.#dir(record.uuid));
         throw error;
       }
       return this.find(record.name);
@@ -134,8 +135,8 @@ export class SandboxManager implements AsyncDisposable {
       });
       this.#options.repository.remove(record.uuid);
       // a copy with changes that were not written back is somebody's work
-      if (workspace?.keptAt === undefined) await rm(this.#dir(record.uuid), { recursive: true, force: true });
-      else await rm(join(this.#dir(record.uuid), "home"), { recursive: true, force: true });
+      if (workspace?.keptAt === undefined) await removeTree(this.#dir(record.uuid));
+      else await removeTree(join(this.#dir(record.uuid), "home"));
       return workspace;
     });
   }
@@ -163,7 +164,7 @@ export class SandboxManager implements AsyncDisposable {
     const workspace = await new WorkspaceCopySession(record.workspace?.path ?? "", this.#dir(record.uuid)).finish(true);
     await this.#reportWorkspace(asker, record, workspace);
     if (workspace.keptAt === undefined && this.#options.repository.byUuid(record.uuid) === undefined) {
-      await rm(this.#dir(record.uuid), { recursive: true, force: true });
+      await removeTree(this.#dir(record.uuid));
     }
     return workspace;
   }
@@ -357,7 +358,7 @@ export class SandboxManager implements AsyncDisposable {
       entry?.copy ??
       (record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, this.#dir(record.uuid)) : undefined);
     const workspace = await copy?.finish(options.apply);
-    if (workspace !== undefined && workspace.created + workspace.modified + workspace.deleted > 0)
+    if (workspace !== undefined && (workspace.conflict !== undefined || workspace.created + workspace.modified + workspace.deleted > 0))
       await this.#reportWorkspace(asker, record, workspace);
     return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
   }

@@ -148,8 +148,12 @@ describe("a copied workspace", () => {
   });
 
   it("refuses a tree past the limits", async () => {
-    await expect(copyWorkspace(original, join(base, "c"), { bytes: 4, entries: 100 })).rejects.toMatchObject({ code: "TOO_LARGE" });
-    await expect(copyWorkspace(original, join(base, "d"), { bytes: 1000, entries: 2 })).rejects.toMatchObject({ code: "TOO_LARGE" });
+    await expect(copyWorkspace(original, join(base, "c"), { limits: { bytes: 4, entries: 100 } })).rejects.toMatchObject({
+      code: "TOO_LARGE",
+    });
+    await expect(copyWorkspace(original, join(base, "d"), { limits: { bytes: 1000, entries: 2 } })).rejects.toMatchObject({
+      code: "TOO_LARGE",
+    });
   });
 });
 

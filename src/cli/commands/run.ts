@@ -55,13 +55,13 @@ export async function run(cli: Cli, command: readonly string[], flags: RunFlags)
 /** Says what the command changed in a copied workspace, asks where nobody decided, and turns a conflict into 125. */
 async function finish(cli: Cli, outcome: WorkspaceOutcome, code: number): Promise<number> {
   const changed = outcome.created + outcome.modified + outcome.deleted;
-  if (changed === 0) return code;
+  if (changed === 0 && outcome.conflict === undefined) return code;
   const summary = `${outcome.created} created, ${outcome.modified} modified, ${outcome.deleted} deleted`;
   if (outcome.sensitive.length > 0) {
     cli.output.note(`agentkernel: changed files that run on this machine later: ${outcome.sensitive.map(printable).join(", ")}`);
   }
   if (outcome.conflict !== undefined) {
-    cli.output.note(`agentkernel: ${outcome.conflict}; nothing was applied (${summary}), the copy is kept at ${outcome.keptAt}`);
+    cli.output.note(`agentkernel: ${printable(outcome.conflict)} (${summary}); the copy is kept at ${outcome.keptAt}`);
     return 125;
   }
   if (outcome.applied) {

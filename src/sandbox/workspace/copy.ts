@@ -2,7 +2,8 @@ import { lchown, readdir, lstat, mkdir } from "node:fs/promises";
 import { HeldDirectory } from "../../base/beneath.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { type Changes, changesBetween, isEmpty } from "./changes.ts";
-import { DEFAULT_TREE_LIMITS, type Manifest, readManifest, type TreeLimits } from "./manifest.ts";
+import { Descent } from "./descent.ts";
+import { DEFAULT_TREE_LIMITS, type Manifest, MAX_DEPTH, readManifest, SANDBOX_TREE_LIMITS, tooDeep, type TreeLimits } from "./manifest.ts";
 import { type Owner, placeEntry } from "./place.ts";
 
 /** A workspace that the sandbox works on as a copy, and what is needed to bring its changes back. */
@@ -16,20 +17,26 @@ export type WorkspaceCopy = {
 };
 
 /** Copies a tree whole, ignored files too; reflinks where the file system has them. `copy` must not exist. */
-export async function copyWorkspace(original: string, copy: string, limits: TreeLimits = DEFAULT_TREE_LIMITS): Promise<WorkspaceCopy> {
+export async function copyWorkspace(
+  original: string,
+  copy: string,
+  options: { readonly limits?: TreeLimits; readonly signal?: AbortSignal } = {},
+): Promise<WorkspaceCopy> {
+  const { limits = DEFAULT_TREE_LIMITS, signal } = options;
   try {
-    const originalBefore = await readManifest(original, limits);
+    const originalBefore = await readManifest(original, limits, signal);
     await mkdir(copy, { recursive: true, mode: 0o700 });
     const skipped: string[] = [];
     await using from = await HeldDirectory.open(original);
     await using to = await HeldDirectory.open(copy);
     await eachEntry(from, to, originalBefore.keys(), async (source, target, name, path) => {
+      signal?.throwIfAborted();
       const entry = originalBefore.get(path);
       if (entry === undefined || !(await placeEntry(source, target, name, entry, undefined))) skipped.push(path);
     });
     return { original, copy, originalBefore, skipped };
   } catch (error) {
-    if (error instanceof AppError) throw error;
+    if (error instanceof AppError || signal?.aborted === true) throw error;
     throw new AppError(
       errnoOf(error) === "ENOSPC" ? "DISK_FULL" : "VALIDATION",
       `could not copy the workspace ${original}: ${messageOf(error)}`,
@@ -47,60 +54,44 @@ export async function handOver(root: string, owner: Owner): Promise<void> {
   const stats = await lstat(top.self);
   if (stats.uid === owner.uid && stats.gid === owner.gid) return;
 
-  async function visit(directory: HeldDirectory): Promise<void> {
+  async function visit(directory: HeldDirectory, depth: number): Promise<void> {
     for (const entry of await readdir(directory.self, { encoding: "latin1", withFileTypes: true })) {
       if (entry.isDirectory()) {
+        // one descriptor a level: what a sandbox nests must not take all of ours
+        if (depth === MAX_DEPTH) throw tooDeep(root);
         await using below = await directory.descend(entry.name);
-        await visit(below);
+        await visit(below, depth + 1);
       }
       await lchown(directory.entry(entry.name), owner.uid, owner.gid);
     }
   }
-  await visit(top);
+  await visit(top, 1);
   // the top last: it is the mark that everything below is done
   await lchown(top.self, owner.uid, owner.gid);
 }
 
 /** What the sandbox changed in its copy; `copyBefore` is the copy's manifest after it was handed over. */
 export async function copyChanges(copy: string, copyBefore: Manifest): Promise<Changes> {
-  return changesBetween(copyBefore, await readManifest(copy, { bytes: Number.MAX_SAFE_INTEGER, entries: 5_000_000 }));
+  return changesBetween(copyBefore, await readManifest(copy, SANDBOX_TREE_LIMITS));
 }
 
 /** True when nobody changed the original since it was copied. */
 export async function isOriginalUntouched(workspace: WorkspaceCopy): Promise<boolean> {
-  const now = await readManifest(workspace.original, { bytes: Number.MAX_SAFE_INTEGER, entries: 5_000_000 });
+  const now = await readManifest(workspace.original, SANDBOX_TREE_LIMITS);
   return isEmpty(changesBetween(workspace.originalBefore, now));
 }
 
-/** Calls `visit` for each path with its two parent directories held; parents that were just opened are kept for the next path. */
+/** Calls `visit` for each path with its two parent directories held. */
 export async function eachEntry(
   from: HeldDirectory,
   to: HeldDirectory,
   paths: Iterable<string>,
   visit: (from: HeldDirectory, to: HeldDirectory, name: string, path: string) => Promise<void>,
 ): Promise<void> {
-  let parent = "";
-  let held: { readonly from: HeldDirectory; readonly to: HeldDirectory } | undefined;
-  const release = async (): Promise<void> => {
-    await held?.from[Symbol.asyncDispose]();
-    await held?.to[Symbol.asyncDispose]();
-    held = undefined;
-  };
-  try {
-    for (const path of paths) {
-      const slash = path.lastIndexOf("/");
-      const above = slash < 0 ? "" : path.slice(0, slash);
-      if (above !== parent) await release();
-      parent = above;
-      if (above === "") {
-        await visit(from, to, path, path);
-        continue;
-      }
-      const parts = above.split("/");
-      held ??= { from: await from.walk(parts), to: await to.walk(parts) };
-      await visit(held.from, held.to, path.slice(slash + 1), path);
-    }
-  } finally {
-    await release();
+  await using source = new Descent(from);
+  await using target = new Descent(to);
+  for (const path of paths) {
+    const { directory, name } = await source.parentOf(path);
+    await visit(directory, (await target.parentOf(path)).directory, name, path);
   }
 }

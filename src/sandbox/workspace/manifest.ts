@@ -22,26 +22,37 @@ export type TreeLimits = { readonly bytes: number; readonly entries: number };
 
 export const DEFAULT_TREE_LIMITS: TreeLimits = { bytes: 4 * 1024 ** 3, entries: 500_000 };
 
+/** What a sandbox may have made of its copy and we still look at, so that its changes can be told. */
+export const SANDBOX_TREE_LIMITS: TreeLimits = { bytes: Number.MAX_SAFE_INTEGER, entries: 1_000_000 };
+
+/** directories within one another: each is an open descriptor while a tree is read */
+export const MAX_DEPTH = 512;
+/** bytes of a relative path, as PATH_MAX of limits.h: past it no program can name the file, and a listing would need the square of its depth */
+const MAX_PATH = 4_095;
+
 /** Reads a tree without following any symlink. @throws TOO_LARGE past the limits */
-export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TREE_LIMITS): Promise<Manifest> {
+export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TREE_LIMITS, signal?: AbortSignal): Promise<Manifest> {
   const manifest = new Map<string, Entry>();
   let bytes = 0n;
 
-  async function visit(directory: HeldDirectory, prefix: string): Promise<void> {
+  async function visit(directory: HeldDirectory, prefix: string, depth: number): Promise<void> {
+    if (depth > MAX_DEPTH) throw tooDeep(root);
     for (const name of await readdir(directory.self, { encoding: "latin1" })) {
+      signal?.throwIfAborted();
       const at = directory.entry(name);
       const stats = await lstat(at, { bigint: true });
       const path = prefix === "" ? name : `${prefix}/${name}`;
+      if (path.length > MAX_PATH) throw tooDeep(root);
       manifest.set(path, entryOf(stats, stats.isSymbolicLink() ? await readlink(at, { encoding: "latin1" }) : undefined));
       if (stats.isFile()) bytes += stats.size;
       if (manifest.size > limits.entries || bytes > BigInt(limits.bytes)) throw tooLarge(root, limits);
       if (!stats.isDirectory()) continue;
       await using below = await directory.descend(name);
-      await visit(below, path);
+      await visit(below, path, depth + 1);
     }
   }
   await using top = await HeldDirectory.open(root);
-  await visit(top, "");
+  await visit(top, "", 1);
   return manifest;
 }
 
@@ -63,4 +74,11 @@ function tooLarge(root: string, limits: TreeLimits): AppError {
     `the workspace ${root} is larger than ${limits.bytes / 1024 ** 3} GiB or ${limits.entries} files, too large to copy`,
     { hint: "give a smaller directory with --workspace DIR, or run as the user who owns it so that no copy is needed" },
   );
+}
+
+/** The top of a tree is not named by its content: a name in it may be long and somebody else's. */
+export function tooDeep(root: string): AppError {
+  return new AppError("TOO_LARGE", `${root} holds directories nested deeper than ${MAX_DEPTH}, or paths longer than ${MAX_PATH} bytes`, {
+    hint: "remove what is nested so deeply",
+  });
 }

@@ -1,7 +1,9 @@
 import { access, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { AppError, messageOf } from "../../base/error.ts";
+import { removeTree } from "../../base/remove-tree.ts";
 import type { FileOwner } from "../backend.ts";
-import { applyChanges, discard } from "./apply.ts";
+import { applyChanges } from "./apply.ts";
 import { type Baseline, loadBaseline, saveBaseline } from "./baseline.ts";
 import { type Changes, isEmpty } from "./changes.ts";
 import { copyChanges, copyWorkspace, handOver, isOriginalUntouched } from "./copy.ts";
@@ -39,14 +41,14 @@ export class WorkspaceCopySession {
   }
 
   /** Makes the copy, or takes up one that an earlier run left with changes in it. Returns paths that could not be copied. */
-  async prepare(): Promise<readonly string[]> {
+  async prepare(signal?: AbortSignal): Promise<readonly string[]> {
     const earlier = await loadBaseline(this.#baselineFile);
     if (earlier !== undefined && earlier.original === this.original && (await exists(this.copy))) {
       this.#resumed = earlier;
       return [];
     }
-    await discard(this.copy);
-    const made = await copyWorkspace(this.original, this.copy);
+    await removeTree(this.copy);
+    const made = await copyWorkspace(this.original, this.copy, signal === undefined ? {} : { signal });
     this.#originalBefore = made.originalBefore;
     return made.skipped;
   }
@@ -78,11 +80,20 @@ export class WorkspaceCopySession {
     return baseline === undefined ? { created: [], modified: [], deleted: [] } : copyChanges(this.copy, baseline.copyBefore);
   }
 
-  /** After the sandbox stopped: writes the changes back when `apply`, else keeps the copy. Nothing of it runs any more. */
+  /**
+   * After the sandbox stopped: writes the changes back when `apply`, else keeps the copy. Nothing of it runs any more. A copy that
+   * cannot be read or written back is kept: what a sandbox made of its copy must not keep it from being removed.
+   */
   async finish(apply: boolean): Promise<WorkspaceResult> {
     const baseline = await loadBaseline(this.#baselineFile);
     if (baseline === undefined) return UNCHANGED;
-    const changes = await copyChanges(this.copy, baseline.copyBefore);
+    let changes: Changes;
+    try {
+      changes = await copyChanges(this.copy, baseline.copyBefore);
+    } catch (error) {
+      const conflict = `what the sandbox changed cannot be told: ${messageOf(error)}; nothing was applied`;
+      return { ...UNCHANGED, applied: false, keptAt: this.copy, conflict };
+    }
     if (isEmpty(changes)) {
       await this.#forget();
       return UNCHANGED;
@@ -94,23 +105,32 @@ export class WorkspaceCopySession {
       sensitive: sensitivePaths([...changes.created, ...changes.modified, ...changes.deleted]).map(shown),
     };
     if (!apply) return { ...result, applied: false, keptAt: this.copy };
-    const untouched = await isOriginalUntouched({
-      original: this.original,
-      copy: this.copy,
-      originalBefore: baseline.originalBefore,
-      skipped: [],
-    });
-    if (!untouched) {
+    if (!(await this.#isOriginalUntouched(baseline))) {
       return {
         ...result,
         applied: false,
         keptAt: this.copy,
-        conflict: `${this.original} was changed on the host while the sandbox worked on its copy`,
+        conflict: `${this.original} was changed on the host while the sandbox worked on its copy; nothing was applied`,
       };
     }
-    await applyChanges(this.copy, this.original, changes);
+    try {
+      await applyChanges(this.copy, this.original, changes);
+    } catch (error) {
+      const isWhole = error instanceof AppError && error.code === "TOO_LARGE";
+      const what = isWhole ? `${messageOf(error)}; nothing was applied` : `writing back failed half way: ${messageOf(error)}`;
+      return { ...result, applied: false, keptAt: this.copy, conflict: what };
+    }
     await this.#forget();
     return { ...result, applied: true };
+  }
+
+  /** One that is gone, or that cannot be read any more, was changed too. */
+  async #isOriginalUntouched({ originalBefore }: Baseline): Promise<boolean> {
+    try {
+      return await isOriginalUntouched({ original: this.original, copy: this.copy, originalBefore, skipped: [] });
+    } catch {
+      return false;
+    }
   }
 
   async #save(copyBefore: Manifest): Promise<void> {
@@ -120,7 +140,7 @@ export class WorkspaceCopySession {
 
   async #forget(): Promise<void> {
     await rm(this.#baselineFile, { force: true });
-    await discard(this.copy);
+    await removeTree(this.copy);
   }
 }
 
