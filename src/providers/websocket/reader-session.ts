@@ -1,0 +1,71 @@
+import { asCount, asName } from "../shapes/fields.ts";
+import type { ResponseReader, Shape } from "../shapes/shape.ts";
+import type { RequestFacts } from "../types.ts";
+import { readerFacts, requestFactsOf } from "./call-facts.ts";
+import type { Found, SessionOptions, SocketEnd, SocketSession } from "./session.ts";
+
+export type ReaderSessionRules = {
+  /** does this client message ask for a response? */
+  begins(message: Found): boolean;
+  /** is this server message the last of a response? */
+  ends(message: Found): boolean;
+};
+
+/** a client may ask ahead; what it asks past this is counted without its request */
+const MAX_WAITING = 64;
+
+/** A WebSocket whose server messages are the events of the shape's stream, one response after the other. */
+export class ReaderSession implements SocketSession {
+  readonly #shape: Shape;
+  readonly #options: SessionOptions;
+  readonly #rules: ReaderSessionRules;
+  readonly #waiting: RequestFacts[] = [];
+  #reader: ResponseReader | null = null;
+  #textBytes = 0;
+
+  constructor(shape: Shape, options: SessionOptions, rules: ReaderSessionRules) {
+    this.#shape = shape;
+    this.#options = options;
+    this.#rules = rules;
+  }
+
+  client(message: Found): void {
+    if (!this.#rules.begins(message) || this.#waiting.length === MAX_WAITING) return;
+    this.#waiting.push(
+      requestFactsOf({
+        model: asName(message.get("model")) ?? this.#options.model,
+        maxOutputTokens: asCount(message.get("maxOutputTokens")),
+        serviceTier: asName(message.get("tier")),
+      }),
+    );
+  }
+
+  server(message: Found): void {
+    // between calls a server may say things of its own (rate limits): what nobody asked for and has no id is no call
+    if (this.#reader === null && this.#waiting.length === 0 && message.get("id") === undefined) return;
+    const reader = this.#open();
+    for (const [slot, value] of message.values) if (reader.wants(slot)) reader.value(slot, value);
+    reader.document?.();
+    this.#textBytes += message.textBytes;
+    if (this.#rules.ends(message)) this.#emit("over");
+  }
+
+  end(how: SocketEnd): void {
+    // asked for and not begun is a call, too
+    while (this.#waiting.length > 0 || this.#reader !== null) this.#emit(how);
+  }
+
+  #open(): ResponseReader {
+    const { provider, operation } = this.#options;
+    this.#reader ??= this.#shape.read({ provider, operation });
+    return this.#reader;
+  }
+
+  #emit(how: SocketEnd | "over"): void {
+    const result = this.#open().result();
+    const request = this.#waiting.shift() ?? requestFactsOf({ model: this.#options.model });
+    this.#options.emit({ operation: this.#options.operation, request, response: readerFacts(result, how, this.#textBytes) });
+    this.#reader = null;
+    this.#textBytes = 0;
+  }
+}
