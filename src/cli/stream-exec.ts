@@ -3,6 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ignore } from "../base/background.ts";
 import { errnoOf } from "../base/error.ts";
+import { exitCodeOf } from "../base/exit-code.ts";
 import { startProcess } from "../base/process.ts";
 import type { z } from "zod";
 import type { execSignal } from "../schema/api.ts";
@@ -51,13 +52,6 @@ export async function streamExec(exec: StreamedExec, options: { readonly tty: bo
     restore();
     process.stdin.destroy();
   }
-}
-
-export function exitCodeOf(end: ExitStatus & { readonly reason?: string }): number {
-  if (end.reason === "timeout") return 124;
-  if (end.reason === "memory") return 137;
-  if (end.signal !== null) return 128 + constants.signals[end.signal];
-  return end.code ?? 125;
 }
 
 /** Size of this process's terminal, for a pty inside. */

@@ -3,7 +3,7 @@ import { AppError } from "../base/error.ts";
 import type { RunningExec, RunningSandboxExec, WorkspaceOutcome } from "../app/facade.ts";
 import type { RunOutput } from "../schema/api.ts";
 import { failureOf } from "./envelope.ts";
-import { exitCodeOf } from "./exit-code.ts";
+import { exitCodeOf } from "../base/exit-code.ts";
 import { chunkDecoder, chunksOf, collectOutput } from "./output.ts";
 import type { RouteContext } from "./route.ts";
 import { SseStream } from "./sse.ts";

@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from "node:stream";
 import { expect, it } from "vitest";
-import { exitCodeOf } from "./exit-code.ts";
+import { exitCodeOf } from "../base/exit-code.ts";
 import { chunkDecoder, chunksOf, collectOutput } from "./output.ts";
 import { formatEvent } from "./sse.ts";
 

@@ -1,12 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { exitCodeOf } from "../../base/exit-code.ts";
 import { environmentFrom, type HostEnvironment } from "../../config/env.ts";
 import type { Config } from "../../schema/settings.ts";
 import type { ExchangeEvent } from "../../schema/event.ts";
 import { type CliConfig, loadCliConfig } from "../cli-config.ts";
 import { type Output, printable, table } from "../output.ts";
 import type { Cli } from "../cli.ts";
-import { exitCodeOf, streamExec } from "../stream-exec.ts";
+import { streamExec } from "../stream-exec.ts";
 import { usageTable } from "../usage-table.ts";
 
 /** Where the demo's Node, SDKs and agent stand inside. */
