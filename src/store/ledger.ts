@@ -168,14 +168,15 @@ export class Ledger {
 
   /**
    * A response whose tokens are counted already: a poll of one that is finished, a batch whose results are fetched again. Two ordinary
-   * calls are never repeats of each other (some servers give every answer the same id); with one of them a fetch, they are.
+   * calls are never repeats of each other (some servers give every answer the same id); with one of them a fetch, they are. Fetches have
+   * an index of their own: where every answer has the same id, the other one leads to every call there ever was.
    */
   #isRepeat(event: LlmEvent): boolean {
     if (event.response_id === undefined || event.response_id === "") return false;
     const isFetch = FETCH_OPERATIONS.has(event.operation);
     const weak = WEAK_IDS.has(event.provider);
     const found = this.#sql.get(
-      `SELECT 1 FROM llm_calls WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?
+      `SELECT 1 FROM llm_calls ${isFetch ? "" : "INDEXED BY llm_calls_fetched"} WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?
         ${isFetch ? "" : `AND json_extract(event, '$.operation') IN (${FETCHES})`} ${weak ? "AND sandbox_uuid = ?" : ""} LIMIT 1`,
       event.provider, event.response_id, event.id, ...(weak ? [event.sandbox_uuid ?? ""] : []),
     );

@@ -100,6 +100,11 @@ const MIGRATIONS: readonly string[] = [
     created_at INTEGER NOT NULL
   ) STRICT;
   `,
+  // the condition is the one that the ledger asks with, word for word: only then may SQLite use the index
+  `
+  CREATE INDEX llm_calls_fetched ON llm_calls (provider, response_id)
+    WHERE counts_usage = 1 AND json_extract(event, '$.operation') IN ('fetch_response', 'fetch_batch', 'batch_results');
+  `,
 ];
 
 /**
