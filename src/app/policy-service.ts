@@ -5,10 +5,9 @@ import { checkAddedRule, operatorRules } from "../policy/policy-input.ts";
 import type { RuleInput } from "../policy/policy.ts";
 import type { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord, SandboxRepository } from "../sandbox/record.ts";
-import { PROFILES } from "../schema/profile.ts";
+import { PROFILES, profileNamed } from "../schema/profile.ts";
 import type { PolicyChange, PolicyReport, PolicyRule } from "../schema/api.ts";
 import type { NewEvent } from "../schema/event.ts";
-import { profileName } from "../schema/api.ts";
 import type { EgressRuleSettings } from "../schema/settings.ts";
 import { addedRule, type EgressGeneration } from "./egress-policy.ts";
 import type { Caller, PolicyService } from "./facade.ts";
@@ -55,7 +54,7 @@ export function createPolicyService(options: PolicyServiceOptions): PolicyServic
       const generation = generations.current;
       const subject =
         sandbox === undefined
-          ? { profile: profileName.parse(profile ?? generation.config.sandbox.profile), allow: [], secrets: [] }
+          ? { profile: profileNamed(profile ?? generation.config.sandbox.profile), allow: [], secrets: [] }
           : manager.find(sandbox);
       const scheme = target.protocol === "https:" ? "https" : "http";
       const decision = generation.policyFor(subject, { isLive: true }).decide({

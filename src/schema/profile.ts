@@ -1,3 +1,4 @@
+import { AppError } from "../base/error.ts";
 import type { ProfileName } from "./api.ts";
 
 const MIB = 1024 ** 2;
@@ -54,3 +55,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     passEnv: [],
   },
 };
+
+/** @throws VALIDATION that names the profiles there are */
+export function profileNamed(text: string): ProfileName {
+  const profile = Object.values(PROFILES).find(({ name }) => name === text);
+  if (profile === undefined)
+    throw new AppError("VALIDATION", `there is no profile ${text}`, { hint: `one of ${Object.keys(PROFILES).join(", ")}` });
+  return profile.name;
+}

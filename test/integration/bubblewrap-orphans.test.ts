@@ -47,7 +47,7 @@ async function killOne(
 }
 
 async function assertNothingLives(uid: number): Promise<void> {
-  await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, {
+  await waitFor(() => processesOf((other) => other === uid).length === 0, {
     timeoutMs: 5000,
     what: `no live process of uid ${uid}`,
   });

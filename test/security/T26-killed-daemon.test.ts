@@ -16,9 +16,9 @@ threat("T26: agentkernel is killed", (attacked) => {
       { stdio: ["ignore", "pipe", "inherit"], env: {} },
     );
     await once(maker.stdout, "data");
-    expect((await processesOf((other) => other === uid)).length).toBeGreaterThan(0);
+    expect(processesOf((other) => other === uid).length).toBeGreaterThan(0);
     maker.kill("SIGKILL");
-    await waitFor(async () => (await processesOf((other) => other === uid)).length === 0, {
+    await waitFor(() => processesOf((other) => other === uid).length === 0, {
       timeoutMs: 5000,
       what: "the end of every process",
     });
