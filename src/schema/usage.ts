@@ -22,6 +22,8 @@ export type Usage = {
   /** subsets of input and output, where the provider tells */
   readonly inputImage?: number;
   readonly outputImage?: number;
+  /** part of `cacheRead` that was sound, where the provider tells */
+  readonly cacheReadAudio?: number;
   /** how the provider says it served the call, where that changes the price (Anthropic's fast mode and data residency) */
   readonly speed?: string;
   readonly geo?: string;

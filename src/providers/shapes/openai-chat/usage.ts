@@ -76,8 +76,14 @@ export function openaiUsage(fields: Fields, call: { readonly provider: ProviderI
     outputAudio: firstCount(outputDetails["audio_tokens"]),
     units,
     costReportedUsd: reportedCost(call.provider, fields),
+    ...cachedAudio(asFields(inputDetails["cached_tokens_details"])),
     ...images(firstCount(inputDetails["image_tokens"]), firstCount(outputDetails["image_tokens"])),
   });
+}
+
+function cachedAudio(details: Fields | null): Pick<Usage, "cacheReadAudio"> {
+  const tokens = firstCount(details?.["audio_tokens"]);
+  return tokens === null ? {} : { cacheReadAudio: tokens };
 }
 
 function images(inputImage: number | null, outputImage: number | null): Pick<Usage, "inputImage" | "outputImage"> {
