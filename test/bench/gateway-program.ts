@@ -1,33 +1,32 @@
 /**
- * Our gateway as `serve` runs it: policy from the configuration, a bound secret, metering, prices, metrics, the event log and the
+ * Our gateway as `serve` runs it: a policy, a bound secret, metering, prices, metrics, the event log and the
  * ledger on disk. Only the listeners are of another kind: on 127.0.0.1, since no sandbox is needed for these figures.
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { mkdirSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
-import { LazyGateway } from "../../src/app/lazy-gateway.ts";
-import { EgressGeneration } from "../../src/app/egress-policy.ts";
+import { join } from "node:path";
+import { EGRESS_LIMITS } from "../../src/app/lazy-gateway.ts";
 import { LedgerWriter } from "../../src/app/ledger-writer.ts";
 import { Reporter } from "../../src/app/reporter.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { newUuid } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { Secret } from "../../src/base/secret.ts";
-import { environmentFrom } from "../../src/config/env.ts";
-import { configFrom } from "../../src/config/load.ts";
-import { statePaths } from "../../src/config/paths.ts";
-import { prepareState } from "../../src/config/prepare-state.ts";
-import type { Gateway, SandboxEgress } from "../../src/egress/gateway.ts";
+import { createGateway, type Gateway, type SandboxEgress } from "../../src/egress/gateway.ts";
 import { openEventLog } from "../../src/events/open-log.ts";
 import { createMetrics } from "../../src/metrics/create-metrics.ts";
+import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
-import { dnsQuery } from "../support/gateway/fixture.ts";
+import { createCostOf } from "../../src/usage/genai-prices.ts";
+import { dnsQuery, noProviders, testPolicy } from "../support/gateway/fixture.ts";
 import { parameters, serve } from "./program.ts";
 import { LLM_HOST, PLACEHOLDER, PLAIN_HOST, REAL_KEY } from "./traffic.ts";
 
 export type GatewayParameters = {
   readonly home: string;
-  readonly upstream: { readonly port: number; readonly caFile: string };
+  readonly upstream: { readonly port: number; readonly ca: string };
   readonly isMetering: boolean;
   readonly sandboxes: number;
 };
@@ -39,38 +38,45 @@ export type GatewayReady = {
 export type GatewayState = { readonly cpuMs: number; readonly rss: number; readonly peakRss: number; readonly recorded: number };
 
 const options = parameters<GatewayParameters>();
-const uid = process.getuid?.() ?? 0;
-const env = environmentFrom({ AGENTKERNEL_HOME: options.home, HOME: options.home, XDG_CONFIG_HOME: options.home });
-const paths = statePaths(env, uid);
-await prepareState(paths, uid);
-const upstream = (host: string) => ({ host, url: `https://localhost:${options.upstream.port}`, ca_file: options.upstream.caFile });
-const { config } = configFrom(
-  { egress: { upstreams: [upstream(LLM_HOST), upstream(PLAIN_HOST)] }, llm: { enabled: options.isMetering } },
-  { env, uid },
-);
-
+const { home } = options;
 const [clock, log, metrics] = [systemClock, silentLog, createMetrics()];
+for (const name of ["authority", "events"]) mkdirSync(join(home, name), { mode: 0o700 });
 const stack = new AsyncDisposableStack();
-const store = stack.use(openStore(paths.database, { log }));
-const events = stack.use(await openEventLog({ dir: paths.events, keyFile: paths.auditKey, clock, log, hostname: "bench" }));
+const store = stack.use(openStore(join(home, "state.db"), { log }));
+const events = stack.use(
+  await openEventLog({ dir: join(home, "events"), keyFile: join(home, "audit.key"), clock, log, hostname: "bench" }),
+);
 const ledger = stack.use(new LedgerWriter(store.ledger, log));
 const reporter = new Reporter({ events, ledger, metrics, log, onFailure: "deny" });
 stack.defer(() => reporter.settled());
-const generation = await EgressGeneration.load(1, config, []);
-const gateway = await stack.use(new LazyGateway({ paths, generation: () => generation, reporter, metrics, log, clock })).get();
+const gateway = stack.use(
+  await createGateway({
+    authorityDir: join(home, "authority"),
+    upstreams: [],
+    providers: options.isMetering ? createProviderTable({ customDomains: [] }) : noProviders,
+    includeUsage: "inject_strip",
+    costOf: createCostOf(),
+    limits: EGRESS_LIMITS,
+    report: reporter.egress,
+    metrics,
+    log,
+    clock,
+  }),
+);
 
 const ports: { llm: number[]; plain: number[] } = { llm: [], plain: [] };
 for (let i = 0; i < options.sandboxes; i += 1) await attach(gateway, i);
 
 async function attach(to: Gateway, index: number): Promise<void> {
+  const { port, ca } = options.upstream;
   const secret = { name: "OPENAI_API_KEY", host: LLM_HOST, header: "authorization", scheme: "bearer" } as const;
   const egress: SandboxEgress = {
     uuid: newUuid(),
     name: `bench-${index}`,
     labels: {},
-    policy: generation.policyFor({ profile: "moderate", allow: [PLAIN_HOST], secrets: [secret] }),
+    policy: testPolicy([LLM_HOST, PLAIN_HOST]),
     secrets: [{ ...secret, placeholder: PLACEHOLDER, value: new Secret(REAL_KEY) }],
-    upstreams: generation.upstreams,
+    upstreams: [LLM_HOST, PLAIN_HOST].map((host) => ({ host, url: new URL(`https://localhost:${port}`), ca })),
   };
   const dns = createSocket("udp4").bind(0, "127.0.0.1");
   await once(dns, "listening");
