@@ -1,6 +1,8 @@
 import { LabelGuard } from "./cardinality.ts";
 import type { Metrics } from "./metrics.ts";
 import { MetricRegistry } from "./registry.ts";
+import { SeriesCache } from "./series-cache.ts";
+import type { Amount } from "./series.ts";
 
 /** distinct values of `model` over all providers and sandboxes (llm-wire-formats.md §3.3) */
 const MODELS = 200;
@@ -8,7 +10,7 @@ const SANDBOXES = 5000;
 const FEW = 200;
 const HOSTS = 1000;
 
-/** Metrics on prom-client with a registry of their own. */
+/** Counts in memory; nothing is formatted before somebody asks for the text. */
 export function createMetrics(): Metrics {
   const registry = new MetricRegistry();
   const models = new LabelGuard(MODELS);
@@ -18,19 +20,60 @@ export function createMetrics(): Metrics {
   const words = new LabelGuard(1000);
   const states = new Set<string>();
   const sandboxOf = (name: string | undefined): string => (name === undefined ? "" : sandboxNames.clean(name));
+  const overhead = {
+    request: registry.histogram("overhead", { phase: "request" }),
+    first_byte: registry.histogram("overhead", { phase: "first_byte" }),
+  };
+
+  const exchangeSeries = (event: Parameters<Metrics["exchange"]>[0]) => {
+    const sandbox = sandboxOf(event.sandbox);
+    const status_class = statusClass(event.status);
+    const decision = event.decision === "allow" && !event.inspected ? "tunnel" : event.decision;
+    return {
+      requests: registry.amount("requests", { sandbox, decision, reason: reasons.clean(event.rule), status_class }),
+      duration: registry.histogram("requestDuration", { decision, status_class }),
+      bytesIn: registry.amount("bytes", { sandbox, direction: "in" }),
+      bytesOut: registry.amount("bytes", { sandbox, direction: "out" }),
+    };
+  };
+  const callSeries = (event: Parameters<Metrics["llm"]>[0], served: boolean) => {
+    const { provider } = event;
+    // only what a provider answered may claim a series: a sandbox can invent names, but not make a provider serve them
+    const labels = { sandbox: sandboxOf(event.sandbox), provider, model: models.clean(event.response_model ?? event.model, served) };
+    const operation = words.clean(event.operation);
+    return {
+      labels,
+      requests: registry.amount("llmRequests", { ...labels, operation, stream: String(event.streaming), outcome: event.call_outcome }),
+      inputTokens: registry.amount("llmTokens", { provider, direction: "input" }),
+      outputTokens: registry.amount("llmTokens", { provider, direction: "output" }),
+      input: registry.amount("llmInput", labels),
+      output: registry.amount("llmOutput", labels),
+      cacheRead: registry.amount("llmCacheRead", labels),
+      cacheWrite: registry.amount("llmCacheWrite", labels),
+      reasoning: registry.amount("llmReasoning", labels),
+      cost: registry.amount("llmCost", labels),
+      firstChunk: registry.histogram("llmFirstChunk", { provider }),
+    };
+  };
+  // what thousands of records a second are counted in
+  const exchanges = new SeriesCache<ReturnType<typeof exchangeSeries>>();
+  const calls = new SeriesCache<ReturnType<typeof callSeries>>();
+  const flights = new SeriesCache<Amount>();
+  const appended = new SeriesCache<Amount>();
+  const injected = new SeriesCache<Amount>();
+  const inFlight = (sandbox: string): Amount =>
+    flights.get([sandbox], () => registry.amount("llmInFlight", { sandbox: sandboxOf(sandbox) }));
 
   return {
-    text: () => registry.text(),
+    text: () => Promise.resolve(registry.text()),
     contentType: registry.contentType,
 
     exchange: (event) => {
-      const sandbox = sandboxOf(event.sandbox);
-      const status_class = statusClass(event.status);
-      const decision = event.decision === "allow" && !event.inspected ? "tunnel" : event.decision;
-      registry.add("requests", { sandbox, decision, reason: reasons.clean(event.rule), status_class });
-      registry.observe("requestDuration", { decision, status_class }, event.latency_ms / 1000);
-      registry.add("bytes", { sandbox, direction: "in" }, event.bytes_in);
-      registry.add("bytes", { sandbox, direction: "out" }, event.bytes_out);
+      const series = exchanges.get([event.sandbox, event.decision, event.inspected, event.rule, event.status], () => exchangeSeries(event));
+      series.requests.add(1);
+      series.duration.observe(event.latency_ms / 1000);
+      series.bytesIn.add(event.bytes_in);
+      series.bytesOut.add(event.bytes_out);
     },
     decision: (event) => {
       registry.add(
@@ -40,41 +83,45 @@ export function createMetrics(): Metrics {
       );
     },
     llm: (event, units, timing) => {
-      const sandbox = sandboxOf(event.sandbox);
       const { provider } = event;
       const served = event.status !== null && event.status < 300;
-      // only what a provider answered may claim a series: a sandbox can invent names, but not make a provider serve them
-      const model = models.clean(event.response_model ?? event.model, served);
-      const labels = { sandbox, provider, model };
-      const operation = words.clean(event.operation);
-      registry.add("llmRequests", { ...labels, operation, stream: String(event.streaming), outcome: event.call_outcome });
-      registry.add("llmTokens", { provider, direction: "input" }, event.input_tokens ?? 0);
-      registry.add("llmTokens", { provider, direction: "output" }, event.output_tokens ?? 0);
-      registry.add("llmInput", labels, event.input_tokens ?? 0);
-      registry.add("llmOutput", labels, event.output_tokens ?? 0);
-      registry.add("llmCacheRead", labels, event.cache_read_tokens ?? 0);
-      registry.add("llmCacheWrite", labels, event.cache_write_tokens ?? 0);
-      registry.add("llmReasoning", labels, event.reasoning_tokens ?? 0);
-      for (const [unit, amount] of Object.entries(units ?? {})) registry.add("llmUnits", { ...labels, unit: words.clean(unit) }, amount);
-      registry.add("llmCost", labels, event.cost_usd ?? 0);
-      if (served && event.cost_usd === null && event.input_tokens !== null) registry.add("llmCostUnknown", { provider, model });
+      const { sandbox, model, response_model, operation, streaming, call_outcome } = event;
+      const key = [sandbox, provider, response_model ?? model, served, operation, streaming, call_outcome];
+      // a failed call's model may be known by the next one
+      const series = served ? calls.get(key, () => callSeries(event, true)) : callSeries(event, false);
+      series.requests.add(1);
+      series.inputTokens.add(event.input_tokens ?? 0);
+      series.outputTokens.add(event.output_tokens ?? 0);
+      series.input.add(event.input_tokens ?? 0);
+      series.output.add(event.output_tokens ?? 0);
+      series.cacheRead.add(event.cache_read_tokens ?? 0);
+      series.cacheWrite.add(event.cache_write_tokens ?? 0);
+      series.reasoning.add(event.reasoning_tokens ?? 0);
+      if (units !== undefined)
+        for (const [unit, amount] of Object.entries(units)) registry.add("llmUnits", { ...series.labels, unit: words.clean(unit) }, amount);
+      series.cost.add(event.cost_usd ?? 0);
+      if (served && event.cost_usd === null && event.input_tokens !== null)
+        registry.add("llmCostUnknown", { provider, model: series.labels.model });
       if (event.usage_missing !== undefined) registry.add("llmUsageMissing", { provider, reason: words.clean(event.usage_missing) });
-      if (event.ttft_ms !== null) registry.observe("llmFirstChunk", { provider }, event.ttft_ms / 1000);
+      if (event.ttft_ms !== null) series.firstChunk.observe(event.ttft_ms / 1000);
       if (timing?.perOutputChunkSeconds !== undefined) registry.observe("llmPerChunk", { provider }, timing.perOutputChunkSeconds);
     },
     finding: (event) => registry.add("findings", { finding: words.clean(event.finding), severity: event.severity }),
 
-    connectionOpened: () => registry.change("connections", {}, 1),
-    connectionClosed: () => registry.change("connections", {}, -1),
-    overhead: (phase, seconds) => registry.observe("overhead", { phase }, seconds),
+    connectionOpened: () => registry.add("connections", {}, 1),
+    connectionClosed: () => registry.add("connections", {}, -1),
+    overhead: (phase, seconds) => overhead[phase].observe(seconds),
     tlsHandshake: (seconds) => registry.observe("tlsHandshake", {}, seconds),
     certificateMinted: () => registry.add("certMinted", {}),
     certificateCache: (entries) => registry.set("certCache", {}, entries),
     upstreamConnect: (seconds) => registry.observe("upstreamConnect", {}, seconds),
     upstreamRetry: (reason) => registry.add("upstreamRetries", { reason: words.clean(reason) }),
-    llmStarted: (sandbox) => registry.change("llmInFlight", { sandbox: sandboxOf(sandbox) }, 1),
-    llmEnded: (sandbox) => registry.change("llmInFlight", { sandbox: sandboxOf(sandbox) }, -1),
-    secretInjected: (secret, host) => registry.add("secretInjected", { secret: hosts.clean(secret), host: hosts.clean(host) }),
+    llmStarted: (sandbox) => inFlight(sandbox).add(1),
+    llmEnded: (sandbox) => inFlight(sandbox).add(-1),
+    secretInjected: (secret, host) =>
+      injected
+        .get([secret, host], () => registry.amount("secretInjected", { secret: hosts.clean(secret), host: hosts.clean(host) }))
+        .add(1),
     secretBlocked: (reason) => registry.add("secretBlocked", { reason }),
 
     sandboxStarted: ({ backend, seconds }) => registry.observe("sandboxStart", { backend: words.clean(backend) }, seconds),
@@ -92,9 +139,11 @@ export function createMetrics(): Metrics {
     removeSandbox: (name) => {
       sandboxNames.forget(name);
       registry.removeWhere("sandbox", name);
+      for (const cache of [exchanges, calls, flights]) cache.clear();
     },
 
-    eventsAppended: (type, count = 1) => registry.add("eventsAppended", { type: words.clean(type) }, count),
+    eventsAppended: (type, count = 1) =>
+      appended.get([type], () => registry.amount("eventsAppended", { type: words.clean(type) })).add(count),
     eventsFsync: (seconds, events) => {
       registry.observe("eventsFsync", {}, seconds);
       registry.observe("eventsFsyncBatch", {}, events);
