@@ -2,11 +2,12 @@ import { hostname } from "node:os";
 import { background } from "../base/background.ts";
 import { systemClock } from "../base/clock.ts";
 import { type Log, silentLog } from "../base/log.ts";
-import type { Secret } from "../base/secret.ts";
+import { Secret } from "../base/secret.ts";
 import { VERSION } from "../base/version.ts";
 import { type HostEnvironment, vaultKeyFrom } from "../config/env.ts";
 import type { StatePaths } from "../config/paths.ts";
-import { openEventLog } from "../events/open-log.ts";
+import { DEFAULT_LIMITS, openEventLog } from "../events/open-log.ts";
+import type { TextWriter } from "../events/sinks/stdout.ts";
 import { tailEvents } from "../events/tail.ts";
 import { silentMetrics } from "../metrics/silent-metrics.ts";
 import { SandboxManager } from "../sandbox/manager.ts";
@@ -14,6 +15,7 @@ import type { SandboxRecord } from "../sandbox/record.ts";
 import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
 import { createBackends } from "./backends.ts";
+import { DeliveryService } from "./delivery-service.ts";
 import { createDoctor } from "./doctor.ts";
 import { EgressLinks } from "./egress-links.ts";
 import { createEventService } from "./event-service.ts";
@@ -46,6 +48,8 @@ export type AppOptions = {
   readonly isServer?: boolean;
   /** ports of its own control listeners, which no sandbox may reach */
   readonly ownPorts?: readonly number[];
+  /** takes what `[[audit.streams]]` writes to stdout; absent: this process's stdout belongs to somebody else */
+  readonly stdout?: TextWriter;
   /** false: a process whose metrics nobody can read, so that none are kept; default true */
   readonly hasMetrics?: boolean;
 };
@@ -78,17 +82,37 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const metrics = options.hasMetrics === false ? silentMetrics : (await import("../metrics/create-metrics.ts")).createMetrics();
   const store = stack.use(openStore<SandboxRecord>(paths.database, { log }));
   const { audit } = app.config;
+  const host = app.env.get("HOSTNAME") ?? hostname();
+  // before the log, and so ended after it: what the log says at its end is delivered as well
+  const delivery = stack.use(
+    new DeliveryService({
+      paths,
+      config: app.config,
+      metrics,
+      hostname: host,
+      stdout: options.stdout,
+      isServer: options.isServer === true,
+      clock,
+      log,
+    }),
+  );
   const events = stack.use(
     await openEventLog({
       dir: paths.events,
-      keyFile: paths.auditKey,
+      keyFile: audit.checkpointKey ?? paths.auditKey,
       clock,
       log,
-      hostname: app.env.get("HOSTNAME") ?? hostname(),
+      hostname: host,
+      durability: audit.durability,
       onFailure: audit.onFailure,
       retention: { maxBytes: audit.maxBytes, maxAgeMs: audit.maxAgeMs },
+      onFull: audit.onFull,
+      lagging: delivery.lagging,
+      // whole segments are removed, so one must be small beside them all
+      limits: { rotateBytes: Math.min(DEFAULT_LIMITS.rotateBytes, Math.floor(audit.maxBytes / 8)) },
     }),
   );
+  stack.defer(() => delivery.drain());
   const ledger = stack.use(new LedgerWriter(store.ledger, log));
   const reporter = new Reporter({ events, ledger, metrics, log, onFailure: audit.onFailure });
   stack.defer(() => reporter.settled());
@@ -166,6 +190,12 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     clock,
     log,
   });
+  await delivery.attach({
+    events,
+    report,
+    secret: async (text) => (typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal()),
+  });
+  const policy = createPolicyService({ manager, repository: store.sandboxes, generations, report, log });
   const owned = stack.move();
   return {
     version: VERSION,
@@ -173,9 +203,25 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     usage: createUsageService({ store, settled: () => reporter.settled(), report, now: () => clock.now() }),
     events: eventService,
     secrets: createSecretService({ secrets, report }),
-    policy: createPolicyService({ manager, repository: store.sandboxes, generations, report, log }),
+    policy: {
+      ...policy,
+      reload: async (caller) => {
+        await policy.reload(caller);
+        await delivery.reload(generations.current.config);
+      },
+    },
+    delivery,
     metrics,
-    status: createStatus({ startedAt, paths, configFile: app.config.file, store, events, backends, clock }),
+    status: createStatus({
+      startedAt,
+      paths,
+      configFile: app.config.file,
+      store,
+      events,
+      backends,
+      streams: () => delivery.status(),
+      clock,
+    }),
     doctor: createDoctor(backends),
     apiKey: () => secrets.resolve(app.config.server.apiKey),
     addOwnPort: (port) => void ownPorts.push(port),

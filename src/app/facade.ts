@@ -1,4 +1,6 @@
 import type { Readable, Writable } from "node:stream";
+import type { DeadLetter } from "../events/delivery/dead-letters.ts";
+import type { DeliveryRequest } from "../events/delivery/requests.ts";
 import type { EventLog } from "../events/log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Actor, Event, EventType, LlmEvent } from "../schema/event.ts";
@@ -13,6 +15,7 @@ import type {
   StatusReport,
   UsageEntry,
 } from "../schema/api.ts";
+import type { StreamStatus } from "../schema/delivery.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
@@ -132,6 +135,15 @@ export interface PolicyService {
   reload(caller: Caller): Promise<void>;
 }
 
+/** Where events go, and what did not get there. */
+export interface DeliveryControl {
+  status(): readonly StreamStatus[];
+  /** @throws NOT_FOUND for a stream there is not */
+  deadLetters(name: string, limit: number): Promise<readonly DeadLetter[]>;
+  /** recorded, then done by whichever process delivers. @throws NOT_FOUND for a stream there is not */
+  request(caller: Caller, name: string, request: DeliveryRequest): Promise<void>;
+}
+
 export interface App extends AsyncDisposable {
   readonly version: string;
   readonly sandboxes: SandboxService;
@@ -139,6 +151,7 @@ export interface App extends AsyncDisposable {
   readonly events: EventService;
   readonly secrets: SecretService;
   readonly policy: PolicyService;
+  readonly delivery: DeliveryControl;
   readonly metrics: Metrics;
   status(): Promise<StatusReport>;
   doctor(signal: AbortSignal): Promise<DoctorReport>;

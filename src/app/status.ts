@@ -5,6 +5,7 @@ import type { ChainedEventLog } from "../events/log.ts";
 import type { Backend } from "../sandbox/backend.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import type { StatusReport } from "../schema/api.ts";
+import type { StreamStatus } from "../schema/delivery.ts";
 import type { Store } from "../store/open-store.ts";
 
 export function createStatus(options: {
@@ -14,6 +15,7 @@ export function createStatus(options: {
   readonly store: Store<SandboxRecord>;
   readonly events: ChainedEventLog;
   readonly backends: ReadonlyMap<string, Backend>;
+  readonly streams: () => readonly StreamStatus[];
   readonly clock: Clock;
 }): () => Promise<StatusReport> {
   return async () => {
@@ -35,6 +37,7 @@ export function createStatus(options: {
       config_file: options.configFile,
       backends,
       sandboxes: states,
+      streams: [...options.streams()],
       audit: { appended, durable_lag_ms: durableLagMs, writable: options.events.health().isWritable },
     };
   };

@@ -9,6 +9,8 @@ export interface Output {
   /** bytes of somebody else's output, as they are */
   raw(stdout: string, stderr: string): void;
   json(value: unknown): void;
+  /** text of the audit's stdout stream; resolves when it was taken, so that a slow reader holds up only that */
+  stream(text: string): Promise<void>;
   /** `error[CODE]: …` and, when there is one, `hint: …` */
   fail(error: unknown): void;
   readonly isTerminal: boolean;
@@ -26,6 +28,10 @@ export function createOutput(options: { readonly color: boolean }): Output {
       process.stderr.write(stderr);
     },
     json: (value) => void process.stdout.write(`${jsonText(value, 2)}\n`),
+    stream: (text) =>
+      new Promise((resolve, reject) => {
+        process.stdout.write(text, (error) => (error == null ? resolve() : reject(error)));
+      }),
     fail: (error) => {
       const code = error instanceof AppError ? error.code : "INTERNAL";
       process.stderr.write(`${paint("31", `error[${code}]`)}: ${printable(messageOf(error))}\n`);

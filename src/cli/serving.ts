@@ -8,6 +8,8 @@ export type ServingOptions = {
   readonly tcp?: { readonly host: string; readonly port: number };
   /** stronger than `[server] api_key` */
   readonly apiKeyFile?: string;
+  /** takes what `[[audit.streams]]` writes to stdout; absent: nobody reads it */
+  readonly stdout?: (text: string) => Promise<void>;
 };
 
 /** An app with the API in front of it. */
@@ -27,7 +29,9 @@ export async function createServing(config: CliConfig, options: ServingOptions):
   ]);
   const log = createLogger("info");
   await using stack = new AsyncDisposableStack();
-  const app = stack.use(await createApp(config, { log, isServer: true }));
+  const app = stack.use(
+    await createApp(config, { log, isServer: true, ...(options.stdout === undefined ? {} : { stdout: options.stdout }) }),
+  );
   const key = options.apiKeyFile === undefined ? await app.apiKey() : await keyFrom(options.apiKeyFile);
   const server = stack.use(
     await createServer({

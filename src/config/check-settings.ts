@@ -1,9 +1,10 @@
 import type { Config, LimitSettings } from "../schema/settings.ts";
 import type { Fault } from "./check-keys.ts";
+import { streamName } from "./stream-name.ts";
 
 /** What no single value shows: the first contradiction between two of them. */
 export function checkSettings(config: Config): Fault | undefined {
-  return limitsInsideMax(config.sandbox.limits, config.sandbox.max) ?? oneUpstreamEach(config);
+  return limitsInsideMax(config.sandbox.limits, config.sandbox.max) ?? oneUpstreamEach(config) ?? oneStreamEach(config);
 }
 
 const LIMIT_KEYS: Readonly<Record<keyof LimitSettings, string>> = {
@@ -29,6 +30,16 @@ function oneUpstreamEach(config: Config): Fault | undefined {
   for (const [at, { host }] of config.egress.upstreams.entries()) {
     const name = host.toLowerCase().replace(/\.$/, "");
     if (seen.has(name)) return { key: `egress.upstreams[${at}].host`, message: "is named twice", hint: "keep one upstream for each host" };
+    seen.add(name);
+  }
+  return undefined;
+}
+
+function oneStreamEach(config: Config): Fault | undefined {
+  const seen = new Set<string>();
+  for (const [at, stream] of config.audit.streams.entries()) {
+    const name = streamName(stream);
+    if (seen.has(name)) return { key: `audit.streams[${at}].name`, message: "is that of another stream", hint: "give each its own name" };
     seen.add(name);
   }
   return undefined;

@@ -17,7 +17,15 @@ describe("a configuration", () => {
       egress: { default: "deny", mode: "enforce", locked: false, unsafeAllowPrivate: false, rules: [], upstreams: [] },
       llm: { enabled: true, customDomains: [], includeUsage: "inject_strip" },
       secrets: [],
-      audit: { onFailure: "deny", maxBytes: 1024 ** 3, maxAgeMs: 90 * 86_400_000 },
+      audit: {
+        durability: "by_class",
+        onFailure: "deny",
+        maxBytes: 1024 ** 3,
+        maxAgeMs: 90 * 86_400_000,
+        onFull: "drop_oldest",
+        checkpointKey: null,
+        streams: [],
+      },
     });
   });
 
@@ -70,6 +78,19 @@ describe("a configuration", () => {
       on_failure = "allow"
       max_bytes = "10MiB"
       max_age = "7d"
+      durability = "durable"
+      on_full = "deny"
+      checkpoint_key = "~/audit.pem"
+      [[audit.streams]]
+      name = "siem"
+      destination = { type = "http_webhook", url = "https://siem.example.com/in", authorization = { env = "SIEM" }, ca_file = "~/siem.pem" }
+      batch_size = 50
+      flush_interval_secs = 1.5
+      max_retries = 5
+      ocsf_version = "1.3.0"
+      [[audit.streams]]
+      destination = { type = "file", path = "~/audit.jsonl" }
+      ocsf_enabled = false
     `);
     expect(config).toEqual({
       file: "/etc/a.toml",
@@ -98,7 +119,36 @@ describe("a configuration", () => {
         { name: "OPENAI_API_KEY", host: "api.openai.com" },
         { name: "OTHER", host: "a.com", header: "x-key", scheme: "raw" },
       ],
-      audit: { onFailure: "allow", maxBytes: 10 * 1024 ** 2, maxAgeMs: 7 * 86_400_000 },
+      audit: {
+        onFailure: "allow",
+        maxBytes: 10 * 1024 ** 2,
+        maxAgeMs: 7 * 86_400_000,
+        durability: "durable",
+        onFull: "deny",
+        checkpointKey: "/home/ann/audit.pem",
+        streams: [
+          {
+            name: "siem",
+            destination: {
+              type: "http_webhook",
+              url: "https://siem.example.com/in",
+              authorization: { env: "SIEM" },
+              ca_file: "/home/ann/siem.pem",
+            },
+            batchSize: 50,
+            flushMs: 1500,
+            maxRetries: 5,
+            ocsfVersion: "1.3.0",
+          },
+          {
+            destination: { type: "file", path: "/home/ann/audit.jsonl", rotate_size: 64 * 1024 ** 2 },
+            batchSize: 10,
+            flushMs: 30_000,
+            maxRetries: 3,
+            ocsfVersion: null,
+          },
+        ],
+      },
     });
   });
 
@@ -160,7 +210,8 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   ["[[llm.budgets]]\nscope = 'global'", /llm\.budgets is not available/, /remove it/],
   ["[llm_keys]\n'api.openai.com' = 'K'", /llm_keys is not available/, /remove it/],
   ["[[proxy.hooks]]\nname = 'h'", /proxy is not available/, /remove it/],
-  ["[[audit.streams]]\nbatch_size = 1", /audit\.streams is not available/, /remove it/],
+  ["[[audit.streams]]\nbatch_size = 1", /audit\.streams\[0\]\.destination is missing/, /config\.md/],
+  ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],
   ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],
   ["[nomad]\naddr = 'x'", /nomad is not available/, /remove it/],
   ["[opencode]\ntemplate = 'x'", /opencode is not available/, /remove it/],

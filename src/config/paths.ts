@@ -17,6 +17,9 @@ export type StatePaths = {
   readonly authority: string;
   /** the event log; private */
   readonly events: string;
+  /** what streams and hooks have had; private */
+  readonly delivery: string;
+  readonly deliveryLock: string;
   /** key of the vault; its folder is private */
   readonly vaultKey: string;
   /** one folder for each sandbox; searchable by their uids when we are root */
@@ -61,6 +64,8 @@ export function statePaths(env: HostEnvironment, uid: number): StatePaths {
     serveLog: join(run, "serve.log"),
     authority: join(state, "authority"),
     events: join(state, "events"),
+    delivery: join(state, "delivery"),
+    deliveryLock: join(run, "delivery.lock"),
     vaultKey: join(state, "vault", "vault.key"),
     sandboxes: join(state, "sandboxes"),
     staged: join(state, "staged"),

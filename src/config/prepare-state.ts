@@ -18,7 +18,8 @@ export async function prepareState(paths: StatePaths, uid: number): Promise<void
   const shared = uid === 0 ? 0o711 : 0o700;
   await makeFolder(paths.state, shared, uid);
   if (uid === 0) await refuseUnsearchableParents(paths.state);
-  for (const folder of [paths.run, paths.authority, paths.events, dirname(paths.vaultKey)]) await makeFolder(folder, 0o700, uid);
+  for (const folder of [paths.run, paths.authority, paths.events, paths.delivery, dirname(paths.vaultKey)])
+    await makeFolder(folder, 0o700, uid);
   for (const folder of [paths.sandboxes, paths.staged]) await makeFolder(folder, shared, uid);
   await makeConfigFolder(paths.config, uid);
 }

@@ -1,12 +1,13 @@
 import { AppError } from "../base/error.ts";
 import type { ConfigFile } from "../schema/config.ts";
 import type { RawTable } from "./parse-toml.ts";
+import { hideSecrets } from "./plain-secrets.ts";
 import { suggest } from "./suggest.ts";
 
 /** One source of settings, weakest first. */
 export type Layer = { readonly origin: string; readonly values: RawTable };
 
-/** A value with its origin: a file, `environment NAME`, a flag, or `default`. Secrets are references, so nothing here is secret. */
+/** A value with its origin: a file, `environment NAME`, a flag, or `default`. Secrets that stand there as texts are hidden. */
 export type Provenance = {
   readonly key: string;
   readonly value: unknown;
@@ -31,8 +32,10 @@ export function provenanceOf(
     }
     const set = sources.flatMap(({ origin, values }) => (values.has(key) ? [{ origin, value: values.get(key) }] : []));
     // the value as it was written, so that it reads as in the file: 2h, not 7200000
-    const [strongest, ...overrode] = set;
-    return strongest === undefined ? { key, value: flat.get(key), origin: "default", overrode: [] } : { key, ...strongest, overrode };
+    const [strongest, ...overrode] = set.map(({ origin, value }) => ({ origin, value: hideSecrets(value) }));
+    return strongest === undefined
+      ? { key, value: hideSecrets(flat.get(key)), origin: "default", overrode: [] }
+      : { key, ...strongest, overrode };
   };
   return { explain, keys };
 }

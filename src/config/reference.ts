@@ -41,6 +41,7 @@ function section(name: string, schema: Json, root: Json): readonly string[] {
     );
     parts.push(["| key | value | default | meaning |", "|---|---|---|---|", ...rows].join("\n"));
   }
+  for (const [key, value] of entries) parts.push(...variants(`${name}.${key}`, value, root));
   if (schema["additionalProperties"] !== undefined && typeof schema["additionalProperties"] === "object") {
     const value = table(schema["additionalProperties"]);
     const fields = (Array.isArray(value["anyOf"]) ? value["anyOf"] : []).map(table).find((option) => option["type"] === "object");
@@ -55,6 +56,31 @@ function section(name: string, schema: Json, root: Json): readonly string[] {
     }
   }
   return [...parts, ...entries.filter(([, value]) => isSection(value)).flatMap(([key, value]) => section(`${name}.${key}`, value, root))];
+}
+
+/** The kinds of a table that is told apart by its `type`, each with its keys. */
+function variants(name: string, schema: Json, root: Json): readonly string[] {
+  const kinds = [schema["oneOf"], schema["anyOf"]].flatMap((list) => (Array.isArray(list) ? list.map(table) : []));
+  return kinds.flatMap((kind) => {
+    const { type, ...properties } = table(kind["properties"]);
+    const word = table(type)["const"];
+    if (typeof word !== "string") return [];
+    const required = Array.isArray(kind["required"]) ? kind["required"] : [];
+    const rows = Object.entries(properties).map(([key, field]) => {
+      const value = table(field);
+      const known = required.includes(key) ? "required" : defaultOf(value);
+      return `| \`${key}\` | ${typeOf(value, root)} | ${known} | ${cell(meaningOf(key, value))} |`;
+    });
+    const title = `\`${name} = { type = "${word}", … }\``;
+    return rows.length === 0
+      ? [`${title} has no further keys.`]
+      : [title, ["| key | value | default | meaning |", "|---|---|---|---|", ...rows].join("\n")];
+  });
+}
+
+/** A key that says everything itself needs no sentence. */
+function meaningOf(key: string, schema: Json): string {
+  return text(schema["description"]) || (key === "url" ? "where to" : key === "path" ? "absolute" : key);
 }
 
 function isSection(schema: Json): boolean {

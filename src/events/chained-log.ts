@@ -8,11 +8,14 @@ import type { ChainWriter } from "./chain-writer.ts";
 import { completeEvent } from "./complete-event.ts";
 import { durabilityOf } from "./durability.ts";
 import { encodeEvent } from "./encode-event.ts";
+import { FullGate } from "./full-gate.ts";
 import { type CommitLimits, GroupCommit, type Pending, type Refusals } from "./group-commit.ts";
 import type { ChainedEventLog, ChainHead, LogHealth, LogStats } from "./log.ts";
 
 /** Age is checked so often; size also at the end of every segment. */
 const RETENTION_MS = 60 * 60 * 1000;
+/** ms between looks whether there is room again */
+const FULL_RETRY_MS = 1000;
 
 export type ChainedLogOptions = {
   readonly writer: ChainWriter;
@@ -21,8 +24,12 @@ export type ChainedLogOptions = {
   readonly log: Log;
   readonly limits: CommitLimits;
   readonly onFailure: "deny" | "allow";
-  /** removes what retention no longer keeps */
-  readonly retain: () => Promise<void>;
+  /** every event waits for the disk, whatever its class */
+  readonly isAllDurable: boolean;
+  /** removes what retention no longer keeps; whether the log is full of what was not delivered, undefined when that is not known */
+  readonly retain: () => Promise<boolean | undefined>;
+  /** what happens to events while it is full */
+  readonly onFull: "block" | "deny";
   /** the chain ended with a stop event and a checkpoint */
   readonly finished: () => Promise<void>;
 };
@@ -36,6 +43,8 @@ export class ChainedLog implements ChainedEventLog {
   readonly #retention: NodeJS.Timeout;
   #retaining: Promise<void> | undefined;
   #isRetentionDue = false;
+  readonly #gate: FullGate;
+  #fullTimer: NodeJS.Timeout | undefined;
   #lost = 0;
   #isClosed = false;
   #closing: Promise<void> | undefined;
@@ -43,6 +52,7 @@ export class ChainedLog implements ChainedEventLog {
   constructor(options: ChainedLogOptions) {
     this.#options = options;
     const { writer, clock, log, limits } = options;
+    this.#gate = new FullGate(options.onFull, clock);
     this.#commit = new GroupCommit({
       writer,
       clock,
@@ -67,6 +77,16 @@ export class ChainedLog implements ChainedEventLog {
 
   async append(event: NewEvent): Promise<Event> {
     if (this.#isClosed) throw new AppError("AUDIT_UNAVAILABLE", "the audit log is closed");
+    // what is said about the log and its delivery is what makes room, or says why there is none
+    if (this.#gate.isFull && event.actor.kind !== "system") {
+      try {
+        await this.#gate.pass();
+      } catch (error) {
+        this.#lost += 1;
+        if (this.#options.onFailure === "deny") throw error;
+        return completeEvent(event, this.#options.clock.now());
+      }
+    }
     return this.#append(event);
   }
 
@@ -92,7 +112,7 @@ export class ChainedLog implements ChainedEventLog {
 
   health(): LogHealth {
     const failure = this.#commit.failure;
-    if (failure === undefined) return { isWritable: true };
+    if (failure === undefined) return this.#gate.health();
     const code = failure.error.code === "DISK_FULL" ? "DISK_FULL" : "AUDIT_UNAVAILABLE";
     return { isWritable: false, code, reason: messageOf(failure.error), sinceMs: failure.sinceMs, refused: failure.refused };
   }
@@ -124,15 +144,25 @@ export class ChainedLog implements ChainedEventLog {
   async #retain(): Promise<void> {
     while (this.#isRetentionDue && this.#closing === undefined) {
       this.#isRetentionDue = false;
-      await this.#options.retain();
+      const isFull = await this.#options.retain();
+      if (isFull !== undefined) this.#setFull(isFull);
     }
+  }
+
+  #setFull(isFull: boolean): void {
+    const { log } = this.#options;
+    if (isFull && !this.#gate.isFull) log.error("the audit log is full of events that were not delivered");
+    const refused = this.#gate.set(isFull);
+    if (refused !== undefined) background("audit gap", this.#append(refusalGap(refused)), log);
+    clearTimeout(this.#fullTimer);
+    if (isFull) this.#fullTimer = setTimeout(() => this.retain(), FULL_RETRY_MS).unref();
   }
 
   async #append(event: NewEvent): Promise<Event> {
     const complete = completeEvent(event, this.#options.clock.now());
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#commit.put(pendingOf(complete, (error) => (error === undefined ? resolve() : reject(error))));
+        this.#commit.put(this.#pending(complete, (error) => (error === undefined ? resolve() : reject(error))));
       });
     } catch (error) {
       this.#lost += 1;
@@ -145,6 +175,8 @@ export class ChainedLog implements ChainedEventLog {
     const { writer, log } = this.#options;
     clearInterval(this.#heartbeat);
     clearInterval(this.#retention);
+    clearTimeout(this.#fullTimer);
+    this.#gate.close();
     try {
       await this.#retaining;
       this.#isClosed = true;
@@ -172,12 +204,16 @@ export class ChainedLog implements ChainedEventLog {
     }
   }
 
-  #gap({ count, sinceMs, reason }: Refusals): Pending {
-    const event = auditLogEvent("gap", { reason: `${count} events since ${timestamp(sinceMs)} were not written: ${reason}` });
-    return pendingOf(completeEvent(event, this.#options.clock.now()), () => undefined);
+  #gap(refusals: Refusals): Pending {
+    return this.#pending(completeEvent(refusalGap(refusals), this.#options.clock.now()), () => undefined);
+  }
+
+  #pending(event: Event, settle: (error?: AppError) => void): Pending {
+    const isDurable = this.#options.isAllDurable || durabilityOf(event) === "durable";
+    return { event, entry: { json: encodeEvent(event), isVoid: false }, isDurable, settle };
   }
 }
 
-function pendingOf(event: Event, settle: (error?: AppError) => void): Pending {
-  return { event, entry: { json: encodeEvent(event), isVoid: false }, isDurable: durabilityOf(event) === "durable", settle };
+function refusalGap({ count, sinceMs, reason }: Refusals): Extract<NewEvent, { type: "audit.log" }> {
+  return auditLogEvent("gap", { reason: `${count} events since ${timestamp(sinceMs)} were not written: ${reason}` });
 }

@@ -9,6 +9,7 @@ import { ChainWriter, isFull } from "./chain-writer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { ChainedLog } from "./chained-log.ts";
 import { loadOrCreateKey } from "./checkpoint-key.ts";
+import type { FindLagging } from "./delivery/undelivered.ts";
 import { type LogFiles, realFiles } from "./files.ts";
 import type { CommitLimits } from "./group-commit.ts";
 import { ownersDir } from "./layout.ts";
@@ -31,6 +32,15 @@ export type EventLogOptions = {
   readonly onTampered?: "warn" | "refuse";
   /** how much and how long finished segments are kept; absent: for ever */
   readonly retention?: Retention;
+  /** who has not received what, asked before segments are removed; absent: nothing is delivered */
+  readonly lagging?: () => Promise<FindLagging>;
+  /**
+   * Past `retention.maxBytes`, when what could go was not delivered: `drop_oldest` (default) removes it and records the gap, `block`
+   * lets new events wait, `deny` refuses them.
+   */
+  readonly onFull?: "drop_oldest" | "block" | "deny";
+  /** `durable`: every event waits for the disk; default `by_class` */
+  readonly durability?: "by_class" | "durable";
   /** overrides of {@link DEFAULT_LIMITS}, for tests and unusual disks */
   readonly limits?: Partial<CommitLimits>;
   /** file system of the writer; the real one unless a test says otherwise */
@@ -71,10 +81,14 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
     const owner = await claimNew(dir, chain);
     try {
       const writer = await ChainWriter.open({ files, dir, chain, signer, clock });
-      const retain = async (): Promise<void> => {
-        if (options.retention === undefined) return;
+      const onFull = options.onFull ?? "drop_oldest";
+      const retain = async (): Promise<boolean | undefined> => {
+        const { retention } = options;
+        if (retention === undefined) return undefined;
         const own = { chain, sign: (tombstone: Checkpoint) => writer.bury(tombstone) };
-        await applyRetention({ dir, retention: options.retention, signer, clock, log, own, deleted: note });
+        const lagging = await options.lagging?.();
+        const delivery = { keepsUndelivered: onFull !== "drop_oldest", ...(lagging === undefined ? {} : { lagging }) };
+        return (await applyRetention({ dir, retention, signer, clock, log, own, deleted: note, ...delivery })).isFull;
       };
       const chained = new ChainedLog({
         writer,
@@ -84,6 +98,8 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
         limits,
         onFailure: options.onFailure ?? "deny",
         retain,
+        onFull: onFull === "deny" ? "deny" : "block",
+        isAllDurable: options.durability === "durable",
         finished: () => release(dir, owner),
       });
       const note = (event: ReturnType<typeof auditLogEvent>): void => background("audit log event", chained.append(event), log);

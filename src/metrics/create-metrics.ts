@@ -18,6 +18,7 @@ export function createMetrics(): Metrics {
   const reasons = new LabelGuard(FEW);
   const hosts = new LabelGuard(HOSTS);
   const words = new LabelGuard(1000);
+  const sinks = new LabelGuard(FEW);
   const states = new Set<string>();
   const sandboxOf = (name: string | undefined): string => (name === undefined ? "" : sandboxNames.clean(name));
   const overhead = {
@@ -149,6 +150,24 @@ export function createMetrics(): Metrics {
       registry.observe("eventsFsyncBatch", {}, events);
     },
     eventsFailed: (code) => registry.add("eventsFailed", { code: words.clean(code) }),
+
+    delivery: {
+      attempt: (name, result, seconds) => {
+        const sink = sinks.clean(name);
+        registry.add("deliveryAttempts", { sink, result });
+        registry.observe("deliveryDuration", { sink }, seconds);
+      },
+      delivered: (name, events) => registry.add("deliveryEvents", { sink: sinks.clean(name) }, events),
+      deadLettered: (name, events) => registry.add("deliveryDeadLetters", { sink: sinks.clean(name) }, events),
+      dropped: (name, events) => registry.add("deliveryDropped", { sink: sinks.clean(name) }, events),
+      gauges: (name, { lag, oldestSeconds, isFailing, isPaused }) => {
+        const sink = sinks.clean(name);
+        registry.set("deliveryLag", { sink }, lag);
+        registry.set("deliveryOldest", { sink }, oldestSeconds);
+        registry.set("deliveryFailing", { sink }, isFailing ? 1 : 0);
+        registry.set("deliveryPaused", { sink }, isPaused ? 1 : 0);
+      },
+    },
 
     apiRequest: ({ route, method, status, seconds }) => {
       const cleaned = routes(route);

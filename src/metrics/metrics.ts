@@ -9,6 +9,19 @@ export type LlmTiming = {
   readonly perOutputChunkSeconds?: number;
 };
 
+/** What streams and hooks count; `sink` is the name of one. */
+export interface DeliveryMeter {
+  /** one request and how it ended */
+  attempt(sink: string, result: "delivered" | "retry" | "rejected" | "paused", seconds: number): void;
+  delivered(sink: string, events: number): void;
+  deadLettered(sink: string, events: number): void;
+  dropped(sink: string, events: number): void;
+  gauges(
+    sink: string,
+    values: { readonly lag: number; readonly oldestSeconds: number; readonly isFailing: boolean; readonly isPaused: boolean },
+  ): void;
+}
+
 /**
  * The one table of metrics as typed calls; names, labels and buckets stand in `table.ts` and nowhere else. Every method is
  * synchronous, cheap and never throws: untrusted label values (model, host, reason) are cleaned and capped inside.
@@ -63,6 +76,8 @@ export interface Metrics {
   /** one group commit: its fdatasync in seconds and how many events it made durable */
   eventsFsync(seconds: number, events: number): void;
   eventsFailed(code: string): void;
+
+  readonly delivery: DeliveryMeter;
 
   // control API
   apiRequest(request: { readonly route: string; readonly method: string; readonly status: number; readonly seconds: number }): void;

@@ -31,5 +31,6 @@ export const silentMetrics: Metrics = {
   eventsAppended: nothing,
   eventsFsync: nothing,
   eventsFailed: nothing,
+  delivery: { attempt: nothing, delivered: nothing, deadLettered: nothing, dropped: nothing, gauges: nothing },
   apiRequest: nothing,
 };

@@ -92,6 +92,16 @@ export const METRICS = {
     [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000],
   ),
 
+  deliveryAttempts: counter("delivery_attempts_total", "Requests to a stream or hook.", "sink", "result"),
+  deliveryDuration: histogram("delivery_seconds", "Time of requests to a stream or hook.", LATENCY, "sink"),
+  deliveryEvents: counter("delivery_events_total", "Events that a stream or hook received.", "sink"),
+  deliveryDeadLetters: counter("delivery_dead_letters_total", "Events that a stream or hook will never take.", "sink"),
+  deliveryDropped: counter("delivery_dropped_total", "Events that were removed before a stream or hook received them.", "sink"),
+  deliveryLag: gauge("delivery_lag_events", "Events that a stream or hook has not received yet.", "sink"),
+  deliveryOldest: gauge("delivery_oldest_unacked_seconds", "Age of the oldest event that a stream or hook has not received.", "sink"),
+  deliveryFailing: gauge("delivery_failing", "Whether a stream or hook is failing or paused.", "sink"),
+  deliveryPaused: gauge("delivery_paused", "Whether a stream or hook is paused until somebody acts.", "sink"),
+
   apiRequests: counter("api_requests_total", "Requests to the control API.", "route", "method", "status_class"),
   apiDuration: histogram("api_request_duration_seconds", "Time of requests to the control API.", LATENCY, "route"),
 } as const satisfies Readonly<Record<string, MetricRow>>;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { streamStatus } from "./delivery.ts";
 
 /** Bodies and answers of the HTTP API (`docs/reference/api.md` is made from them). Canonical units on the wire. */
 
@@ -310,6 +311,8 @@ export const statusReport = z.strictObject({
   config_file: z.string().nullable(),
   backends: z.record(z.string(), z.strictObject({ available: z.boolean(), detail: z.string().optional() })),
   sandboxes: z.record(z.string(), z.int()),
+  /** where events are delivered */
+  streams: z.array(streamStatus),
   audit: z.strictObject({ appended: z.int(), durable_lag_ms: z.number(), writable: z.boolean() }),
 });
 export type StatusReport = z.infer<typeof statusReport>;

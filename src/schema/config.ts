@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { parseDuration, parseSize } from "../base/units.ts";
 import { profileName } from "./api.ts";
+import { auditStream } from "./audit-stream.ts";
+import { duration, path, size } from "./config-values.ts";
 import { secretReference } from "./secret-reference.ts";
 
 /**
@@ -16,32 +17,6 @@ const port = z
   .int("must be a whole number: from 1 to 65535")
   .min(1, "must be a port: from 1 to 65535")
   .max(65_535, "must be a port: from 1 to 65535");
-const path = z
-  .string()
-  .regex(/^(?:\/|~\/)/, "must be absolute: write a path that begins with / or ~/")
-  .meta({ title: "path" });
-
-const duration = z
-  .string("must be a duration: 90s, 15m, 2h, 7d")
-  .superRefine(readable(parseDuration, "must be a duration: 90s, 15m, 2h, 7d"))
-  .transform(parseDuration)
-  .meta({ title: "duration" });
-const size = z
-  .string("must be a size: 512MiB, 2GiB")
-  .superRefine(readable(parseSize, "must be a size: 512MiB, 2GiB"))
-  .transform(parseSize)
-  .meta({ title: "size" });
-
-function readable(parse: (text: string) => number, message: string) {
-  return (text: string, context: z.RefinementCtx): void => {
-    try {
-      parse(text);
-    } catch {
-      // the parser's only fault is that the text is none; a transform must not run on it
-      context.addIssue({ code: "custom", message, continue: false });
-    }
-  };
-}
 
 const limits = {
   memory: size.optional().meta({ description: "memory of all processes and scratch files together", examples: ["2GiB"] }),
@@ -167,13 +142,31 @@ const secrets = z
       "secrets of every new sandbox: variable inside = host it is for; the value is looked up in the environment, then in the vault",
   });
 
+/** segments of an eighth of it must hold some events */
+const MIN_AUDIT_BYTES = 1024 ** 2;
+
 const audit = z.strictObject({
+  durability: z.enum(["by_class", "durable"]).prefault("by_class").meta({
+    description:
+      "`by_class`: allowed exchanges and model calls are on disk half a second later, everything else before it is acknowledged; `durable`: every event before it is acknowledged",
+  }),
   on_failure: z
     .enum(["deny", "allow"])
     .prefault("deny")
     .meta({ description: "what happens to new exchanges while the audit log cannot be written" }),
-  max_bytes: size.prefault("1GiB").meta({ description: "closed segments are removed past this size" }),
+  max_bytes: size
+    .refine((bytes) => bytes >= MIN_AUDIT_BYTES, "must be at least 1MiB: write 1GiB")
+    .prefault("1GiB")
+    .meta({ title: "size", description: "closed segments are removed past this size" }),
   max_age: duration.prefault("90d").meta({ description: "closed segments are removed past this age" }),
+  on_full: z.enum(["drop_oldest", "block", "deny"]).prefault("drop_oldest").meta({
+    description:
+      "what happens past `max_bytes` when the oldest segment holds events that a stream or hook has not had: it is removed, with a gap record; new events wait; new events are refused",
+  }),
+  checkpoint_key: path
+    .optional()
+    .meta({ description: "Ed25519 key in PEM that signs checkpoints, made when missing; default audit.key beside the configuration" }),
+  streams: z.array(auditStream).prefault([]).meta({ description: "where events are delivered, each on its own" }),
 });
 
 export const configFile = z.strictObject({

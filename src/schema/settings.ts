@@ -1,5 +1,7 @@
 import type { ProfileName } from "./api.ts";
+import type { StreamDestination } from "./audit-stream.ts";
 import type { ConfigFile } from "./config.ts";
+import type { OcsfVersion } from "./ocsf-version.ts";
 import type { SecretReference } from "./secret-reference.ts";
 
 /** Limits that somebody set; absent: not set. */
@@ -64,7 +66,27 @@ export type Config = {
     readonly includeUsage: "inject_strip" | "inject" | "off";
   };
   readonly secrets: readonly BindingSettings[];
-  readonly audit: { readonly onFailure: "deny" | "allow"; readonly maxBytes: number; readonly maxAgeMs: number };
+  readonly audit: {
+    readonly durability: "by_class" | "durable";
+    readonly onFailure: "deny" | "allow";
+    readonly maxBytes: number;
+    readonly maxAgeMs: number;
+    readonly onFull: "drop_oldest" | "block" | "deny";
+    /** absolute; null: where the installation keeps it */
+    readonly checkpointKey: string | null;
+    readonly streams: readonly StreamSettings[];
+  };
+};
+
+export type StreamSettings = {
+  /** absent: made from the destination */
+  readonly name?: string;
+  readonly destination: StreamDestination;
+  readonly batchSize: number;
+  readonly flushMs: number;
+  readonly maxRetries: number;
+  /** null: native records */
+  readonly ocsfVersion: OcsfVersion | null;
 };
 
 /** The one place where the file's names become the program's. `expand` makes `~/` absolute. */
@@ -92,8 +114,33 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
     },
     llm: { enabled: llm.enabled, customDomains: llm.custom_domains, includeUsage: llm.include_usage },
     secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
-    audit: { onFailure: audit.on_failure, maxBytes: audit.max_bytes, maxAgeMs: audit.max_age },
+    audit: {
+      durability: audit.durability,
+      onFailure: audit.on_failure,
+      maxBytes: audit.max_bytes,
+      maxAgeMs: audit.max_age,
+      onFull: audit.on_full,
+      checkpointKey: audit.checkpoint_key === undefined ? null : from.expand(audit.checkpoint_key),
+      streams: audit.streams.map((stream) => {
+        const destination = expandPaths(stream.destination, from.expand);
+        return {
+          ...(stream.name === undefined ? {} : { name: stream.name }),
+          destination,
+          batchSize: stream.batch_size,
+          flushMs: stream.flush_interval_secs * 1000,
+          maxRetries: stream.max_retries,
+          ocsfVersion: stream.ocsf_enabled ? stream.ocsf_version : null,
+        };
+      }),
+    },
   });
+}
+
+function expandPaths(destination: StreamDestination, expand: (path: string) => string): StreamDestination {
+  if (destination.type === "file") return { ...destination, path: expand(destination.path) };
+  return "ca_file" in destination && destination.ca_file !== undefined
+    ? { ...destination, ca_file: expand(destination.ca_file) }
+    : destination;
 }
 
 function limitsOf(limits: ConfigFile["sandbox"]["limits"]): LimitSettings {

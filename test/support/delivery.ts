@@ -1,8 +1,9 @@
+import type { DeliveryMeter } from "../../src/metrics/metrics.ts";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { DeliveryEngine, type DeliveryOptions } from "../../src/events/delivery/engine.ts";
-import type { DeliveryMeter, SinkSpec } from "../../src/events/delivery/sink-spec.ts";
+import type { SinkSpec } from "../../src/events/delivery/sink-spec.ts";
 import type { ChainedEventLog } from "../../src/events/log.ts";
 import { createHttpClient, type HttpClientOptions } from "../../src/events/sinks/http-client.ts";
 import { createHttpWebhook, type HttpWebhookOptions } from "../../src/events/sinks/http-webhook.ts";

@@ -338,6 +338,11 @@ export function createFakeApp(): FakeApp {
         if (!secrets.delete(name)) throw new AppError("NOT_FOUND", `there is no secret ${name}`);
       },
     },
+    delivery: {
+      status: () => [],
+      deadLetters: async () => [],
+      request: async (caller, ...args) => note("delivery.request", caller, args),
+    },
     policy: {
       check: async ({ url }) => ({
         url,
@@ -364,6 +369,7 @@ export function createFakeApp(): FakeApp {
       backends: {},
       sandboxes: { running: sandboxes.size },
       gateway: { connections: 0, exchanges: 0 },
+      streams: [],
       audit: { appended: appended.length, durable_lag_ms: 0, writable: true },
     }),
     doctor: async () => ({ ok: true, version: "0.0.0-test", checks: [] }),

@@ -1,9 +1,13 @@
+import { plainSecrets } from "../../config/plain-secrets.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import type { Cli } from "../cli.ts";
 
 /** `agentkernel config check`: loading it is the check. */
 export async function check(cli: Cli): Promise<number> {
   const { config } = await loadCliConfig(cli);
+  for (const key of plainSecrets("audit.streams", config.audit.streams)) {
+    cli.output.note(`warning: ${key} holds a secret as text: write { env = "NAME" }, { file = "/path" } or { vault = "NAME" } instead`);
+  }
   cli.output.out(config.file === null ? "no configuration file; the defaults hold" : `${config.file} is valid`);
   return 0;
 }

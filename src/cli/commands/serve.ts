@@ -36,7 +36,10 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
     socketPath: config.paths.socket,
     ...(background
       ? {}
-      : { tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port } }),
+      : {
+          stdout: (text: string) => cli.output.stream(text),
+          tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port },
+        }),
     ...(flags.apiKeyFile === undefined ? {} : { apiKeyFile: flags.apiKeyFile }),
   });
   const onReload = (): void => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");

@@ -1,3 +1,4 @@
+import type { DeliveryMeter } from "../../metrics/metrics.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import { background } from "../../base/background.ts";
 import type { Clock } from "../../base/clock.ts";
@@ -7,7 +8,7 @@ import type { ChainedEventLog } from "../log.ts";
 import { ChainIndex } from "./chain-index.ts";
 import { takeRequests } from "./requests.ts";
 import { SinkRunner } from "./sink-runner.ts";
-import { DELIVERY_TIMING, type DeliveryMeter, type DeliveryTiming, type Report, type SinkSpec, type SinkStatus } from "./sink-spec.ts";
+import { DELIVERY_TIMING, type DeliveryTiming, type Report, type SinkSpec, type SinkStatus } from "./sink-spec.ts";
 
 export type DeliveryOptions = {
   readonly eventsDir: string;

@@ -1,3 +1,4 @@
+import type { DeliveryMeter } from "../../metrics/metrics.ts";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -10,7 +11,7 @@ import type { LogRecord, ReadCursor } from "../read-forward.ts";
 import type { ChainIndex, ChainState } from "./chain-index.ts";
 import { CursorFile } from "./cursor-file.ts";
 import { readRecords } from "./read-records.ts";
-import type { DeliveryMeter, DeliveryTiming, SinkSpec } from "./sink-spec.ts";
+import type { DeliveryTiming, SinkSpec } from "./sink-spec.ts";
 
 /** Events of one chain for one request, and the cursor behind everything that was looked at for it. */
 export type Batch = {

@@ -1,3 +1,4 @@
+import type { DeliveryMeter } from "../../metrics/metrics.ts";
 import { setTimeout as delay } from "node:timers/promises";
 import { background } from "../../base/background.ts";
 import { type Clock, timestamp } from "../../base/clock.ts";
@@ -14,7 +15,7 @@ import { type DeadLetter, DeadLetters } from "./dead-letters.ts";
 import type { DeliveryRequest } from "./requests.ts";
 import { sendParts } from "./send-parts.ts";
 import { type Batch, SinkQueue } from "./sink-queue.ts";
-import type { DeliveryMeter, DeliveryTiming, Report, SinkSpec, SinkStatus } from "./sink-spec.ts";
+import type { DeliveryTiming, Report, SinkSpec, SinkStatus } from "./sink-spec.ts";
 import { change, failing, isAboutDelivery, paused, recovered, rejected } from "./statements.ts";
 import { Bell } from "./bell.ts";
 

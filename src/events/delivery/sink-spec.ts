@@ -54,17 +54,5 @@ export type SinkStatus = {
   readonly lastError?: string;
 };
 
-/** Told of everything that is counted; each call is cheap and never throws. */
-export interface DeliveryMeter {
-  attempt(sink: string, result: "delivered" | "retry" | "rejected" | "paused", seconds: number): void;
-  delivered(sink: string, events: number): void;
-  deadLettered(sink: string, events: number): void;
-  dropped(sink: string, events: number): void;
-  gauges(
-    sink: string,
-    values: { readonly lag: number; readonly oldestSeconds: number; readonly isFailing: boolean; readonly isPaused: boolean },
-  ): void;
-}
-
 /** Appends to the log; what it says about a delivery is itself delivered. */
 export type Report = (event: NewEvent) => Promise<unknown>;

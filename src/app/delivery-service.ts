@@ -1,0 +1,236 @@
+import { background } from "../base/background.ts";
+import { type Clock, timestamp } from "../base/clock.ts";
+import { AppError } from "../base/error.ts";
+import type { Log } from "../base/log.ts";
+import { streamName } from "../config/stream-name.ts";
+import type { StatePaths } from "../config/paths.ts";
+import type { DeadLetter } from "../events/delivery/dead-letters.ts";
+import type { DeliveryEngine } from "../events/delivery/engine.ts";
+import type { DeliveryRequest } from "../events/delivery/requests.ts";
+import type { SinkSpec, SinkStatus } from "../events/delivery/sink-spec.ts";
+import type { FindLagging } from "../events/delivery/undelivered.ts";
+import type { ChainedEventLog } from "../events/log.ts";
+import type { TextWriter } from "../events/sinks/stdout.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { StreamStatus } from "../schema/delivery.ts";
+import type { NewEvent } from "../schema/event.ts";
+import type { SecretText } from "../schema/audit-stream.ts";
+import type { Config } from "../schema/settings.ts";
+import { ProcessLock } from "../store/process-lock.ts";
+import type { Caller } from "./facade.ts";
+
+export type DeliveryServiceOptions = {
+  readonly paths: StatePaths;
+  readonly config: Config;
+  readonly metrics: Metrics;
+  readonly hostname: string;
+  readonly stdout: TextWriter | undefined;
+  /** it stays: it delivers from the start; others begin when they have lived for a moment, and at their end */
+  readonly isServer: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+type Attached = {
+  readonly events: ChainedEventLog;
+  readonly report: (event: NewEvent) => Promise<unknown>;
+  readonly secret: (text: SecretText) => Promise<string>;
+};
+
+/** ms that the end of a process waits for receivers: what they have not had then, the next process delivers */
+const DRAIN_MS = { server: 5_000, other: 2_000 };
+/** ms after which a process that is no server delivers while it runs */
+const SOON_MS = 500;
+
+/**
+ * Delivery as the app owns it. It is disposed of after the event log is closed, so that the log's last events are delivered too;
+ * `drain` comes before that, while what is said about deliveries can still be recorded.
+ */
+export class DeliveryService implements AsyncDisposable {
+  readonly #options: DeliveryServiceOptions;
+  #config: Config;
+  #attached: Attached | undefined;
+  #engine: Promise<DeliveryEngine> | undefined;
+  #ready: DeliveryEngine | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #drainUntil: number | undefined;
+
+  constructor(options: DeliveryServiceOptions) {
+    this.#options = options;
+    this.#config = options.config;
+  }
+
+  /** Begins, for a server at once. */
+  async attach(attached: Attached): Promise<void> {
+    this.#attached = attached;
+    const { isServer, log } = this.#options;
+    if (!this.#hasSinks()) return;
+    if (isServer) await this.#start();
+    else this.#soon = setTimeout(() => background("delivery", this.#start(), log), SOON_MS).unref();
+  }
+
+  /** The configuration was read again: sinks come and go, the others are opened anew. */
+  async reload(config: Config): Promise<void> {
+    this.#config = config;
+    if (this.#engine === undefined && !this.#hasSinks()) return;
+    const engine = await this.#start();
+    await engine.configure(await this.#specs());
+  }
+
+  /** Who has not received what, for retention; whichever process delivers. */
+  readonly lagging = async (): Promise<FindLagging> => {
+    const { readLagging } = await import("../events/delivery/undelivered.ts");
+    return readLagging(this.#options.paths.delivery, this.#names(false));
+  };
+
+  async drain(): Promise<void> {
+    clearTimeout(this.#soon);
+    if (this.#attached === undefined || !this.#hasSinks()) return;
+    const { clock, isServer } = this.#options;
+    this.#drainUntil ??= clock.monotonic() + (isServer ? DRAIN_MS.server : DRAIN_MS.other);
+    const engine = await this.#start();
+    await engine.drain(Math.max(0, this.#drainUntil - clock.monotonic()));
+  }
+
+  status(): readonly StreamStatus[] {
+    const known = this.#ready?.status() ?? [];
+    const names = this.#config.audit.streams.map((stream) => ({ name: streamName(stream), type: stream.destination.type }));
+    return names.map(({ name, type }) => {
+      const found = known.find((sink) => sink.name === name);
+      return found === undefined || this.#ready?.isLeader !== true ? elsewhere(name, type) : statusOf(found);
+    });
+  }
+
+  /** @throws NOT_FOUND for a sink there is not */
+  async deadLetters(name: string, limit: number): Promise<readonly DeadLetter[]> {
+    this.#check(name);
+    const { readDeadLetters } = await import("../events/delivery/dead-letters.ts");
+    return readDeadLetters(this.#options.paths.delivery, name, limit);
+  }
+
+  /** Recorded, then done by whichever process delivers. @throws NOT_FOUND for a sink there is not */
+  async request(caller: Caller, name: string, request: DeliveryRequest): Promise<void> {
+    this.#check(name);
+    await this.#attached?.report({
+      type: "admin.change",
+      outcome: "permit",
+      actor: caller.actor,
+      ...(caller.requestId === undefined ? {} : { request_id: caller.requestId }),
+      resource_type: "stream",
+      resource_id: name,
+      operation: request.kind === "purge_dead" ? "delete" : "update",
+      reason: describe(request),
+    });
+    const { placeRequest } = await import("../events/delivery/requests.ts");
+    await placeRequest(this.#options.paths.delivery, name, request);
+    if (this.#ready?.isLeader === true) await this.#ready.look();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#soon);
+    if (this.#engine === undefined) return;
+    const engine = await this.#engine;
+    if (this.#drainUntil !== undefined) await engine.drain(Math.max(0, this.#drainUntil - this.#options.clock.monotonic()));
+    await engine[Symbol.asyncDispose]();
+  }
+
+  #hasSinks(): boolean {
+    return this.#names(true).length > 0;
+  }
+
+  /** `withStdout` false: only those that keep what they get */
+  #names(withStdout: boolean): readonly string[] {
+    const { stdout } = this.#options;
+    return this.#config.audit.streams
+      .filter(({ destination }) => destination.type !== "stdout" || (withStdout && stdout !== undefined))
+      .map(streamName);
+  }
+
+  #check(name: string): void {
+    const known = this.#config.audit.streams.map(streamName);
+    if (known.includes(name)) return;
+    throw new AppError("NOT_FOUND", `there is no stream ${JSON.stringify(name.slice(0, 80))}`, {
+      hint: known.length === 0 ? "[[audit.streams]] of the configuration has none" : `there are: ${known.join(", ")}`,
+    });
+  }
+
+  #start(): Promise<DeliveryEngine> {
+    this.#engine ??= this.#make();
+    return this.#engine;
+  }
+
+  async #make(): Promise<DeliveryEngine> {
+    const { paths, metrics, clock, log } = this.#options;
+    if (this.#attached === undefined) throw new AppError("INTERNAL", "delivery was started before there was a log");
+    const { events, report } = this.#attached;
+    const { DeliveryEngine } = await import("../events/delivery/engine.ts");
+    const engine = new DeliveryEngine({
+      eventsDir: paths.events,
+      deliveryDir: paths.delivery,
+      events,
+      report,
+      takeLead: () => ProcessLock.take(paths.deliveryLock),
+      meter: metrics.delivery,
+      clock,
+      log: log.child({ part: "delivery" }),
+    });
+    await engine.configure(await this.#specs());
+    this.#ready = engine;
+    return engine;
+  }
+
+  async #specs(): Promise<readonly SinkSpec[]> {
+    const { stdout, hostname, clock } = this.#options;
+    const { streamSpecs } = await import("./stream-sinks.ts");
+    const secret = this.#attached?.secret ?? (() => Promise.reject(new Error("no secrets yet")));
+    return streamSpecs(this.#config.audit.streams, { secret, stdout, hostname, clock });
+  }
+}
+
+function describe(request: DeliveryRequest): string {
+  switch (request.kind) {
+    case "resume":
+      return "resumed";
+    case "replay":
+      return `everything since ${timestamp(request.sinceMs)} is to be sent again`;
+    case "replay_dead":
+      return "dead letters are to be sent again";
+    case "purge_dead":
+      return "dead letters are to be removed";
+    default:
+      return request satisfies never;
+  }
+}
+
+function statusOf(status: SinkStatus): StreamStatus {
+  const { name, type, state, lag, oldestMs, delivered, retries, deadLetters, dropped, lastSuccessMs, lastError } = status;
+  return {
+    name,
+    type,
+    state,
+    lag,
+    oldest_unacked_age_s: Math.round(oldestMs) / 1000,
+    delivered,
+    retries,
+    dead_letters: deadLetters,
+    dropped,
+    last_success: lastSuccessMs === undefined ? null : timestamp(lastSuccessMs),
+    last_error: lastError ?? null,
+  };
+}
+
+function elsewhere(name: string, type: string): StreamStatus {
+  return {
+    name,
+    type,
+    state: "elsewhere",
+    lag: 0,
+    oldest_unacked_age_s: 0,
+    delivered: 0,
+    retries: 0,
+    dead_letters: 0,
+    dropped: 0,
+    last_success: null,
+    last_error: null,
+  };
+}
