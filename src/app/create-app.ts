@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS, openEventLog } from "../events/open-log.ts";
 import type { TextWriter } from "../events/sinks/stdout.ts";
 import { tailEvents } from "../events/tail.ts";
 import { silentMetrics } from "../metrics/silent-metrics.ts";
+import { Caretaker } from "../sandbox/caretaker.ts";
 import { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import type { Config } from "../schema/settings.ts";
@@ -116,7 +117,6 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const ledger = stack.use(new LedgerWriter(store.ledger, log));
   const reporter = new Reporter({ events, ledger, metrics, log, onFailure: audit.onFailure });
   stack.defer(() => reporter.settled());
-  store.sandboxes.markOrphansStopped();
   if (options.isServer === true) await rebookCalls(store, paths.events);
 
   // grows when the server listens; every generation reads it when it decides
@@ -160,15 +160,31 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       directory: paths.sandboxes,
       surroundings: links.surroundings,
       report,
+      forget: async (record) => {
+        await secrets.forget(record);
+        store.policyRules.removeOf(record.uuid);
+      },
       metrics,
       clock,
       log,
     }),
   );
-  if (options.isServer === true) {
-    const timer = setInterval(() => background("reap", manager.reap(), log), REAP_MS);
-    stack.defer(() => clearInterval(timer));
-  }
+  const caretaker = new Caretaker({
+    manager,
+    repository: store.sandboxes,
+    directory: paths.sandboxes,
+    everyones: options.isServer === true,
+    clock,
+    log,
+  });
+  const recovering = caretaker.recover();
+  background("recover", recovering, log);
+  const timer = setInterval(() => background("reap", caretaker.reap(), log), REAP_MS);
+  timer.unref();
+  stack.defer(async () => {
+    clearInterval(timer);
+    await recovering.catch(() => undefined);
+  });
   const eventService = stack.use(createEventService(events, (query) => tailEvents({ dir: paths.events, ...query })));
   const context = {
     generation: () => generations.current,
@@ -182,11 +198,6 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     manager,
     repository: store.sandboxes,
     plan: (request, expiresAt) => planSandbox(context, request, expiresAt),
-    forget: async (record) => {
-      await secrets.forget(record);
-      store.policyRules.removeOf(record.uuid);
-      metrics.removeSandbox(record.name);
-    },
     clock,
     log,
   });

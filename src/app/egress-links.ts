@@ -2,7 +2,7 @@ import { AppError } from "../base/error.ts";
 import type { EgressAttachment, Gateway, SandboxEgress } from "../egress/gateway.ts";
 import type { SandboxNetwork } from "../sandbox/backend.ts";
 import { INSIDE, insideEnvironment } from "../sandbox/inside.ts";
-import type { SandboxSurroundings } from "../sandbox/manager.ts";
+import type { SandboxSurroundings } from "../sandbox/manager-options.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { EgressGeneration } from "./egress-policy.ts";

@@ -4,7 +4,8 @@ import { AppError } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { parseDuration } from "../base/units.ts";
 import type { SandboxExec } from "../sandbox/exec.ts";
-import type { ExecCall, SandboxManager } from "../sandbox/manager.ts";
+import type { SandboxManager } from "../sandbox/manager.ts";
+import type { ExecCall } from "../sandbox/manager-options.ts";
 import type { SandboxRecord, SandboxRepository } from "../sandbox/record.ts";
 import type { WorkspaceResult } from "../sandbox/workspace/session.ts";
 import type { CreateSandboxRequest, DetachedExec, DetachedLogs, RunRequest, SandboxInfo } from "../schema/api.ts";
@@ -17,8 +18,6 @@ export type SandboxServiceOptions = {
   readonly repository: SandboxRepository;
   /** from a request to a record: profile, limits, workspace, secrets; @throws AppError for what cannot be enforced */
   readonly plan: (request: CreateSandboxRequest, expiresAt: number | undefined) => Promise<SandboxRecord>;
-  /** drops what was kept for a sandbox beside its record: its own secret values, its metric series */
-  readonly forget: (record: SandboxRecord) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -30,33 +29,17 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
   const { manager, repository } = options;
   const infoOf = (name: string): SandboxInfo => sandboxInfoOf(manager.find(name));
 
-  async function remove(caller: Caller, name: string, apply: boolean | undefined): Promise<WorkspaceResult | undefined> {
-    const record = manager.find(name);
-    const result = await manager.remove(caller, name, { apply: apply ?? appliesByItself(record) });
-    await options.forget(record);
-    return result;
-  }
-
   async function exec(caller: Caller, name: string, request: ExecOptions, cancel: Cancel): Promise<SandboxExec> {
     const started = await manager.exec(caller, name, execCallOf(request), cancel.signal);
     feed(started, request.stdin);
     return started;
   }
 
-  async function createFrom(caller: Caller, record: SandboxRecord, cancel: Cancel): Promise<SandboxRecord> {
-    try {
-      return await manager.create(caller, record, cancel.signal);
-    } catch (error) {
-      await options.forget(record);
-      throw error;
-    }
-  }
-
   return {
     async create(caller, request, cancel) {
       const expiresAt = request.ttl === undefined ? undefined : options.clock.now() + parseDuration(request.ttl);
       const record = await options.plan(request, expiresAt);
-      return sandboxInfoOf(await createFrom(caller, record, cancel));
+      return sandboxInfoOf(await manager.create(caller, record, cancel.signal));
     },
     list: (filter = {}) => Promise.resolve(repository.list(labelFilter(filter.label)).map(sandboxInfoOf)),
     get: async (name) => infoOf(name),
@@ -71,7 +54,8 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
       return sandboxInfoOf(record);
     },
     async remove(caller, name) {
-      await remove(caller, name, undefined);
+      const record = manager.find(name);
+      await manager.remove(caller, record, { apply: appliesByItself(record) });
     },
     async extend(caller, name, byMs) {
       const record = manager.find(name);
@@ -101,11 +85,11 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
     const planned = await options.plan({ ...place, name: ephemeralName() }, undefined);
     const record: SandboxRecord = keep ? planned : { ...planned, isEphemeral: true };
-    await createFrom(caller, record, cancel);
+    await manager.create(caller, record, cancel.signal);
     const { name } = record;
     const end = async (): Promise<WorkspaceOutcome> => {
       const apply = appliesByItself(record);
-      const result = keep ? (await manager.stop(caller, name, { apply })).workspace : await remove(caller, name, apply);
+      const result = keep ? (await manager.stop(caller, name, { apply })).workspace : await manager.remove(caller, record, { apply });
       return outcomeOf(result, () => manager.applyKept(caller, record));
     };
     let started: SandboxExec;

@@ -13,4 +13,9 @@ export class KeyedMutex {
       if (this.#tails.get(key) === mine) this.#tails.delete(key);
     }
   }
+
+  /** Resolves when nothing is under way or waiting. */
+  async idle(): Promise<void> {
+    while (this.#tails.size > 0) await Promise.allSettled(this.#tails.values());
+  }
 }

@@ -1,54 +1,19 @@
-import { chmod, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { background, ignore } from "../base/background.ts";
-import { type Clock, timestamp } from "../base/clock.ts";
+import { timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
-import type { Log } from "../base/log.ts";
 import { removeTree } from "../base/remove-tree.ts";
-import type { Metrics } from "../metrics/metrics.ts";
-import type { Actor, NewEvent } from "../schema/event.ts";
-import type { Backend, BackendSandbox, EndReason, FileOwner, SandboxNetwork } from "./backend.ts";
+import type { Backend, BackendSandbox, EndReason } from "./backend.ts";
 import { DetachedExecs } from "./detached.ts";
 import { type ExecContext, launchExec, type SandboxExec } from "./exec.ts";
+import { copyOf, prepareFolders } from "./folders.ts";
 import { INSIDE } from "./inside.ts";
-import { type EgressLink, LiveSandbox } from "./live.ts";
-import type { SandboxRecord, SandboxRepository } from "./record.ts";
-import { handOver } from "./workspace/copy.ts";
+import { LiveSandbox } from "./live.ts";
+import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
+import type { SandboxRecord } from "./record.ts";
+import { type Asker, hostnameOf, subjectOf, SYSTEM } from "./subject.ts";
 import { WorkspaceCopySession, type WorkspaceResult } from "./workspace/session.ts";
-
-/** What a sandbox is given of the outside: made by the composition root, which knows gateway, policy and secrets. */
-export type SandboxSurroundings = {
-  readonly network: SandboxNetwork;
-  readonly env: Readonly<Record<string, string>>;
-  readonly files: Readonly<Record<string, string>>;
-  /** the gateway's side, once the listeners were attached */
-  readonly link: () => EgressLink | undefined;
-};
-
-/** Who asked, and under which request. */
-export type Asker = { readonly actor: Actor; readonly requestId?: string };
-
-export type ManagerOptions = {
-  readonly backends: ReadonlyMap<string, Backend>;
-  readonly repository: SandboxRepository;
-  /** one folder per sandbox; mode 0711 so that sandbox uids can pass through */
-  readonly directory: string;
-  readonly surroundings: (record: SandboxRecord) => Promise<SandboxSurroundings>;
-  readonly report: (event: NewEvent) => Promise<unknown>;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly metrics: Metrics;
-};
-
-export type ExecCall = {
-  readonly argv: readonly string[];
-  /** added to the sandbox's own */
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd?: string;
-  readonly tty?: { readonly rows: number; readonly cols: number };
-  readonly timeoutMs?: number;
-};
 
 type Entry = {
   readonly live: LiveSandbox;
@@ -57,16 +22,13 @@ type Entry = {
   readonly copy: WorkspaceCopySession | undefined;
 };
 
-export type StopOutcome = { readonly record: SandboxRecord; readonly workspace: WorkspaceResult | undefined };
-
-const SYSTEM: Asker = { actor: { kind: "system", user_id: "agentkernel" } };
-
 /** All sandboxes of this process: their states, their lifecycle, one operation per sandbox at a time. */
 export class SandboxManager implements AsyncDisposable {
   readonly #options: ManagerOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #turns = new KeyedMutex();
-  #closing = false;
+  /** aborted when this process ends: what is being started then is given up */
+  readonly #closing = new AbortController();
 
   constructor(options: ManagerOptions) {
     this.#options = options;
@@ -83,60 +45,66 @@ export class SandboxManager implements AsyncDisposable {
 
   /** Takes a new record, makes and starts its sandbox. Nothing is left behind when it fails. */
   async create(asker: Asker, record: SandboxRecord, signal: AbortSignal): Promise<SandboxRecord> {
-    this.#refuseWhenClosing();
-    this.#options.repository.insert(record);
+    try {
+      this.#refuseWhenClosing();
+      this.#options.repository.insert(record);
+    } catch (error) {
+      await this.#options.forget(record);
+      throw error;
+    }
     return this.#turns.run(record.uuid, async () => {
       try {
         await this.#launch(asker, record, "create", signal);
       } catch (error) {
-        this.#options.repository.remove(record.uuid);
-        await removeTree(this.#dir(record.uuid));
+        await this.#erase(record);
         throw error;
       }
-      return this.find(record.name);
+      return this.#current(record);
     });
   }
 
   async start(asker: Asker, name: string, signal: AbortSignal): Promise<SandboxRecord> {
     this.#refuseWhenClosing();
-    const { uuid } = this.find(name);
-    return this.#turns.run(uuid, async () => {
-      const record = this.find(name);
-      if (this.#entries.has(uuid)) return record;
-      this.#options.repository.update(uuid, { state: "creating" });
+    const found = this.find(name);
+    return this.#turns.run(found.uuid, async () => {
+      const record = this.#current(found);
+      if (this.#entries.has(record.uuid)) return record;
+      if (!this.#options.repository.claim(record.uuid, "creating")) throw elsewhere(record);
       try {
         await this.#launch(asker, record, "start", signal);
       } catch (error) {
-        this.#options.repository.update(uuid, { state: "failed", reason: messageOf(error) });
+        this.#options.repository.update(record.uuid, { state: "failed", reason: messageOf(error) });
         throw error;
       }
-      return this.find(name);
+      return this.#current(record);
     });
   }
 
   /** Ends the sandbox; home and workspace stay. `apply`: write a copied workspace back. */
   async stop(asker: Asker, name: string, options: { readonly apply: boolean; readonly reason?: EndReason }): Promise<StopOutcome> {
-    const { uuid } = this.find(name);
-    return this.#turns.run(uuid, () => this.#halt(asker, this.find(name), options));
+    const found = this.find(name);
+    return this.#turns.run(found.uuid, () => this.#halt(asker, this.#current(found), options));
   }
 
   /** Ends and forgets it; a second call for one that is going waits for the first. */
-  async remove(asker: Asker, name: string, options: { readonly apply: boolean }): Promise<WorkspaceResult | undefined> {
-    const record = this.find(name);
-    return this.#turns.run(record.uuid, async () => {
-      if (this.#options.repository.byUuid(record.uuid) === undefined) return undefined;
+  async remove(asker: Asker, { uuid }: Pick<SandboxRecord, "uuid">, options: RemoveOptions): Promise<WorkspaceResult | undefined> {
+    return this.#turns.run(uuid, async () => {
+      const record = this.#options.repository.byUuid(uuid);
+      if (record === undefined || options.unless?.(record) === true) return undefined;
       const startedAt = this.#options.clock.now();
       const { workspace } = await this.#halt(asker, record, options);
+      if (options.keepChanged === true && workspace?.keptAt !== undefined) {
+        this.#options.repository.update(uuid, { isEphemeral: false, reason: "it ended early; its workspace copy holds changes" });
+        return workspace;
+      }
       await this.#options.report({
         ...this.#about(asker, record),
         operation: "remove",
         outcome: "permit",
         duration_ms: this.#options.clock.now() - startedAt,
       });
-      this.#options.repository.remove(record.uuid);
-      // a copy with changes that were not written back is somebody's work
-      if (workspace?.keptAt === undefined) await removeTree(this.#dir(record.uuid));
-      else await removeTree(join(this.#dir(record.uuid), "home"));
+      this.#options.metrics.removeSandbox(record.name);
+      await this.#erase(record, workspace?.keptAt !== undefined);
       return workspace;
     });
   }
@@ -150,13 +118,6 @@ export class SandboxManager implements AsyncDisposable {
       outcome: "permit",
       reason: `ends at ${timestamp(expiresAt)}`,
     });
-  }
-
-  /** Removes those whose time is over. */
-  async reap(): Promise<void> {
-    const now = this.#options.clock.now();
-    const due = this.#options.repository.list().filter((record) => record.expiresAt !== undefined && record.expiresAt <= now);
-    for (const record of due) await this.remove(SYSTEM, record.name, { apply: record.workspace?.apply ?? false });
   }
 
   /** Writes back a copy that was kept when its sandbox ended. */
@@ -210,14 +171,21 @@ export class SandboxManager implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing = true;
-    const names = [...this.#entries.keys()].flatMap((uuid) => this.#options.repository.byUuid(uuid)?.name ?? []);
+    this.#closing.abort(new AppError("CONFLICT", "agentkernel is shutting down"));
+    // what is under way ends, either way, before what runs is ended
+    await this.#turns.idle();
+    const reason: EndReason = { kind: "stopped", message: "agentkernel ended" };
     await Promise.allSettled(
-      names.map((name) => this.stop(SYSTEM, name, { apply: false, reason: { kind: "stopped", message: "agentkernel ended" } })),
+      [...this.#entries.keys()].map(async (uuid) => {
+        const record = this.#options.repository.byUuid(uuid);
+        if (record?.isEphemeral === true) await this.remove(SYSTEM, record, { apply: false, reason, keepChanged: true });
+        else if (record !== undefined) await this.stop(SYSTEM, record.name, { apply: false, reason });
+      }),
     );
   }
 
-  async #launch(asker: Asker, record: SandboxRecord, operation: "create" | "start", signal: AbortSignal): Promise<void> {
+  async #launch(asker: Asker, record: SandboxRecord, operation: "create" | "start", cancel: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([cancel, this.#closing.signal]);
     const startedAt = this.#options.clock.now();
     const about = { ...this.#about(asker, record), operation };
     // written while the backend works; nothing runs in it before both are done
@@ -226,7 +194,7 @@ export class SandboxManager implements AsyncDisposable {
     let backendSandbox: BackendSandbox | undefined;
     let surroundings: SandboxSurroundings | undefined;
     try {
-      const prepared = await this.#prepare(record);
+      const prepared = await prepareFolders(record, this.#dir(record.uuid), this.#options.log, signal);
       surroundings = await this.#options.surroundings(record);
       backendSandbox = await this.#backend(record).create(
         {
@@ -257,10 +225,12 @@ export class SandboxManager implements AsyncDisposable {
       );
       await prepared.handedOver();
       await recorded;
-      this.#enter(record, new LiveSandbox(backendSandbox, surroundings.link()), surroundings.env, prepared.copy);
+      signal.throwIfAborted();
       this.#options.repository.update(record.uuid, { state: "running", reason: "", enforcedBy: backendSandbox.limits });
+      this.#enter(record, new LiveSandbox(backendSandbox, surroundings.link()), surroundings.env, prepared.copy);
       this.#options.metrics.sandboxStarted({ backend: record.backend, seconds: (this.#options.clock.now() - startedAt) / 1000 });
-    } catch (error) {
+    } catch (thrown) {
+      const error = signal.aborted && !(thrown instanceof AppError) ? cancelled(signal, thrown) : thrown;
       this.#options.metrics.sandboxStartFailed({ backend: record.backend, code: error instanceof AppError ? error.code : "INTERNAL" });
       await backendSandbox?.stop({ kind: "backend", message: "the start failed" });
       await backendSandbox?.[Symbol.asyncDispose]();
@@ -274,41 +244,6 @@ export class SandboxManager implements AsyncDisposable {
       });
       throw error;
     }
-  }
-
-  /** Folders, the copy of the workspace, and handing both to whom the sandbox runs as. */
-  async #prepare(record: SandboxRecord) {
-    const dir = this.#dir(record.uuid);
-    const homeDir = join(dir, "home");
-    const runDir = join(dir, "run");
-    await mkdir(dir, { recursive: true, mode: 0o711 });
-    await chmod(dir, 0o711);
-    await mkdir(homeDir, { recursive: true, mode: 0o700 });
-    await mkdir(runDir, { recursive: true, mode: 0o700 });
-    const copy = record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
-    const skipped = (await copy?.prepare()) ?? [];
-    if (skipped.length > 0)
-      this.#options.log.warn("entries of the workspace that cannot be copied were left out", {
-        sandbox: record.name,
-        count: skipped.length,
-      });
-    let done = false;
-    const handOverAll = async (owner: FileOwner | undefined): Promise<void> => {
-      done = true;
-      if (owner !== undefined) await handOver(homeDir, owner);
-      await copy?.handOver(owner);
-    };
-    return {
-      homeDir,
-      runDir,
-      copy,
-      workspaceDir: copy?.copy ?? record.workspace?.path,
-      handOver: handOverAll,
-      /** a backend that runs as the caller does not call `prepare` */
-      handedOver: async () => {
-        if (!done) await handOverAll(undefined);
-      },
-    };
   }
 
   #enter(record: SandboxRecord, live: LiveSandbox, env: Readonly<Record<string, string>>, copy: WorkspaceCopySession | undefined): void {
@@ -335,16 +270,16 @@ export class SandboxManager implements AsyncDisposable {
     options: { readonly apply: boolean; readonly reason?: EndReason },
   ): Promise<StopOutcome> {
     const entry = this.#entries.get(record.uuid);
+    if (entry === undefined && this.#isElsewhere(record.uuid)) throw elsewhere(record);
+    const reason = options.reason ?? { kind: "stopped", message: `stopped by ${asker.actor.user_id}` };
     if (entry !== undefined) {
       const startedAt = this.#options.clock.now();
       // forgotten first: the watcher then leaves state and event to us
       this.#entries.delete(record.uuid);
       this.#options.repository.update(record.uuid, { state: "stopping" });
-      const reason = options.reason ?? { kind: "stopped", message: `stopped by ${asker.actor.user_id}` };
       await entry.live.stop(reason);
       this.#count();
       this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
-      this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
       const duration = this.#options.clock.now() - startedAt;
       await this.#options.report({
         ...this.#about(asker, record),
@@ -354,10 +289,9 @@ export class SandboxManager implements AsyncDisposable {
         duration_ms: duration,
       });
     }
-    const copy =
-      entry?.copy ??
-      (record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, this.#dir(record.uuid)) : undefined);
-    const workspace = await copy?.finish(options.apply);
+    const workspace = await (entry?.copy ?? copyOf(record, this.#dir(record.uuid)))?.finish(options.apply);
+    // not before its files are settled: another process may start or remove what is stopped
+    if (entry !== undefined) this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
     if (workspace !== undefined && (workspace.conflict !== undefined || workspace.created + workspace.modified + workspace.deleted > 0))
       await this.#reportWorkspace(asker, record, workspace);
     return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
@@ -382,9 +316,30 @@ export class SandboxManager implements AsyncDisposable {
     this.#options.metrics.sandboxes({ running: this.#entries.size });
   }
 
+  /** `keepCopy`: a copy with changes that were not written back is somebody's work. */
+  async #erase(record: SandboxRecord, keepCopy = false): Promise<void> {
+    this.#options.repository.remove(record.uuid);
+    await this.#options.forget(record);
+    const dir = this.#dir(record.uuid);
+    for (const gone of keepCopy ? ["home", "run", "detached"].map((name) => join(dir, name)) : [dir]) await removeTree(gone);
+  }
+
+  /** The record as it is now. @throws NOT_FOUND when it was removed meanwhile */
+  #current({ uuid, name }: SandboxRecord): SandboxRecord {
+    const record = this.#options.repository.byUuid(uuid);
+    if (record === undefined) throw new AppError("NOT_FOUND", `the sandbox ${name} was removed meanwhile`);
+    return record;
+  }
+
+  /** It runs in another process, which alone may touch it: its files are in use, its gateway is there. */
+  #isElsewhere(uuid: string): boolean {
+    return !this.#entries.has(uuid) && this.#options.repository.isRunElsewhere(uuid);
+  }
+
   #running(record: SandboxRecord): Entry {
     const entry = this.#entries.get(record.uuid);
     if (entry !== undefined) return entry;
+    if (this.#isElsewhere(record.uuid)) throw elsewhere(record);
     throw new AppError("CONFLICT", `sandbox ${record.name} is ${record.state}`, { hint: `agentkernel start ${record.name}` });
   }
 
@@ -409,26 +364,17 @@ export class SandboxManager implements AsyncDisposable {
   }
 
   #refuseWhenClosing(): void {
-    if (this.#closing) throw new AppError("CONFLICT", "agentkernel is shutting down", { hint: "try again when it has started" });
+    if (this.#closing.signal.aborted)
+      throw new AppError("CONFLICT", "agentkernel is shutting down", { hint: "try again when it has started" });
   }
 }
 
-function subjectOf(asker: Asker, record: SandboxRecord) {
-  return {
-    actor: asker.actor,
-    sandbox: record.name,
-    sandbox_uuid: record.uuid,
-    ...(asker.requestId === undefined ? {} : { request_id: asker.requestId }),
-    ...(Object.keys(record.labels).length === 0 ? {} : { labels: { ...record.labels } }),
-  };
+function elsewhere({ name }: SandboxRecord): AppError {
+  return new AppError("CONFLICT", `sandbox ${name} belongs to another agentkernel process`, {
+    hint: "it ends with the agentkernel run, or the server, that made it",
+  });
 }
 
-/** A host name of at most 63 characters of letters, digits and hyphens. */
-function hostnameOf(name: string): string {
-  return (
-    name
-      .replace(/[^A-Za-z0-9-]/g, "-")
-      .slice(0, 63)
-      .replace(/^-+|-+$/g, "") || "sandbox"
-  );
+function cancelled(signal: AbortSignal, cause: unknown): AppError {
+  return signal.reason instanceof AppError ? signal.reason : new AppError("CONFLICT", "the start was cancelled", { cause });
 }

@@ -51,7 +51,16 @@ export type SandboxRecord = {
 export interface SandboxRepository {
   /** @throws CONFLICT when a sandbox of that name exists */
   insert(record: SandboxRecord): void;
-  update(uuid: string, change: Partial<Pick<SandboxRecord, "state" | "reason" | "expiresAt" | "enforcedBy" | "allow" | "policy">>): void;
+  update(
+    uuid: string,
+    change: Partial<Pick<SandboxRecord, "state" | "reason" | "expiresAt" | "enforcedBy" | "allow" | "policy" | "isEphemeral">>,
+  ): void;
+  /** Makes this process its owner; false when it belongs to another one that lives, or is gone. Of several that try, one succeeds. */
+  claim(uuid: string, state: SandboxState): boolean;
+  /** another process that lives has it running */
+  isRunElsewhere(uuid: string): boolean;
+  /** marks as stopped what dead processes left running */
+  markOrphansStopped(): readonly SandboxRecord[];
   byName(name: string): SandboxRecord | undefined;
   byUuid(uuid: string): SandboxRecord | undefined;
   list(filter?: { readonly label?: readonly [key: string, value: string] }): readonly SandboxRecord[];

@@ -16,6 +16,8 @@ export type SandboxRow = {
   readonly createdAt: number;
 };
 
+const OWNER = "owner_pid, owner_start, owner_boot, owner_namespace";
+
 type Fixed = "uuid" | "name" | "createdAt";
 
 /**
@@ -78,17 +80,31 @@ export class SandboxTable<R extends SandboxRow> {
         JSON.stringify(changed),
         uuid,
       );
-      if (change.state === undefined) return;
-      const owner = ownIdentity();
-      this.#sql.run(
-        "UPDATE sandboxes SET owner_pid = ?, owner_start = ?, owner_boot = ?, owner_namespace = ? WHERE uuid = ?",
-        owner.pid,
-        owner.startTicks,
-        owner.bootId,
-        owner.pidNamespace,
-        uuid,
-      );
+      if (change.state !== undefined) this.#own(uuid);
     });
+  }
+
+  /**
+   * Makes this process its owner, in this state. False when it is gone, or belongs to another process that lives: one that has it
+   * running, or made it for one command. Of several processes that try, one succeeds.
+   */
+  claim(uuid: string, state: SandboxState): boolean {
+    return this.#write(() => {
+      const row = this.#sql.get(`SELECT state, record, ${OWNER} FROM sandboxes WHERE uuid = ? AND removed_at IS NULL`, uuid);
+      if (row === undefined) return false;
+      const record = recordOf<R>(row);
+      const isTaken = isRunning(row) || ("isEphemeral" in record && record.isEphemeral === true);
+      if (isTaken && ownerOf(row) === "other") return false;
+      this.#sql.run("UPDATE sandboxes SET state = ?, record = ? WHERE uuid = ?", state, JSON.stringify({ ...record, state }), uuid);
+      this.#own(uuid);
+      return true;
+    });
+  }
+
+  /** Another process that lives has it running. */
+  isRunElsewhere(uuid: string): boolean {
+    const row = this.#sql.get(`SELECT state, ${OWNER} FROM sandboxes WHERE uuid = ? AND removed_at IS NULL`, uuid);
+    return row !== undefined && isRunning(row) && ownerOf(row) === "other";
   }
 
   byName(name: string): R | undefined {
@@ -158,6 +174,18 @@ export class SandboxTable<R extends SandboxRow> {
     );
   }
 
+  #own(uuid: string): void {
+    const owner = ownIdentity();
+    this.#sql.run(
+      "UPDATE sandboxes SET owner_pid = ?, owner_start = ?, owner_boot = ?, owner_namespace = ? WHERE uuid = ?",
+      owner.pid,
+      owner.startTicks,
+      owner.bootId,
+      owner.pidNamespace,
+      uuid,
+    );
+  }
+
   #write<T>(work: () => T): T {
     const result = this.#sql.transaction(work, { isDurable: false });
     this.#wal.request();
@@ -174,11 +202,23 @@ function recordOf<R>(row: Row): R {
 }
 
 function isOrphan(row: Row): boolean {
+  return ownerOf(row) === "none";
+}
+
+/** Whose a row is; one whose process cannot be looked at counts as another's that lives. */
+function ownerOf(row: Row): "self" | "other" | "none" {
   const owner = {
     pid: integerOf(row, "owner_pid"),
     startTicks: textOf(row, "owner_start"),
     bootId: textOf(row, "owner_boot"),
     pidNamespace: textOf(row, "owner_namespace"),
   };
-  return livenessOf(owner) === "dead";
+  const self = ownIdentity();
+  const isSelf = owner.pid === self.pid && owner.startTicks === self.startTicks && owner.bootId === self.bootId;
+  if (isSelf && owner.pidNamespace === self.pidNamespace) return "self";
+  return livenessOf(owner) === "dead" ? "none" : "other";
+}
+
+function isRunning(row: Row): boolean {
+  return ["creating", "running", "stopping"].includes(textOf(row, "state"));
 }

@@ -1,0 +1,54 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../base/log.ts";
+import type { FileOwner } from "./backend.ts";
+import type { SandboxRecord } from "./record.ts";
+import { handOver } from "./workspace/copy.ts";
+import { WorkspaceCopySession } from "./workspace/session.ts";
+
+/** What of the host's file system a sandbox starts on. */
+export type Folders = {
+  readonly homeDir: string;
+  readonly runDir: string;
+  readonly workspaceDir: string | undefined;
+  readonly copy: WorkspaceCopySession | undefined;
+  /** gives home and copy to whom the sandbox runs as */
+  readonly handOver: (owner: FileOwner) => Promise<void>;
+  /** for a backend that runs as the caller does, and so hands nothing over */
+  readonly handedOver: () => Promise<void>;
+};
+
+/** The copy of a sandbox's workspace, when it works on one. */
+export function copyOf(record: SandboxRecord, dir: string): WorkspaceCopySession | undefined {
+  return record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
+}
+
+/** Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. */
+export async function prepareFolders(record: SandboxRecord, dir: string, log: Log, signal: AbortSignal): Promise<Folders> {
+  const homeDir = join(dir, "home");
+  const runDir = join(dir, "run");
+  await mkdir(dir, { recursive: true, mode: 0o711 });
+  await chmod(dir, 0o711);
+  await mkdir(homeDir, { recursive: true, mode: 0o700 });
+  await mkdir(runDir, { recursive: true, mode: 0o700 });
+  const copy = copyOf(record, dir);
+  const skipped = (await copy?.prepare(signal)) ?? [];
+  if (skipped.length > 0)
+    log.warn("entries of the workspace that cannot be copied were left out", { sandbox: record.name, count: skipped.length });
+  let done = false;
+  const handOverAll = async (owner: FileOwner | undefined): Promise<void> => {
+    done = true;
+    if (owner !== undefined) await handOver(homeDir, owner);
+    await copy?.handOver(owner);
+  };
+  return {
+    homeDir,
+    runDir,
+    copy,
+    workspaceDir: copy?.copy ?? record.workspace?.path,
+    handOver: handOverAll,
+    handedOver: async () => {
+      if (!done) await handOverAll(undefined);
+    },
+  };
+}
