@@ -40,7 +40,8 @@ function takeConfigFlag(argv: readonly string[]): { readonly config: string | un
 
 type Action = (cli: Cli, ...args: never[]) => Promise<number>;
 
-function createProgram(cli: Cli, setExit: (code: number) => void): Command {
+/** Every command; `setExit` is given the exit code of the one that ran. */
+export function createProgram(cli: Cli, setExit: (code: number) => void): Command {
   /** Loads a command's module only when it is called, so that `--help` and `run` stay quick. */
   const lazily =
     (load: () => Promise<Action>) =>
