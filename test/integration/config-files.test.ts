@@ -97,6 +97,7 @@ describe("the state folders", () => {
     expect(await modes(paths.state)).toEqual({
       authority: "700",
       events: "700",
+      delivery: "700",
       run: "700",
       vault: "700",
       sandboxes: shared,
