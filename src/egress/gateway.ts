@@ -18,6 +18,7 @@ import { ServerContexts } from "./tls/contexts.ts";
 import { systemRoots } from "./tls/roots.ts";
 import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
+import { CountedResponses } from "../usage/counted-responses.ts";
 
 export type {
   EgressAttachment,
@@ -53,6 +54,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     log,
     clock,
     upstreams,
+    counted: new CountedResponses(),
     resolve: options.resolve ?? systemResolve,
     contexts: new ServerContexts(authority, clock, metrics, LEAVES),
     origins: new Origins(roots),

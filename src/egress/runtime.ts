@@ -3,6 +3,7 @@ import type { Exchange } from "./exchange/exchange.ts";
 import type { GatewayOptions } from "./options.ts";
 import type { ServerContexts } from "./tls/contexts.ts";
 import type { Origins } from "./upstream/origin.ts";
+import type { CountedResponses } from "../usage/counted-responses.ts";
 import type { Resolve } from "./upstream/resolve.ts";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -12,6 +13,8 @@ export type Runtime = Pick<
   GatewayOptions,
   "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams"
 > & {
+  /** responses whose tokens were counted: a poll has the same ones each time */
+  readonly counted: CountedResponses;
   readonly resolve: Resolve;
   readonly contexts: ServerContexts;
   readonly origins: Origins;

@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { createRequestReader } from "./request-reader.ts";
+import { withRequestUnits } from "./request-units.ts";
 import { createResponseTap, type ResponseHead } from "./response-tap.ts";
 import type { Recognition, ResponseFacts } from "./types.ts";
 
@@ -122,6 +123,35 @@ describe("the tap", () => {
     tap.write(Buffer.from(`"}],${USAGE}}`));
     expect((await tap.end("complete")).usage).toMatchObject({ input: 57, output: 9 });
     expect(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed).toBeLessThan(8 << 20);
+  });
+});
+
+describe("what the request says of the answer", () => {
+  const speech: Recognition = { ...chat, shape: "openai-media", operation: "speech" };
+  const sound: ResponseHead = { status: 200, headers: { contentType: "audio/mpeg" } };
+
+  it("counts the characters that were spoken, as an estimate of ours", async () => {
+    const reader = createRequestReader(speech, { contentType: "application/json" });
+    reader.write(Buffer.from('{"model":"tts-1","input":"a\\u00e9\u{1F600}"}'));
+    const request = await reader.end();
+    expect(request).toMatchObject({ model: "tts-1", inputCharacters: 3 });
+    const response = await read(Buffer.from([0xff, 0xfb, 0x90]), sound, "complete", speech);
+    expect(withRequestUnits(speech, request, response)).toMatchObject({
+      usage: { units: { characters: 3 } },
+      source: "estimated",
+      missing: null,
+    });
+    const failed = await read("{}", { ...JSON_HEAD, status: 500 }, "complete", speech);
+    expect(withRequestUnits(speech, request, failed)).toBe(failed);
+    expect(withRequestUnits(chat, request, response)).toBe(response);
+  });
+
+  it("leaves a text that is too long uncounted", async () => {
+    const reader = createRequestReader(speech, { contentType: "application/json" });
+    reader.write(Buffer.from(`{"input":"${"x".repeat(70_000)}","model":"tts-1"}`));
+    const request = await reader.end();
+    expect(request).toMatchObject({ model: "tts-1", unparsable: false });
+    expect(request.inputCharacters).toBeUndefined();
   });
 });
 

@@ -59,9 +59,23 @@ export function reportCall(
     decision: denied ? "deny" : "allow",
   };
   exchange.callReported = true;
-  runtime.metrics.llm(event, usage?.units);
-  runtime.report.llm(event);
+  const isRepeat = runtime.counted.isRepeat(event);
+  const counted = isRepeat ? { ...event, ...NOTHING_USED } : event;
+  runtime.metrics.llm(counted, isRepeat ? {} : usage?.units);
+  runtime.report.llm(counted);
 }
+
+/** What was fetched again was used before: this call used nothing. */
+const NOTHING_USED = {
+  input_tokens: null,
+  output_tokens: null,
+  total_tokens: null,
+  cache_read_tokens: null,
+  cache_write_tokens: null,
+  reasoning_tokens: null,
+  usage_source: "none",
+  cost_usd: null,
+} as const;
 
 function outcomeOf(exchange: Exchange, response: ResponseFacts | undefined): CallOutcome {
   if (exchange.end === "aborted") return "aborted";

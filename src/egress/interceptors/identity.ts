@@ -78,7 +78,13 @@ export function identityInterceptor(providers: ProviderTable): Interceptor {
     }
     exchange.target = found;
     exchange.headers = ["host", formatAuthority(found.host, found.port, found.scheme === "https" ? 443 : 80), ...request.headers];
-    exchange.recognition = providers.recognize({ host: found.host.text, method: exchange.method, path: found.path, query: found.query });
+    exchange.recognition = providers.recognize({
+      host: found.host.text,
+      method: exchange.method,
+      path: found.path,
+      query: found.query,
+      upgrade: exchange.isUpgrade,
+    });
     return next(exchange);
   };
 }

@@ -2,6 +2,7 @@ import { messageOf } from "../../base/error.ts";
 import { decodeBody } from "../../providers/decode/body-decoder.ts";
 import { planUsageInjection } from "../../providers/inject.ts";
 import { createRequestReader } from "../../providers/request-reader.ts";
+import { withRequestUnits } from "../../providers/request-units.ts";
 import { createResponseTap } from "../../providers/response-tap.ts";
 import { createUsageStripper, type UsageStripper } from "../../providers/strip.ts";
 import type { Recognition, RequestFacts, RequestReader, ResponseFacts, ResponseTap } from "../../providers/types.ts";
@@ -113,7 +114,11 @@ class CallMeter implements ResponseFilter {
     const contentType = headerOf(headers, "content-type");
     const contentEncoding = headerOf(headers, "content-encoding");
     this.#safely(() => {
-      this.#tap = createResponseTap(this.#recognition, { status, headers: { contentType, contentEncoding } });
+      this.#tap = createResponseTap(this.#recognition, {
+        status,
+        headers: { contentType, contentEncoding },
+        header: (name) => headerOf(headers, name),
+      });
     });
     const plain = contentEncoding === undefined || contentEncoding.toLowerCase() === "identity";
     if (!this.#injected || !plain || !/^\s*text\/event-stream/i.test(contentType ?? "")) return headers;
@@ -140,6 +145,7 @@ class CallMeter implements ResponseFilter {
     try {
       const how = exchange.end === "complete" ? "complete" : exchange.end === "aborted" ? "aborted" : "error";
       response = await this.#tap?.end(how);
+      if (response !== undefined) response = withRequestUnits(this.#recognition, facts, response);
     } catch (error) {
       this.#runtime.log.warn("usage could not be read", { request_id: exchange.id, error: messageOf(error) });
     }
