@@ -2,11 +2,12 @@ import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { ignore } from "../base/background.ts";
-import { errnoOf } from "../base/error.ts";
+import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import { exitCodeOf } from "../base/exit-code.ts";
 import { startProcess } from "../base/process.ts";
 import type { z } from "zod";
 import type { execSignal } from "../schema/api.ts";
+import { forwardSignals } from "./interrupts.ts";
 
 type ExecSignal = z.infer<typeof execSignal>;
 type ExitStatus = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
@@ -21,20 +22,21 @@ export interface StreamedExec {
   resize(size: { readonly rows: number; readonly cols: number }): void;
 }
 
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
-
 /**
  * Connects this process's stdin, stdout, stderr, signals and terminal with a command, byte for byte, and gives the exit code:
  * the command's own, 128+n for a signal, 124 for a timeout. The terminal is restored on every way out.
  */
-export async function streamExec(exec: StreamedExec, options: { readonly tty: boolean; readonly stdin?: boolean }): Promise<number> {
+export async function streamExec(
+  exec: StreamedExec,
+  /** `forward: false`: the caller passes signals on itself */
+  options: { readonly tty: boolean; readonly stdin?: boolean; readonly forward?: boolean },
+): Promise<number> {
+  const unforward = options.forward === false ? () => undefined : forwardSignals(exec);
   const restore = options.tty ? await rawTerminal(exec) : () => undefined;
-  const unforward = forwardSignals(exec);
-  let brokenPipe = false;
+  let broken: unknown;
   const onBroken = (error: unknown): void => {
-    // the reader of our output is gone: the command goes too, as it would have without us
-    if (errnoOf(error) !== "EPIPE") throw error;
-    brokenPipe = true;
+    // nobody takes our output: the command goes too, as it would have without us
+    broken ??= error;
     exec.kill("SIGKILL");
     exec.stdout.resume();
     exec.stderr.resume();
@@ -46,7 +48,10 @@ export async function streamExec(exec: StreamedExec, options: { readonly tty: bo
       pipeline(exec.stderr, process.stderr, { end: false }).catch(onBroken),
     ]);
     const [end] = await Promise.all([exec.exited, copied]);
-    return brokenPipe ? 128 + constants.signals.SIGPIPE : exitCodeOf(end);
+    if (broken === undefined) return exitCodeOf(end);
+    if (errnoOf(broken) === "EPIPE") return 128 + constants.signals.SIGPIPE;
+    const code = errnoOf(broken) === "ENOSPC" ? "DISK_FULL" : "INTERNAL";
+    throw new AppError(code, `the command's output cannot be written: ${messageOf(broken)}`, { cause: broken });
   } finally {
     unforward();
     restore();
@@ -77,16 +82,5 @@ async function rawTerminal(exec: StreamedExec): Promise<() => void> {
     process.stdout.off("resize", onResize);
     process.off("exit", cook);
     cook();
-  };
-}
-
-function forwardSignals(exec: StreamedExec): () => void {
-  const handlers = FORWARDED.map((signal) => {
-    const handler = (): void => exec.kill(signal);
-    process.on(signal, handler);
-    return { signal, handler };
-  });
-  return () => {
-    for (const { signal, handler } of handlers) process.off(signal, handler);
   };
 }

@@ -8,6 +8,7 @@ import { type CliConfig, loadCliConfig } from "../cli-config.ts";
 import { type Output, printable, table } from "../output.ts";
 import type { Cli } from "../cli.ts";
 import { streamExec } from "../stream-exec.ts";
+import { Interrupts } from "../interrupts.ts";
 import { usageTable } from "../usage-table.ts";
 
 /** Where the demo's Node, SDKs and agent stand inside. */
@@ -23,6 +24,7 @@ const PROVIDERS: readonly Provider[] = [
 /** `agentkernel demo`: an agent in a sandbox, its model calls metered, one exfiltration blocked. */
 export async function demo(cli: Cli): Promise<number> {
   const { output } = cli;
+  using interrupts = new Interrupts((text) => output.note(text));
   const loaded = await loadCliConfig(cli);
   const real = PROVIDERS.filter(({ variable }) => (loaded.env.get(variable) ?? "") !== "");
   const [{ createStandIn }, { stageDemo }, { nextSteps }] = await Promise.all([
@@ -42,7 +44,7 @@ export async function demo(cli: Cli): Promise<number> {
   const agent = await stageDemo(staged);
   const [{ createApp }, { systemUser }] = await Promise.all([import("../../app/create-app.ts"), import("../../app/caller.ts")]);
   await using app = await createApp({ config, paths: loaded.paths, env }, { hasMetrics: false });
-  const exec = await app.sandboxes.run(
+  const running = app.sandboxes.run(
     systemUser(),
     {
       command: [...agent.command(INSIDE)],
@@ -50,11 +52,17 @@ export async function demo(cli: Cli): Promise<number> {
       mounts: [{ source: staged, target: INSIDE, read_only: true }],
       secrets: used.map(({ variable, host }) => `${variable}:${host}`),
     },
-    { signal: new AbortController().signal },
+    { signal: interrupts.signal },
   );
+  const exec = await running.catch((error: unknown) => {
+    if (interrupts.exitCode === undefined) throw error;
+  });
+  if (exec === undefined) return interrupts.exitCode ?? 125;
+  interrupts.running(exec);
   output.out(`Sandbox: ${exec.sandbox.name} (${exec.sandbox.backend}, profile ${exec.sandbox.profile}); in it runs an unmodified agent:\n`);
   exec.stdin.end();
-  const code = await streamExec(exec, { tty: false, stdin: false });
+  const code = await streamExec(exec, { tty: false, stdin: false, forward: false });
+  interrupts.finishing();
   await exec.finished;
   await show(output, app, exec.sandbox.name);
   output.out(

@@ -1,9 +1,13 @@
+import { once } from "node:events";
+import { openSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import { pipeline } from "node:stream/promises";
+import { ReadStream } from "node:tty";
 import { ignore } from "../../base/background.ts";
 import { systemClock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/units.ts";
 import type { RunningSandboxExec, WorkspaceOutcome } from "../../app/facade.ts";
+import { Interrupts } from "../interrupts.ts";
 import { openLocalApp } from "../local-app.ts";
 import { printable } from "../output.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
@@ -20,13 +24,11 @@ type RunFlags = PlaceFlags & {
 
 /** `agentkernel run`: gateway and sandbox live in this process and end with it. */
 export async function run(cli: Cli, command: readonly string[], flags: RunFlags): Promise<number> {
+  // before everything that is to be given up in order, and until that was done
+  using interrupts = new Interrupts((text) => cli.output.note(text));
   await using local = await openLocalApp(cli);
   const { app, caller } = local;
   const tty = flags.tty !== false && flags.json !== true && isInteractive();
-  const cancel = new AbortController();
-  const onSignal = (): void => cancel.abort();
-  // until the command runs and gets signals itself, they end the start
-  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   let exec: RunningSandboxExec;
   try {
     exec = await app.sandboxes.run(
@@ -39,16 +41,34 @@ export async function run(cli: Cli, command: readonly string[], flags: RunFlags)
         ...(flags.keep === true ? { keep: true } : {}),
         ...(tty ? { tty: terminalSize() } : {}),
       },
-      { signal: cancel.signal },
+      { signal: interrupts.signal },
     );
-  } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  } catch (error) {
+    if (interrupts.exitCode === undefined) throw error;
+    return interrupts.exitCode;
   }
-  if (flags.json === true) return await runForJson(cli, exec);
-  const code = await streamExec(exec, { tty });
+  interrupts.running(exec);
+  exec.exited.then(
+    () => interrupts.finishing(),
+    () => interrupts.finishing(),
+  );
+  try {
+    return flags.json === true ? await runForJson(cli, exec) : await runForPeople(cli, exec, { tty, timeout: flags.timeout });
+  } finally {
+    // however its output came to grief: nothing of it stays
+    await exec.finished.catch(() => undefined);
+  }
+}
+
+async function runForPeople(
+  cli: Cli,
+  exec: RunningSandboxExec,
+  { tty, timeout }: { readonly tty: boolean; readonly timeout: string | undefined },
+): Promise<number> {
+  const code = await streamExec(exec, { tty, forward: false });
   const end = await exec.exited;
   if (end.reason === "memory") cli.output.note("agentkernel: the sandbox was ended because it exceeded its memory limit");
-  if (end.reason === "timeout") cli.output.note(`agentkernel: the command was ended after ${flags.timeout}`);
+  if (end.reason === "timeout") cli.output.note(`agentkernel: the command was ended after ${timeout ?? "its sandbox's time"}`);
   return await finish(cli, await exec.finished, code);
 }
 
@@ -69,13 +89,26 @@ async function finish(cli: Cli, outcome: WorkspaceOutcome, code: number): Promis
     return code;
   }
   if (outcome.apply !== undefined && isInteractive()) {
-    const ask = createInterface({ input: process.stdin, output: process.stderr });
-    const answer = await ask.question(`agentkernel: write ${summary} back to the workspace? [y/N] `);
-    ask.close();
-    if (/^y(es)?$/i.test(answer.trim())) return await finish(cli, await outcome.apply(), code);
+    if (await isWanted(`agentkernel: write ${summary} back to the workspace? [y/N] `))
+      return await finish(cli, await outcome.apply(), code);
   }
   cli.output.note(`agentkernel: not written back (${summary}); the copy is kept at ${outcome.keptAt} (use --apply to write it back)`);
   return code;
+}
+
+/** Asks on the terminal itself: our stdin was the command's, and went with it. */
+async function isWanted(question: string): Promise<boolean> {
+  const terminal = new ReadStream(openSync("/dev/tty", "r"));
+  const ask = createInterface({ input: terminal, output: process.stderr });
+  try {
+    // an end of input, or Ctrl-C, is no
+    const gone = once(ask, "close").then(() => "");
+    const answer = await Promise.race([ask.question(question), gone]);
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    ask.close();
+    terminal.destroy();
+  }
 }
 
 /** What the API answers, from the same code. */
@@ -86,5 +119,5 @@ async function runForJson(cli: Cli, exec: RunningSandboxExec): Promise<number> {
   const output = await completeCommand(call, () => Promise.resolve(exec), { stdin: null });
   process.stdin.destroy();
   cli.output.json(output);
-  return output.exit_code;
+  return output.workspace?.conflict === undefined ? output.exit_code : 125;
 }

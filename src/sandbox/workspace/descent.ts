@@ -1,4 +1,4 @@
-import { HeldDirectory } from "../../base/beneath.ts";
+import type { HeldDirectory } from "../../base/beneath.ts";
 
 /**
  * Goes to one directory below a root after another, no symlink followed. What leads to the last one stays open, so that
