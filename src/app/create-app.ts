@@ -53,6 +53,8 @@ export type AppOptions = {
   readonly stdout?: TextWriter;
   /** false: a process whose metrics nobody can read, so that none are kept; default true */
   readonly hasMetrics?: boolean;
+  /** a sandbox is started at once: the machine is looked at while the rest opens */
+  readonly startsSandbox?: boolean;
 };
 
 /** An {@link App}, with what only its owner needs. */
@@ -80,6 +82,8 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const startedAt = clock.now();
   const uid = process.getuid?.() ?? -1;
   await using stack = new AsyncDisposableStack();
+  const backends = createBackends({ paths, uid, log });
+  if (options.startsSandbox === true) backends.get(app.config.sandbox.backend)?.prepare?.();
   const metrics = options.hasMetrics === false ? silentMetrics : (await import("../metrics/create-metrics.ts")).createMetrics();
   const store = stack.use(openStore<SandboxRecord>(paths.database, { log }));
   const { audit } = app.config;
@@ -152,7 +156,6 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   }, FOLLOW_MS);
   following.unref();
   stack.defer(() => clearInterval(following));
-  const backends = createBackends({ paths, uid, log });
   const manager = stack.use(
     new SandboxManager({
       backends,
