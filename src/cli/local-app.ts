@@ -11,6 +11,6 @@ export async function openLocalApp(cli: Cli): Promise<LocalApp> {
     import("../app/create-app.ts"),
     import("../app/caller.ts"),
   ]);
-  const app = await createApp(config, { hasMetrics: false });
+  const app = await createApp(config, { hasMetrics: false, startsSandbox: true });
   return { app, caller: systemUser(), env: config.env, [Symbol.asyncDispose]: () => app[Symbol.asyncDispose]() };
 }

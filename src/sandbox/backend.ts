@@ -167,6 +167,8 @@ export interface Backend {
   readonly capabilities: Capabilities;
   /** can it run here? every failed requirement comes with the command that fixes it */
   probe(signal: AbortSignal): Promise<ProbeReport>;
+  /** begins what the first `create` would wait for; what is missing shows there */
+  prepare?(): void;
   /** rejects with nothing left behind */
   create(spec: SandboxSpec, options: { readonly signal: AbortSignal; readonly log: Log }): Promise<BackendSandbox>;
   /** find again what an earlier process left behind; absent when the backend cannot */

@@ -1,3 +1,4 @@
+import { ignore } from "../../base/background.ts";
 import type { Log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
 import type { Backend, BackendSandbox, Capabilities, ProbeReport, SandboxSpec } from "../../sandbox/backend.ts";
@@ -64,6 +65,10 @@ class BubblewrapBackend implements Backend {
     // kept for this boot, since nothing that it looked at changes by itself; a failure is looked at again once it was fixed
     if (report.available) this.#probed = report;
     return report;
+  }
+
+  prepare(): void {
+    ignore(this.#ready(), "a create that needs it tells");
   }
 
   async create(spec: SandboxSpec, { signal, log }: { readonly signal: AbortSignal; readonly log: Log }): Promise<BackendSandbox> {

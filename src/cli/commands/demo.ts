@@ -43,7 +43,7 @@ export async function demo(cli: Cli): Promise<number> {
   const staged = join(loaded.paths.staged, "demo");
   const agent = await stageDemo(staged);
   const [{ createApp }, { systemUser }] = await Promise.all([import("../../app/create-app.ts"), import("../../app/caller.ts")]);
-  await using app = await createApp({ config, paths: loaded.paths, env }, { hasMetrics: false });
+  await using app = await createApp({ config, paths: loaded.paths, env }, { hasMetrics: false, startsSandbox: true });
   const running = app.sandboxes.run(
     systemUser(),
     {
