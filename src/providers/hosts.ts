@@ -92,6 +92,8 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     injectUsage: false,
     routes: [...openaiRoutes("/api/v1"), ...anthropicRoutes("/api/v1")],
   },
+  // usage and time_info stand in the finish chunk, asked for or not
+  { provider: "cerebras", hosts: ["api.cerebras.ai"], injectUsage: false, routes: openaiRoutes("/v1") },
   {
     provider: "copilot",
     hosts: ["api.githubcopilot.com"],

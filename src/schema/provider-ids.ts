@@ -16,5 +16,6 @@ export const PROVIDER_IDS = [
   "vertex",
   "copilot",
   "ollama",
+  "cerebras",
   "custom",
 ] as const;

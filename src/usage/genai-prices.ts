@@ -25,6 +25,7 @@ const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
   openrouter: "openrouter",
   azure: "azure",
   bedrock: "aws",
+  cerebras: "cerebras",
 };
 
 let prices: typeof genaiPrices | undefined;

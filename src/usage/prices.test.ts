@@ -87,6 +87,7 @@ describe("prices by the piece and of special tokens", () => {
   it.each([
     ["a minute of whisper", { provider: "openai", model: "whisper-1", usage: { units: { audio_seconds: 60 } } }, 6_000_000n],
     ["three pages", { provider: "mistral", model: "mistral-ocr-latest", usage: { units: { pages: 3 } } }, 12_000_000n],
+    ["a provider added by its row", { provider: "cerebras", model: "gpt-oss-120b", usage: { input: 1_000_000, output: 0 } }, 350_000_000n],
     ["a picture", { provider: "openai", model: "gpt-image-2", usage: { input: 62, output: 1056, outputImage: 1056 } }, 31_990_000n],
     ["characters", { provider: "openai", model: "tts-1", usage: { units: { characters: 17 } } }, null],
     ["pages of a model that has no price for them", { provider: "openai", model: "gpt-5", usage: { units: { pages: 3 } } }, null],
