@@ -152,8 +152,12 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     applied: ({ uuid }, policy) => store.sandboxes.update(uuid, { policy }),
   });
   const following = setInterval(() => {
+  let secretsRevision = store.secrets.revision;
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
   }, FOLLOW_MS);
+    if (links.count === 0 || store.secrets.revision === secretsRevision) return;
+    secretsRevision = store.secrets.revision;
+    background("follow the secrets", links.refreshSecrets(), log);
   following.unref();
   stack.defer(() => clearInterval(following));
   const manager = stack.use(
@@ -216,7 +220,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     sandboxes,
     usage: createUsageService({ store, settled: () => reporter.settled(), report, now: () => clock.now() }),
     events: eventService,
-    secrets: createSecretService({ secrets, report }),
+    secrets: createSecretService({ secrets, report, changed: () => links.refreshSecrets() }),
     policy: {
       ...policy,
       reload: async (caller) => {

@@ -95,6 +95,21 @@ export class EgressLinks {
     };
   }
 
+  /** Gives every running sandbox the values of now. Placeholders stay, and so do connections. */
+  async refreshSecrets(): Promise<void> {
+    for (const live of this.#live.values()) {
+      if (live.secrets.length === 0) continue;
+      const secrets = await this.#options.secrets.refresh(live.record, live.secrets);
+      const isSame = secrets.every((secret, at) => {
+        const before = live.secrets[at];
+        return before?.value.reveal() === secret.value.reveal() && before.isRevoked === secret.isRevoked;
+      });
+      if (isSame || this.#live.get(live.record.uuid) !== live) continue;
+      live.secrets = secrets;
+      live.attachment.update(this.#egressOf(live.record, secrets, true));
+    }
+  }
+
   #applied(live: Live, { policy }: SandboxEgress): void {
     const restartForPorts = policy.ports.filter((port) => !live.ports.includes(port));
     this.#options.applied(live.record, { generation: policy.ref.version, restartForPorts });

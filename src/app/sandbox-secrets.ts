@@ -1,13 +1,15 @@
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/error.ts";
-import type { Secret } from "../base/secret.ts";
+import { Secret } from "../base/secret.ts";
 import type { HostEnvironment } from "../config/env.ts";
 import { OWN_VARIABLES } from "../config/env.ts";
 import type { GatewaySecret } from "../egress/gateway.ts";
 import type { SandboxRecord, SecretBindingRecord } from "../sandbox/record.ts";
+import type { SecretBinding } from "../schema/api.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
 import type { BindingSettings } from "../schema/settings.ts";
-import { makeBinding, parseBinding } from "../secrets/binding.ts";
+import { parsePathPattern } from "../policy/path.ts";
+import { type Binding, type BindingParts, makeBinding, type ParsedBinding, parseBinding } from "../secrets/binding.ts";
 import { derivedRandom } from "../secrets/placeholder.ts";
 import { prepareSecrets } from "../secrets/prepare.ts";
 import { createResolver, type SecretResolver } from "../secrets/references.ts";
@@ -35,9 +37,9 @@ export class SandboxSecrets {
     this.#options = options;
   }
 
-  /** Reads a binding string; a value in it goes into the vault, for this sandbox alone. @throws VALIDATION, NOT_FOUND */
-  async bind(text: string, uuid: string): Promise<SecretBindingRecord> {
-    const { binding, value } = parseBinding(text, "api");
+  /** Reads a binding; a value in it goes into the vault, for this sandbox alone. @throws VALIDATION, NOT_FOUND */
+  async bind(asked: string | SecretBinding, uuid: string): Promise<SecretBindingRecord> {
+    const { binding, value } = typeof asked === "string" ? parseBinding(asked, "api") : fullBinding(asked);
     const { vault, resolver } = await this.#open();
     if (value === undefined) {
       resolver.byName(binding.name);
@@ -52,7 +54,7 @@ export class SandboxSecrets {
   async available(defaults: readonly BindingSettings[]): Promise<readonly SecretBindingRecord[]> {
     if (defaults.length === 0) return [];
     const { resolver } = await this.#open();
-    return defaults.filter(({ name }) => hasValue(resolver, name)).map((binding) => ({ ...makeBinding(binding), isDefault: true }));
+    return defaults.filter(({ name }) => hasValue(resolver, name)).map((binding) => ({ ...checkedBinding(binding), isDefault: true }));
   }
 
   /** Values and placeholders of a sandbox; the same placeholders at every start, since they are derived. */
@@ -65,6 +67,21 @@ export class SandboxSecrets {
       return (kept === undefined ? undefined : vault.get(kept)) ?? resolver.byName(name);
     };
     return prepareSecrets(record.secrets, valueOf, (name) => derivedRandom(key.bytes, `${record.uuid}\0${name}`)).bound;
+  }
+
+  /**
+   * The same secrets with the values of now, under the placeholders that the sandbox has. One whose value is gone stays as one that
+   * may be used nowhere.
+   */
+  async refresh(record: Pick<SandboxRecord, "uuid" | "secrets">, held: readonly GatewaySecret[]): Promise<readonly GatewaySecret[]> {
+    const { resolver } = await this.#open();
+    return held.map((secret) => {
+      const { ownValue } = record.secrets.find(({ name }) => name === secret.name) ?? {};
+      if (ownValue !== undefined) return secret;
+      const { isRevoked: _before, ...rest } = secret;
+      if (!hasValue(resolver, secret.name)) return { ...rest, isRevoked: true };
+      return { ...rest, value: resolver.byName(secret.name) };
+    });
   }
 
   /** Forgets the values that belonged to this sandbox alone. */
@@ -93,6 +110,31 @@ export class SandboxSecrets {
     })();
     return this.#opened;
   }
+}
+
+function fullBinding({ name, host, header, scheme, query, methods, paths, value }: SecretBinding): ParsedBinding {
+  const binding = checkedBinding({
+    name,
+    host,
+    ...(header === undefined ? {} : { header }),
+    ...(scheme === undefined ? {} : { scheme }),
+    ...(query === undefined ? {} : { query }),
+    ...(methods === undefined ? {} : { methods }),
+    ...(paths === undefined ? {} : { paths }),
+  });
+  return { binding, value: value === undefined ? undefined : new Secret(value) };
+}
+
+/** Its paths are read as policy reads them: one that could never fit is refused, not kept. */
+function checkedBinding(parts: BindingParts): Binding {
+  for (const path of parts.paths ?? []) {
+    const pattern = parsePathPattern(path);
+    if ("kind" in pattern)
+      throw new AppError("VALIDATION", `${parts.name}: the path ${JSON.stringify(path)} ${pattern.reason}`, {
+        hint: 'write "/v1/chat/**"',
+      });
+  }
+  return makeBinding(parts);
 }
 
 function hasValue(resolver: SecretResolver, name: string): boolean {

@@ -8,6 +8,8 @@ import type { SandboxSecrets } from "./sandbox-secrets.ts";
 export function createSecretService(options: {
   readonly secrets: SandboxSecrets;
   readonly report: (event: NewEvent) => Promise<unknown>;
+  /** running sandboxes take over what changed */
+  readonly changed: () => Promise<void>;
 }): SecretService {
   const { secrets, report } = options;
   const change = (caller: Caller, name: string, operation: "create" | "update" | "delete"): Promise<unknown> =>
@@ -35,6 +37,7 @@ export function createSecretService(options: {
       const isNew = vault.list().every((entry) => entry.name !== name);
       await change(caller, name, isNew ? "create" : "update");
       vault.set(name, new Secret(value));
+      await options.changed();
     },
     async remove(caller, name) {
       const vault = await secrets.vault();
@@ -42,6 +45,7 @@ export function createSecretService(options: {
         throw new AppError("NOT_FOUND", `there is no secret ${name}`, { hint: "agentkernel secret ls shows those that are kept" });
       await change(caller, name, "delete");
       vault.remove(name);
+      await options.changed();
     },
   };
 }

@@ -215,7 +215,6 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],
   ["[nomad]\naddr = 'x'", /nomad is not available/, /remove it/],
   ["[opencode]\ntemplate = 'x'", /opencode is not available/, /remove it/],
-  ["[secrets]\nK = { host = 'a.com', paths = ['/v1'] }", /secrets\.K\.paths is not available/, /remove it/],
   ["[sandbox]\nbackend = 'qemu'", /sandbox\.backend "qemu" is not available/, /docs\/reference\/config\.md/],
   // wrong values
   ["[sandbox]\nbackend = 'bubblewarp'", /sandbox\.backend is none of bubblewrap/, /did you mean bubblewrap\?/],

@@ -35,6 +35,14 @@ export type GatewaySecret = {
   /** further headers that the host's clients put it into */
   readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
   /** whose key it is, for the record of a model call; undefined: the sandbox's own */
+  /** methods it may be used with; undefined: every one */
+  readonly methods?: readonly string[];
+  /** path patterns it may be used for; undefined: the host's default scope, else every path */
+  readonly paths?: readonly string[];
+  /** parameter of the query that it may stand in, too */
+  readonly query?: string;
+  /** it was taken away while the sandbox runs: its placeholder is refused everywhere */
+  readonly isRevoked?: true;
   readonly source?: "org" | "sandbox";
 };
 

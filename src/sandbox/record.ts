@@ -11,6 +11,10 @@ export type SecretBindingRecord = {
   readonly scheme: "bearer" | "raw";
   /** further headers that the host's clients use */
   readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
+  /** what it may be used for; absent: every method, the host's default paths, no query parameter */
+  readonly methods?: readonly string[];
+  readonly paths?: readonly string[];
+  readonly query?: string;
   /** the operator's configuration gives it to every sandbox */
   readonly isDefault?: boolean;
   /** vault entry of a value that came with the request and belongs to this sandbox alone */

@@ -14,6 +14,24 @@ const environment = z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.str
 /** `host[:port]`, `*.example.com` */
 const allow = z.array(z.string());
 
+/** The full form of a secret's binding. */
+export const secretBinding = z.strictObject({
+  /** variable inside that shows the placeholder */
+  name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/),
+  host: z.string().min(1).max(260),
+  /** default by host, mostly `authorization` */
+  header: z.string().max(64).optional(),
+  scheme: z.enum(["bearer", "raw"]).optional(),
+  /** parameter of the URL that it may stand in, too */
+  query: z.string().max(64).optional(),
+  methods: z.array(z.string().max(32)).max(32).optional(),
+  /** absent: calls of models on hosts of model providers, every path elsewhere */
+  paths: z.array(z.string().max(1_024)).max(256).optional(),
+  /** absent: the value of that name in the environment or the vault */
+  value: z.string().min(1).max(65_536).optional(),
+});
+export type SecretBinding = z.infer<typeof secretBinding>;
+
 export const mountRequest = z.strictObject({ source: z.string(), target: z.string(), read_only: z.boolean().prefault(false) });
 
 /** What `run` and `create` share: the place, its limits, its way out. */
@@ -33,8 +51,8 @@ const place = {
   /** write a copy's changes back when it stops; default: only for the copy of a workspace that root owns */
   apply: z.boolean().optional(),
   mounts: z.array(mountRequest).optional(),
-  /** `KEY:host`, `KEY:host:header`, `KEY=value:host` */
-  secrets: z.array(z.string()).optional(),
+  /** `KEY:host`, `KEY:host:header`, `KEY=value:host`, or the full form */
+  secrets: z.array(z.union([z.string(), secretBinding])).optional(),
   allow: allow.optional(),
   labels: z.record(z.string(), z.string()).optional(),
 };

@@ -129,11 +129,26 @@ const binding = z
         host: host.meta({ description: "host that the secret is for" }),
         header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
         scheme: z.enum(["bearer", "raw"]).optional().meta({ description: "`bearer` puts `Bearer ` before it; default by header" }),
+        query: z.string().optional().meta({ description: "parameter of the URL that it may stand in, too; absent: none" }),
+        methods: z
+          .array(z.string())
+          .optional()
+          .meta({ description: "absent: every method; an empty list: none", examples: [["GET", "POST"]] }),
+        paths: z
+          .array(z.string())
+          .optional()
+          .meta({
+            description: 'absent: calls of models on hosts of model providers, every path elsewhere; `["/**"]` is every path everywhere',
+            examples: [["/v1/chat/**"]],
+          }),
       }),
     ],
-    { error: 'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw" }' },
+    {
+      error:
+        'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw", query, methods, paths }',
+    },
   )
-  .meta({ title: "binding", description: "a host, or { host, header, scheme }" });
+  .meta({ title: "binding", description: "a host, or { host, header, scheme, query, methods, paths }" });
 
 const secrets = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not the name of a variable: write letters, digits and underscores"), binding)

@@ -14,8 +14,6 @@ export const LATER_KEYS: readonly string[] = [
   "llm.providers",
   "llm.budgets",
   "llm_keys",
-  "secrets.*.paths",
-  "secrets.*.methods",
   "proxy",
   "audit.checkpoint",
   "pool",

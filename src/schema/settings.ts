@@ -28,6 +28,9 @@ export type BindingSettings = {
   readonly host: string;
   readonly header?: string;
   readonly scheme?: "bearer" | "raw";
+  readonly query?: string;
+  readonly methods?: readonly string[];
+  readonly paths?: readonly string[];
 };
 
 export type EgressSettings = {

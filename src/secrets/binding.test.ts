@@ -117,3 +117,16 @@ describe("makeBinding", () => {
     expect(makeBinding({ name: "K", host: "a.com", scheme: "raw" })).toMatchObject({ header: "authorization", scheme: "raw" });
   });
 });
+
+describe("makeBinding with a scope", () => {
+  it("keeps methods, paths and query, and shows them", () => {
+    const binding = makeBinding({ name: "K", host: "a.com", methods: ["get"], paths: ["/v1/**"], query: "key" });
+    expect(binding).toMatchObject({ methods: ["GET"], paths: ["/v1/**"], query: "key", header: "authorization" });
+    expect(formatBinding(binding)).toBe("K:a.com (methods GET; paths /v1/**; query key)");
+    expect(formatBinding(makeBinding({ name: "K", host: "a.com", paths: [] }))).toBe("K:a.com (paths none)");
+  });
+
+  it.each([{ methods: ["GET /"] }, { paths: ["v1"] }, { paths: ["/a?b"] }, { query: "a=b" }])("refuses %j", (scope) => {
+    expect(() => makeBinding({ name: "K", host: "a.com", ...scope })).toThrowError(expect.objectContaining({ code: "VALIDATION" }));
+  });
+});

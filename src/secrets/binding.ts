@@ -2,15 +2,26 @@ import { AppError } from "../base/error.ts";
 import { Secret } from "../base/secret.ts";
 import { defaultAuthHeader, headerError, type AuthHeader, otherAuthHeaders } from "./auth-header.ts";
 
-/** A secret, the host it is for and the header it goes into. */
-export type Binding = AuthHeader & {
-  /** further headers that clients of this host use for it; only where nobody named one */
-  readonly others?: readonly AuthHeader[];
-  /** variable inside that shows the placeholder */
-  readonly name: string;
-  /** lower-case host pattern; policy checks it strictly */
-  readonly host: string;
+/** What a binding may be narrowed or widened by, beside the header. */
+export type BindingScope = {
+  /** upper-case; absent: every method */
+  readonly methods?: readonly string[];
+  /** path patterns as in rules; absent: what the host's default scope says, else every path */
+  readonly paths?: readonly string[];
+  /** parameter of the URL's query that the value may stand in, too */
+  readonly query?: string;
 };
+
+/** A secret, the host it is for and the header it goes into. */
+export type Binding = AuthHeader &
+  BindingScope & {
+    /** further headers that clients of this host use for it; only where nobody named one */
+    readonly others?: readonly AuthHeader[];
+    /** variable inside that shows the placeholder */
+    readonly name: string;
+    /** lower-case host pattern; policy checks it strictly */
+    readonly host: string;
+  };
 
 /** `value` only from the API, where a body carries it; it is never written into state. */
 export type ParsedBinding = { readonly binding: Binding; readonly value: Secret | undefined };
@@ -44,13 +55,35 @@ export function parseBinding(text: string, source: BindingSource): ParsedBinding
   return { binding, value: value === undefined ? undefined : new Secret(value) };
 }
 
-/** From parts, as `[secrets]` of the configuration gives them. @throws VALIDATION */
-export function makeBinding(parts: {
+export type BindingParts = BindingScope & {
   readonly name: string;
   readonly host: string;
   readonly header?: string;
   readonly scheme?: "bearer" | "raw";
-}): Binding {
+};
+
+/** From parts, as `[secrets]` of the configuration and the API's full form give them. @throws VALIDATION */
+export function makeBinding(parts: BindingParts): Binding {
+  return { ...placed(parts), ...scopeOf(parts) };
+}
+
+/** Path patterns are held against the policy's own reader by whoever builds the gateway's side. */
+function scopeOf({ name, methods, paths, query }: BindingParts): BindingScope {
+  for (const method of methods ?? [])
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/.test(method))
+      throw bad(name, "names a method that is none", 'write methods = ["GET", "POST"]');
+  for (const path of paths ?? [])
+    if (!/^\/[^?#\s\\%]{0,1023}$/.test(path)) throw bad(name, "names a path that is none", 'write paths = ["/v1/chat/**"]');
+  if (query !== undefined && !/^[A-Za-z0-9_.~-]{1,64}$/.test(query))
+    throw bad(name, "names a query parameter that is none", 'write query = "key"');
+  return {
+    ...(methods === undefined ? {} : { methods: methods.map((method) => method.toUpperCase()) }),
+    ...(paths === undefined ? {} : { paths }),
+    ...(query === undefined ? {} : { query }),
+  };
+}
+
+function placed(parts: BindingParts): Binding {
   const { name } = parts;
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name))
     throw bad("a secret", "does not have the name of a variable", "letters, digits and underscores");
@@ -69,10 +102,17 @@ export function makeBinding(parts: {
   return { name, host, header, scheme: parts.scheme ?? (header === "authorization" ? "bearer" : "raw") };
 }
 
-/** As it is stored and shown: everything but the value. `parseBinding` reads it back to the same binding. */
+/** As it is shown: everything but the value. `parseBinding` reads a short one back to the same binding; a full one shows its scope behind it. */
 export function formatBinding(binding: Binding): string {
   const byHost = defaultAuthHeader(binding.name, binding.host);
-  return byHost.header === binding.header ? `${binding.name}:${binding.host}` : `${binding.name}:${binding.host}:${binding.header}`;
+  const short = byHost.header === binding.header ? `${binding.name}:${binding.host}` : `${binding.name}:${binding.host}:${binding.header}`;
+  const { methods, paths, query } = binding;
+  const scope = [
+    ...(methods === undefined ? [] : [`methods ${methods.join(",") || "none"}`]),
+    ...(paths === undefined ? [] : [`paths ${paths.join(",") || "none"}`]),
+    ...(query === undefined ? [] : [`query ${query}`]),
+  ];
+  return scope.length === 0 ? short : `${short} (${scope.join("; ")})`;
 }
 
 type Parts = { readonly value: string | undefined; readonly host: string; readonly header: string | undefined };

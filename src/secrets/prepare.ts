@@ -1,12 +1,12 @@
 import type { AuthHeader } from "./auth-header.ts";
 import { AppError } from "../base/error.ts";
 import type { Secret } from "../base/secret.ts";
-import type { Binding } from "./binding.ts";
+import type { Binding, BindingScope } from "./binding.ts";
 import { createPlaceholder, type RandomSource } from "./placeholder.ts";
 import { checkSecretValue } from "./value.ts";
 
 /** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
-export type BoundSecret = {
+export type BoundSecret = BindingScope & {
   /** environment variable inside */
   readonly name: string;
   readonly placeholder: string;
@@ -59,12 +59,16 @@ export function prepareSecrets(
     const found = made.get(binding.name);
     if (found === undefined) throw new AppError("INTERNAL", `no placeholder was made for ${binding.name}`);
     refuseDoubledScheme(binding, found.value);
+    const { name, host, header, scheme, others, methods, paths, query } = binding;
     return {
-      name: binding.name,
-      host: binding.host,
-      header: binding.header,
-      scheme: binding.scheme,
-      ...(binding.others === undefined ? {} : { others: binding.others }),
+      name,
+      host,
+      header,
+      scheme,
+      ...(others === undefined ? {} : { others }),
+      ...(methods === undefined ? {} : { methods }),
+      ...(paths === undefined ? {} : { paths }),
+      ...(query === undefined ? {} : { query }),
       ...found,
     };
   });

@@ -6,6 +6,7 @@ import type { Recognition } from "../../providers/types.ts";
 import type { Destination } from "../accept/destination.ts";
 import type { Generation } from "../accept/generation.ts";
 import type { SandboxSide } from "../accept/sandbox-side.ts";
+import type { GatewaySecret } from "../options.ts";
 import type { Origin } from "../upstream/origin.ts";
 import type { HeaderList } from "./header-list.ts";
 import type { RequestHead } from "./headers.ts";
@@ -36,6 +37,10 @@ export interface Downstream {
 /** Sees the response as it passes. Runs synchronously on the relay's path: cheap, and never throws. */
 export interface ResponseFilter {
   head?(status: number, headers: HeaderList): HeaderList;
+  /** headers of interim responses and of upgrades, trailers */
+  fields?(headers: HeaderList): HeaderList;
+  /** the reason phrase */
+  text?(text: string): string;
   /** the bytes to forward now */
   chunk?(chunk: Uint8Array): readonly Uint8Array[];
   /** bytes held back until the end */
@@ -101,6 +106,10 @@ export type Exchange = {
   body: RequestBody | undefined;
   origin: Origin | undefined;
   readonly secretsInjected: string[];
+  /** the same as bindings: their values are on the wire */
+  readonly injected: GatewaySecret[];
+  /** the query that is sent in the target's place: it holds a real value */
+  sentQuery: string | undefined;
   keySource: "org" | "sandbox" | "none";
   /** the model call's record was made */
   callReported: boolean;

@@ -31,6 +31,8 @@ export function newExchange(start: NewExchange): Exchange {
     body: undefined,
     origin: undefined,
     secretsInjected: [],
+    injected: [],
+    sentQuery: undefined,
     keySource: "none",
     callReported: false,
     filters: [],

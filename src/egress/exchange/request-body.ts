@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import type { RequestBody } from "./exchange.ts";
+import type { Exchange, RequestBody } from "./exchange.ts";
 
 /** bodies of known length up to this many bytes are sent in one piece, and again if the connection turns out to be dead */
 const SMALL_BODY = 64 * 1024;
@@ -20,6 +20,31 @@ export async function takeBody(
   if (held === undefined) return "gone";
   if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
   return { kind: "bytes", bytes: held.bytes };
+}
+
+/** Settles what is sent as the body, for whoever comes first; `gone` when the client left meanwhile. */
+export async function takeRequestBody(exchange: Exchange): Promise<"ready" | "gone"> {
+  const { downstream, request } = exchange;
+  if (downstream.source === null) {
+    exchange.body = { kind: "none" };
+    return "ready";
+  }
+  if (request.expectsContinue) downstream.proceed();
+  const body = await takeBody(downstream.source, request.contentLength, 0, (chunk) => {
+    exchange.bytesOut += chunk.length;
+  });
+  if (body === "gone") return "gone";
+  exchange.body = body;
+  return "ready";
+}
+
+/** Looks at what passes. Both methods say true when the body must not go on. */
+export interface BodyGuard {
+  chunk(bytes: Buffer): boolean;
+  /** called after the last piece; never rejects */
+  end(): Promise<boolean>;
+  /** the verdict may come after the pieces it is about: the last one waits for it */
+  readonly isLate: boolean;
 }
 
 /** What was read of a body before the limit: all of it, or the first part with the rest still waiting in the source. */
@@ -67,12 +92,17 @@ export class PassingBody extends Readable {
   readonly #source: Readable;
   readonly #onChunk: (chunk: Buffer) => void;
   #prefix: readonly Buffer[];
+  #guard: BodyGuard | undefined;
+  #onRefused: () => void = () => undefined;
+  /** the last piece, while a guard that is late may still refuse it */
+  #held: Buffer | undefined;
   readonly #onData = (chunk: Buffer): void => {
     this.#onChunk(chunk);
-    if (!this.push(chunk)) this.#source.pause();
+    if (!this.#pass(chunk)) this.#source.pause();
   };
   readonly #onEnd = (): void => {
-    this.push(null);
+    if (this.#guard === undefined) this.push(null);
+    else void this.#guard.end().then((isRefused) => this.#finish(isRefused));
   };
   readonly #onClose = (): void => {
     if (!this.#source.readableEnded) this.destroy(new Error("the client left before its body ended"));
@@ -90,11 +120,46 @@ export class PassingBody extends Readable {
     this.on("error", () => this.destroy());
   }
 
+  /** From now on nothing passes that the guard refuses; `onRefused` is called before the body breaks off. Set before it is read. */
+  guard(guard: BodyGuard, onRefused: () => void): void {
+    this.#guard = guard;
+    this.#onRefused = onRefused;
+  }
+
+  #pass(chunk: Buffer): boolean {
+    const guard = this.#guard;
+    if (guard === undefined) return this.push(chunk);
+    if (guard.chunk(chunk)) {
+      this.#refuse();
+      return true;
+    }
+    if (!guard.isLate) return this.push(chunk);
+    const before = this.#held;
+    this.#held = chunk;
+    return before === undefined ? true : this.push(before);
+  }
+
+  #finish(isRefused: boolean): void {
+    if (this.destroyed) return;
+    if (isRefused) {
+      this.#refuse();
+      return;
+    }
+    if (this.#held !== undefined) this.push(this.#held);
+    this.push(null);
+  }
+
+  #refuse(): void {
+    if (this.destroyed) return;
+    this.#onRefused();
+    this.destroy(new Error("the body holds what must not leave"));
+  }
+
   override _read(): void {
     if (this.#prefix.length > 0) {
       const prefix = this.#prefix;
       this.#prefix = [];
-      for (const chunk of prefix) this.push(chunk);
+      for (const chunk of prefix) this.#pass(chunk);
       this.#source.on("data", this.#onData);
       this.#source.pause();
       return;

@@ -1,13 +1,13 @@
-import type { Duplex } from "node:stream";
+import { type Duplex, Transform } from "node:stream";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decide } from "../accept/generation.ts";
 import { background } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
-import type { Exchange, ExchangeEnd, Next } from "../exchange/exchange.ts";
+import type { Exchange, ExchangeEnd, Next, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { filterTrailers, readResponseHead } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
-import { takeBody } from "../exchange/request-body.ts";
+import { takeRequestBody } from "../exchange/request-body.ts";
 import type { Runtime } from "../runtime.ts";
 import { AddressDenied, isCertificateError } from "../upstream/dial.ts";
 import { dispatch, type ResponseSink, type Transfer } from "../upstream/dispatch.ts";
@@ -62,7 +62,7 @@ class Relay implements ResponseSink {
       downstream.reset();
       this.#abort("aborted");
     };
-    if (exchange.body === undefined && !(await this.#takeBody())) {
+    if (exchange.body === undefined && (await takeRequestBody(exchange)) === "gone") {
       this.#abort("aborted");
       return;
     }
@@ -74,22 +74,6 @@ class Relay implements ResponseSink {
     if (idle !== undefined) this.#send(idle);
     else await this.#open(exchange.origin ?? origin);
     return this.#done.promise;
-  }
-
-  async #takeBody(): Promise<boolean> {
-    const exchange = this.#exchange;
-    const { source } = exchange.downstream;
-    if (source === null) {
-      exchange.body = { kind: "none" };
-      return true;
-    }
-    if (exchange.request.expectsContinue) exchange.downstream.proceed();
-    const body = await takeBody(source, exchange.request.contentLength, 0, (chunk) => {
-      exchange.bytesOut += chunk.length;
-    });
-    if (body === "gone") return false;
-    exchange.body = body;
-    return true;
   }
 
   async #open(origin: Origin): Promise<void> {
@@ -116,7 +100,7 @@ class Relay implements ResponseSink {
       connection,
       {
         method: exchange.method,
-        path: `${target.path}${target.query}`,
+        path: `${target.path}${exchange.sentQuery ?? target.query}`,
         headers,
         body: body.kind === "bytes" ? body.bytes : body.kind === "stream" ? body.stream : null,
         ...(exchange.isUpgrade ? { upgrade: "websocket" } : {}),
@@ -126,7 +110,7 @@ class Relay implements ResponseSink {
   }
 
   onInfo(status: number, headers: HeaderList): void {
-    if (!this.#over) this.#exchange.downstream.inform(status, readResponseHead(headers).headers);
+    if (!this.#over) this.#exchange.downstream.inform(status, this.#fields(readResponseHead(headers).headers));
   }
 
   onHead(status: number, statusText: string, raw: HeaderList): void {
@@ -136,7 +120,8 @@ class Relay implements ResponseSink {
     exchange.status = status;
     let { headers } = readResponseHead(raw);
     for (const filter of exchange.filters) headers = filter.head?.(status, headers) ?? headers;
-    exchange.downstream.head(status, statusText, headers);
+    const text = exchange.filters.reduce((phrase, filter) => filter.text?.(phrase) ?? phrase, statusText);
+    exchange.downstream.head(status, text, headers);
   }
 
   onChunk(chunk: Buffer): boolean {
@@ -152,7 +137,7 @@ class Relay implements ResponseSink {
       const held = filter.flush?.();
       if (held !== undefined && held.length > 0) this.#write(held, i + 1);
     });
-    exchange.downstream.end(filterTrailers(trailers));
+    exchange.downstream.end(this.#fields(filterTrailers(trailers)));
     const connection = this.#connection;
     // undici closes a connection that must not be used again right after this call
     queueMicrotask(() => {
@@ -186,13 +171,18 @@ class Relay implements ResponseSink {
     }
     exchange.status = status;
     exchange.headAt = this.#runtime.clock.monotonic();
-    const client = downstream.switchProtocols(status, readResponseHead(raw).headers);
+    const client = downstream.switchProtocols(status, this.#fields(readResponseHead(raw).headers));
     client.on("data", (chunk: Buffer) => (exchange.bytesOut += chunk.length));
     socket.on("data", (chunk: Buffer) => (exchange.bytesIn += chunk.length));
     client.pause();
     socket.pause();
-    const over = join(client, socket).then(() => this.#finish("complete"));
+    const back = exchange.filters.length === 0 ? undefined : throughFilters(exchange.filters);
+    const over = join(client, socket, back).then(() => this.#finish("complete"));
     background("an upgraded connection", over, this.#runtime.log);
+  }
+
+  #fields(headers: HeaderList): HeaderList {
+    return this.#exchange.filters.reduce((fields, filter) => filter.fields?.(fields) ?? fields, headers);
   }
 
   /** Passes chunks through the filters from number `from` on, and writes what comes out. */
@@ -217,6 +207,11 @@ class Relay implements ResponseSink {
   #failed(error: unknown): void {
     const exchange = this.#exchange;
     const { target, downstream } = exchange;
+    // what was found in the body as it passed
+    if (exchange.decision?.verdict === "deny") {
+      refusePolicy(exchange);
+      return this.#finish(undefined);
+    }
     if (error instanceof AddressDenied) {
       exchange.decision = error.decision;
       exchange.address = error.address;
@@ -259,4 +254,20 @@ class Relay implements ResponseSink {
     this.#exchange.abort = undefined;
     this.#done.resolve();
   }
+}
+
+/** What comes back over an upgraded connection, as the filters leave it. */
+function throughFilters(filters: readonly ResponseFilter[]): Transform {
+  const through = (pieces: readonly Uint8Array[], from: number): readonly Uint8Array[] =>
+    filters.slice(from).reduce((now, filter) => now.flatMap((piece) => filter.chunk?.(piece) ?? [piece]), pieces);
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      for (const piece of through([chunk], 0)) if (piece.length > 0) this.push(piece);
+      done();
+    },
+    flush(done) {
+      for (const [i, filter] of filters.entries()) for (const piece of through(filter.flush?.() ?? [], i + 1)) this.push(piece);
+      done();
+    },
+  });
 }

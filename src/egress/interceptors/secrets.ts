@@ -1,140 +1,158 @@
-import { matchesHost, parseHostPattern, type HostPattern } from "../../policy/host-pattern.ts";
-import type { CanonicalHost } from "../../policy/host.ts";
+import { formsOf, type Form } from "../../secrets/forms.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
-import { refusePolicy } from "./policy.ts";
+import { withoutHeader } from "../exchange/headers.ts";
+import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
+import { refusePolicy } from "./policy.ts";
+import { BodyScan } from "./secret-body.ts";
+import { EchoFilter } from "./secret-echo.ts";
+import { SecretScopes } from "./secret-scope.ts";
+import { substitute, type Misplaced } from "./secret-substitute.ts";
 
 const RULE = "secret";
 
 /**
- * Puts real values in the place of placeholders: in the bound header, for the bound host, over a connection that may carry keys. A
- * placeholder anywhere else in head or query ends the exchange with a finding; it is worth nothing, but somebody tried.
+ * Puts real values in the place of placeholders: in the bound header or query parameter, for the bound host, methods and paths, over
+ * a connection that may carry keys. A placeholder anywhere else, bodies included, ends the exchange with a finding; it is worth
+ * nothing, but somebody tried. What the answer repeats of a value is taken out again.
  */
 export function secretsInterceptor(runtime: Runtime): Interceptor {
-  const bindings = new WeakMap<GatewaySecret, HostPattern | null>();
-  const isBound = (secret: GatewaySecret, host: CanonicalHost): boolean => {
-    let pattern = bindings.get(secret);
-    if (pattern === undefined) {
-      const parsed = parseHostPattern(secret.host);
-      pattern = parsed.kind === "invalid" ? null : parsed;
-      bindings.set(secret, pattern);
-    }
-    return pattern !== null && matchesHost(pattern, host);
-  };
-  return (next) => (exchange) => {
+  const scopes = new SecretScopes();
+  const forms = new FormsOfSecrets();
+  return (next) => async (exchange) => {
     const { secrets } = exchange.generation.egress;
-    if (secrets.length > 0) {
-      const misplaced = substitute(exchange, secrets, isBound);
-      if (misplaced !== undefined) {
-        block(runtime, exchange, misplaced);
-        return Promise.resolve();
-      }
-      for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
+    if (secrets.length === 0) return next(exchange);
+    const misplaced = substitute(exchange, secrets, scopes) ?? (await inBody(runtime, exchange, secrets, forms));
+    if (misplaced === "gone") {
+      exchange.end = "aborted";
+      return;
     }
+    if (misplaced !== undefined) {
+      block(runtime, exchange, misplaced);
+      refusePolicy(exchange);
+      return;
+    }
+    if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
+    for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
     return next(exchange);
   };
 }
 
-type Misplaced = { readonly secret: GatewaySecret; readonly reason: string };
-
-function substitute(
+/** Searches the body for placeholders: one that is there as a whole now, a stream as it passes. */
+async function inBody(
+  runtime: Runtime,
   exchange: Exchange,
   secrets: readonly GatewaySecret[],
-  isBound: (s: GatewaySecret, h: CanonicalHost) => boolean,
-): Misplaced | undefined {
-  const { target, origin } = exchange;
-  if (target === undefined || origin === undefined) throw new Error("secrets run after identity and policy");
-  const place = `${target.path}${target.query}`;
-  const decodedPlace = place.includes("%") ? decodeLoosely(place) : place;
-  for (const secret of secrets) {
-    if (place.includes(secret.placeholder) || decodedPlace.includes(secret.placeholder)) {
-      return { secret, reason: `the placeholder of ${secret.name} stands in the URL` };
-    }
-  }
-  const { headers } = exchange;
-  const drop = new Set<number>();
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    const lower = (headers[i] ?? "").toLowerCase();
-    const value = headers[i + 1] ?? "";
-    const named = secrets.filter((secret) => find(value, secret.placeholder) !== undefined);
-    const [first] = named;
-    if (first === undefined) continue;
-    const misplaced = (secret: GatewaySecret, why: string): Misplaced => {
-      return { secret, reason: `the placeholder of ${secret.name} stands in the header ${lower.slice(0, 64)}${why}` };
+  forms: FormsOfSecrets,
+): Promise<Misplaced | "gone" | undefined> {
+  // after a handshake come frames, and a request without a body has none
+  if (exchange.isUpgrade || (exchange.body === undefined && exchange.downstream.source === null)) return undefined;
+  if (exchange.body === undefined && (await takeRequestBody(exchange)) === "gone") return "gone";
+  const { body } = exchange;
+  if (body === undefined || body.kind === "none") return undefined;
+  const texts = secrets.flatMap((secret) => forms.ofPlaceholder(secret).map(({ bytes }) => ({ secret, bytes })));
+  // what the meter changed is not compressed any more
+  const isCoded = exchange.headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === "content-encoding");
+  const scan = new BodyScan(
+    texts.map(({ bytes }) => bytes),
+    isCoded ? exchange.request.contentEncoding : undefined,
+  );
+  const found = (): Misplaced | undefined => {
+    const secret = texts[scan.found]?.secret;
+    if (secret === undefined) return undefined;
+    return {
+      secret,
+      finding: "secret_misplaced",
+      reason: `the placeholder of ${secret.name} stands in the request body; take it out of what is sent`,
     };
-    if (named.some(({ placeholder }) => placeholder !== first.placeholder)) return misplaced(first, " beside another one");
-    // one secret may be bound to several hosts; it is then one placeholder with several bindings
-    const secret = named.find((candidate) => isBound(candidate, target.host));
-    if (secret === undefined)
-      return misplaced(first, ` of a request to ${target.host.text}, but it is bound to ${named.map(({ host }) => host).join(", ")}`);
-    const scheme = [secret, ...(secret.others ?? [])].find(({ header }) => header === lower)?.scheme;
-    if (scheme === undefined) return misplaced(secret, `, but it is bound to ${secret.header}`);
-    if (!origin.carriesKeys) return misplaced(secret, " of a request that would carry the real value over plain HTTP");
-    const isPlain = value.includes(secret.placeholder);
-    if (isPlain && !fits(value, secret.placeholder, scheme)) return misplaced(secret, " in another form than the binding's");
-    headers[i + 1] = isPlain ? value.replace(secret.placeholder, () => secret.value.reveal()) : replaceBasic(value, secret);
-    exchange.secretsInjected.push(secret.name);
-    exchange.keySource = secret.source ?? "sandbox";
-    // every other place for a credential of this host would be another one, and servers differ on which counts
-    const places = [secret, ...(secret.others ?? [])].map(({ header }) => header);
-    for (let other = 0; other < headers.length; other += 2) {
-      const isSubstituted = other === i || find(headers[other + 1] ?? "", secret.placeholder) !== undefined;
-      if (!isSubstituted && places.includes((headers[other] ?? "").toLowerCase())) drop.add(other);
-    }
-  }
-  if (drop.size > 0) exchange.headers = headers.filter((_, i) => !drop.has(i - (i % 2)));
+  };
+  if (body.kind === "bytes") return scan.chunk(body.bytes) || (await scan.end()) ? found() : undefined;
+  if (!(body.stream instanceof PassingBody)) throw new Error("a body that passes can be guarded");
+  body.stream.guard(scan, () => {
+    const misplaced = found();
+    if (misplaced !== undefined) block(runtime, exchange, misplaced);
+  });
   return undefined;
 }
 
-/** `Bearer x` or `x` alone for a bearer binding, `x` alone for a raw one; clients write the scheme in any case. */
-function fits(value: string, placeholder: string, scheme: GatewaySecret["scheme"]): boolean {
-  const trimmed = value.trim();
-  if (trimmed === placeholder) return true;
-  const space = trimmed.indexOf(" ");
-  return scheme === "bearer" && /^(?:bearer|token)$/i.test(trimmed.slice(0, space)) && trimmed.slice(space + 1).trim() === placeholder;
+/** From here on the answer is searched for the values that the request carries. */
+function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets): void {
+  const values = exchange.injected.flatMap((secret) => forms.ofValue(secret));
+  if (values.length === 0) return;
+  let headers = exchange.headers;
+  // parts of an answer would hold parts of a value; and frames and bodies that are compressed cannot be searched as they pass
+  for (const name of ["range", "if-range", "accept-encoding", "sec-websocket-extensions"]) headers = withoutHeader(headers, name);
+  if (!exchange.isUpgrade) headers = [...headers, "accept-encoding", "identity"];
+  exchange.headers = [...headers];
+  const [secret] = exchange.injected;
+  exchange.filters.push(
+    new EchoFilter(values, () => {
+      if (secret === undefined) return;
+      const host = exchange.target?.host.text ?? "";
+      const names = [...new Set(exchange.secretsInjected)].join(", ");
+      runtime.metrics.secretBlocked("reflected");
+      report(runtime, exchange, secret, {
+        finding: "secret_echoed",
+        outcome: "info",
+        severity: "medium",
+        reason: `the answer of ${host} repeated the value of ${names}; the sandbox got a placeholder in its place`,
+      });
+    }),
+  );
 }
 
-function find(value: string, placeholder: string): "plain" | "basic" | undefined {
-  if (value.includes(placeholder)) return "plain";
-  return /^\s*basic\s/i.test(value) && decodeBasic(value).includes(placeholder) ? "basic" : undefined;
-}
-
-function decodeBasic(value: string): string {
-  return Buffer.from(value.trim().slice(6).trim(), "base64").toString("latin1");
-}
-
-function replaceBasic(value: string, secret: GatewaySecret): string {
-  const credentials = decodeBasic(value).replace(secret.placeholder, () => secret.value.reveal());
-  return `Basic ${Buffer.from(credentials, "latin1").toString("base64")}`;
-}
-
-function decodeLoosely(text: string): string {
-  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
-function block(runtime: Runtime, exchange: Exchange, { secret, reason }: Misplaced): void {
-  const { egress } = exchange.generation;
-  const host = exchange.target?.host.text ?? "";
+/** Makes the exchange's decision a denial and reports the finding; whoever relays it sends the refusal. */
+function block(runtime: Runtime, exchange: Exchange, { secret, finding, reason }: Misplaced): void {
   exchange.secretsInjected.length = 0;
+  exchange.injected.length = 0;
   exchange.keySource = "none";
-  exchange.decision = { verdict: "deny", rule: RULE, reason, policy: egress.policy.ref };
+  exchange.decision = { verdict: "deny", rule: RULE, reason, policy: exchange.generation.egress.policy.ref };
+  runtime.metrics.secretBlocked("host_not_allowed");
+  report(runtime, exchange, secret, { finding, outcome: "deny", severity: finding === "secret_misplaced" ? "high" : "medium", reason });
+}
+
+function report(
+  runtime: Runtime,
+  exchange: Exchange,
+  secret: GatewaySecret,
+  what: { finding: string; outcome: "deny" | "info"; severity: "medium" | "high"; reason: string },
+): void {
+  const { egress } = exchange.generation;
   const event = {
     type: "security.finding" as const,
     actor: { kind: "sandbox" as const, user_id: egress.name },
-    outcome: "deny" as const,
     sandbox: egress.name,
     sandbox_uuid: egress.uuid,
     request_id: exchange.id,
     labels: egress.labels,
-    finding: "secret_misplaced",
-    severity: "high" as const,
-    host,
-    rule: `secret:${secret.name}`,
-    reason,
+    host: exchange.target?.host.text ?? "",
+    rule: `${RULE}:${secret.name}`,
+    ...what,
   };
   runtime.metrics.finding(event);
-  runtime.metrics.secretBlocked("host_not_allowed");
   runtime.report.finding(event);
-  refusePolicy(exchange);
+}
+
+/** Forms of placeholders and values, made once for each. */
+class FormsOfSecrets {
+  readonly #placeholders = new WeakMap<GatewaySecret, readonly Form[]>();
+  readonly #values = new WeakMap<GatewaySecret, readonly Form[]>();
+
+  ofPlaceholder(secret: GatewaySecret): readonly Form[] {
+    return cached(this.#placeholders, secret, () => formsOf(secret.placeholder, secret.placeholder));
+  }
+
+  ofValue(secret: GatewaySecret): readonly Form[] {
+    return cached(this.#values, secret, () => formsOf(secret.value.reveal(), secret.placeholder));
+  }
+}
+
+function cached(map: WeakMap<GatewaySecret, readonly Form[]>, secret: GatewaySecret, make: () => readonly Form[]): readonly Form[] {
+  let forms = map.get(secret);
+  if (forms === undefined) {
+    forms = make();
+    map.set(secret, forms);
+  }
+  return forms;
 }

@@ -1,0 +1,109 @@
+/** What a key may be used for on a host when its binding names no paths. */
+export type ScopeRule = { readonly methods: readonly string[]; readonly paths: readonly string[] };
+export type Scope = readonly ScopeRule[];
+
+const POST = ["POST"];
+const READ = ["GET", "HEAD"];
+
+/** Inference of an API in OpenAI's manner below a base path: calls that a meter sees, and what a client asks about models. */
+function openaiLike(base: string): Scope {
+  const calls = [
+    ...["chat/completions", "completions", "embeddings", "moderations", "responses", "responses/compact", "responses/input_tokens"],
+    ...["rerank", "images/*", "audio/*", "fim/completions", "agents/completions", "ocr", "infill"],
+  ];
+  return [
+    { methods: POST, paths: calls.map((path) => `${base}/${path}`) },
+    { methods: READ, paths: [`${base}/models`, `${base}/models/**`] },
+  ];
+}
+
+function anthropicLike(base: string): Scope {
+  return [
+    { methods: POST, paths: [`${base}/messages`, `${base}/messages/count_tokens`, `${base}/complete`] },
+    { methods: READ, paths: [`${base}/models`, `${base}/models/*`] },
+  ];
+}
+
+/**
+ * Files by their id, which only their uploader knows, and uploads; never the list of everybody's files, which is how a key for one
+ * sandbox would read another's.
+ */
+function ownFiles(base: string): Scope {
+  return [
+    { methods: POST, paths: [`${base}/files`, `${base}/uploads`, `${base}/uploads/**`] },
+    { methods: [...READ, "DELETE"], paths: [`${base}/files/*`, `${base}/files/*/content`] },
+  ];
+}
+
+const OPENAI: Scope = [
+  ...openaiLike("/v1"),
+  ...ownFiles("/v1"),
+  // of one's own by its id: poll, cancel, delete, input items; WebSocket mode is a GET of /v1/responses
+  { methods: ["GET", "POST", "DELETE"], paths: ["/v1/responses/*", "/v1/responses/*/*"] },
+  { methods: READ, paths: ["/v1/responses", "/v1/realtime"] },
+  { methods: POST, paths: ["/v1/conversations"] },
+  { methods: ["GET", "POST", "DELETE"], paths: ["/v1/conversations/*", "/v1/conversations/*/**"] },
+];
+
+const ANTHROPIC: Scope = [
+  ...anthropicLike("/v1"),
+  ...ownFiles("/v1"),
+  // Claude Code signed in with a subscription; /api/oauth/claude_cli/create_api_key, which answers with a key, is not among them
+  { methods: READ, paths: ["/api/oauth/profile", "/api/oauth/usage", "/api/oauth/claude_cli/client_data", "/api/oauth/claude_cli/roles"] },
+  { methods: READ, paths: ["/api/claude_cli/bootstrap", "/api/claude_code/**", "/api/claude_code_grove"] },
+  { methods: POST, paths: ["/api/claude_code/metrics", "/api/event_logging/**"] },
+];
+
+const GOOGLE: Scope = [
+  { methods: POST, paths: ["/*/models/*", "/*/tunedModels/*"] },
+  { methods: READ, paths: ["/*/models", "/*/models/*", "/*/models/*/operations/*", "/*/operations/*", "/ws/**"] },
+  { methods: ["POST", "PUT"], paths: ["/upload/*/files", "/upload/*/files/*"] },
+  { methods: [...READ, "DELETE"], paths: ["/*/files/*", "/*/cachedContents/*"] },
+  { methods: ["POST"], paths: ["/*/cachedContents"] },
+  { methods: ["PATCH"], paths: ["/*/cachedContents/*"] },
+  ...openaiLike("/*/openai"),
+];
+
+const COHERE: Scope = [
+  {
+    methods: POST,
+    paths: ["chat", "embed", "rerank", "generate", "classify", "summarize", "tokenize", "detokenize"].map((name) => `/*/${name}`),
+  },
+  { methods: READ, paths: ["/v1/models", "/v1/models/*"] },
+  ...openaiLike("/compatibility/v1"),
+];
+
+const AZURE: Scope = [
+  { methods: POST, paths: ["/openai/deployments/*/**", "/openai/responses", "/models/*", "/models/chat/completions"] },
+  { methods: ["GET", "POST", "DELETE"], paths: ["/openai/responses/*", "/openai/responses/*/*", "/openai/v1/responses/*"] },
+  { methods: READ, paths: ["/openai/models", "/openai/models/*", "/openai/realtime", "/openai/v1/realtime", "/openai/v1/responses"] },
+  ...openaiLike("/openai/v1"),
+  ...anthropicLike("/anthropic/v1"),
+];
+
+/** A leading dot stands for every name below. */
+const SCOPES: readonly (readonly [string, Scope])[] = [
+  ["api.openai.com", OPENAI],
+  [".api.openai.com", OPENAI],
+  ["chatgpt.com", [{ methods: ["GET", "POST"], paths: ["/backend-api/codex/**"] }]],
+  ["api.anthropic.com", ANTHROPIC],
+  ["generativelanguage.googleapis.com", GOOGLE],
+  ["api.deepseek.com", [...["", "/v1", "/beta"].flatMap(openaiLike), ...anthropicLike("/anthropic/v1")]],
+  ["api.groq.com", openaiLike("/openai/v1")],
+  ["api.mistral.ai", openaiLike("/v1")],
+  [".mistral.ai", openaiLike("/v1")],
+  ["api.cohere.com", COHERE],
+  ["api.cohere.ai", COHERE],
+  ["api.together.ai", openaiLike("/v1")],
+  ["api.together.xyz", openaiLike("/v1")],
+  ["api.fireworks.ai", [...openaiLike("/inference/v1"), ...anthropicLike("/inference/v1")]],
+  ["api.x.ai", [...openaiLike("/v1"), ...anthropicLike("/v1"), { methods: READ, paths: ["/v1/responses/*"] }]],
+  ["openrouter.ai", [...openaiLike("/api/v1"), ...anthropicLike("/api/v1")]],
+  [".openai.azure.com", AZURE],
+  [".services.ai.azure.com", AZURE],
+];
+
+/** The scope of a key on this canonical host; undefined: a host that is no model API, where a key may go everywhere. */
+export function defaultScope(host: string): Scope | undefined {
+  return SCOPES.find(([known]) => (known.startsWith(".") ? host.endsWith(known) : host === known))?.[1];
+}
