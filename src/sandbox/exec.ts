@@ -1,6 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { AppError, messageOf } from "../base/error.ts";
 import { newId } from "../base/id.ts";
+import { startTimer } from "../base/long-timer.ts";
 import type { NewEvent } from "../schema/event.ts";
 import type { BackendExec, EndReason, ExecRequest, ExecSignal, ExitStatus } from "./backend.ts";
 
@@ -65,7 +66,7 @@ export async function launchExec(
   }
 
   let reason: string | undefined;
-  const stopTimer = options.timeoutMs === undefined ? undefined : timeOut(exec, options.timeoutMs, () => (reason = "timeout"));
+  const stopTimer = options.timeoutMs === undefined ? undefined : timeOut(exec, options.timeoutMs, () => (reason ??= "timeout"));
   const onAbort = (): void => {
     reason ??= "cancelled";
     exec.kill("SIGKILL");
@@ -112,13 +113,13 @@ export async function launchExec(
 
 function timeOut(exec: BackendExec, ms: number, onTimeout: () => void): () => void {
   let grace: NodeJS.Timeout | undefined;
-  const timer = setTimeout(() => {
+  const stop = startTimer(ms, () => {
     onTimeout();
     exec.kill("SIGTERM");
     grace = setTimeout(() => exec.kill("SIGKILL"), GRACE_MS);
-  }, ms);
+  });
   return () => {
-    clearTimeout(timer);
+    stop();
     clearTimeout(grace);
   };
 }
