@@ -42,6 +42,7 @@ export async function planSandbox(
   const limits = limitsFor(config.sandbox, profile, { memory_mb: request.memory_mb, vcpus: request.vcpus, pids: request.pids });
   const now = context.now();
   const end = expiresAt ?? (config.sandbox.ttlMs === null ? undefined : now + config.sandbox.ttlMs);
+  if (request.workspace === undefined || request.workspace === null) refuseWithoutWorkspace(request);
   const secrets = await bindingsOf(context, profile.network === "none" ? [] : config.secrets, request, uuid);
   try {
     // what the operator does not permit is refused now, by name, and not at the first connection
@@ -78,11 +79,26 @@ async function bindingsOf(
   request: CreateSandboxRequest,
   uuid: string,
 ): Promise<readonly SecretBindingRecord[]> {
-  const asked = await Promise.all((request.secrets ?? []).map((text) => context.secrets.bind(text, uuid)));
+  const asked: SecretBindingRecord[] = [];
+  try {
+    // a binding may bring its value, which is kept at once: what came before one that is refused goes again
+    for (const text of request.secrets ?? []) asked.push(await context.secrets.bind(text, uuid));
+  } catch (error) {
+    await context.secrets.forget({ secrets: asked });
+    throw error;
+  }
   const names = new Set(asked.map((binding) => binding.name));
   // the caller's own binding of a name wins over the operator's default one
   const defaults = standard.filter((binding) => !names.has(binding.name));
   return [...asked, ...(await context.secrets.available(defaults))];
+}
+
+function refuseWithoutWorkspace({ copy, apply }: CreateSandboxRequest): void {
+  const option = copy === true ? "copy" : apply === true ? "apply" : undefined;
+  if (option === undefined) return;
+  throw new AppError("VALIDATION", `${option} was asked for, but there is no workspace`, {
+    hint: `name a workspace, or leave out ${option}`,
+  });
 }
 
 async function workspaceOf(
