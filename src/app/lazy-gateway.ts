@@ -1,4 +1,5 @@
 import type { Clock } from "../base/clock.ts";
+import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
 import type { EgressLimits, Gateway } from "../egress/gateway.ts";
@@ -17,6 +18,9 @@ export const EGRESS_LIMITS: EgressLimits = {
   inspectBytes: 32 * 1024 ** 2,
 };
 
+/** ms from the first sandbox until the table of prices is read; a command that ends sooner never pays for it */
+const WARM_MS = 100;
+
 export type LazyGatewayOptions = {
   readonly paths: StatePaths;
   readonly generation: () => EgressGeneration;
@@ -30,24 +34,40 @@ export type LazyGatewayOptions = {
 export class LazyGateway implements AsyncDisposable {
   readonly #options: LazyGatewayOptions;
   #made: Promise<Gateway> | undefined;
+  #warming: NodeJS.Timeout | undefined;
 
   constructor(options: LazyGatewayOptions) {
     this.#options = options;
   }
 
   get(): Promise<Gateway> {
-    this.#made ??= this.#make();
+    if (this.#made === undefined) {
+      const made = this.#make();
+      this.#made = made;
+      // what was missing (room on the disk, a descriptor) may be there at the next try
+      made.catch(() => {
+        if (this.#made === made) this.#made = undefined;
+      });
+    }
     return this.#made;
   }
 
   async #make(): Promise<Gateway> {
     const { paths, generation, reporter, metrics, log, clock } = this.#options;
-    const [{ createGateway }, { createProviderTable }, { createCostOf }] = await Promise.all([
+    const [{ createGateway }, { createProviderTable }, { createCostOf, loadPrices }] = await Promise.all([
       import("../egress/gateway.ts"),
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
     ]);
     const { config, extraCa } = generation();
+    // reading it takes long enough to hold up every stream of this process: now, while the sandbox is only being made
+    this.#warming = setTimeout(() => {
+      try {
+        loadPrices();
+      } catch (error) {
+        log.warn("the table of prices cannot be read, so calls have no price", { error: messageOf(error) });
+      }
+    }, WARM_MS).unref();
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),
@@ -65,6 +85,7 @@ export class LazyGateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#warming);
     if (this.#made === undefined) return;
     const gateway = await this.#made;
     await gateway[Symbol.asyncDispose]();

@@ -36,6 +36,11 @@ function priceTable(): typeof genaiPrices {
   return prices;
 }
 
+/** Reads the table ahead of the first call that needs it. */
+export function loadPrices(): void {
+  priceTable();
+}
+
 export type CostOptions = {
   /** the operator's own prices and multipliers, `[llm].price_file` */
   readonly own?: PriceFile;
