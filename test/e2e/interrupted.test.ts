@@ -96,14 +96,11 @@ describe("an interrupted run", requires("bwrap"), () => {
       closeSync(full);
     }
     expect(folders()).toEqual([]);
-  }, 60_000);
+  });
 
-  it(
-    "asks on the terminal whether a copy's changes are wanted",
-    requires("python3"),
-    () => {
-      writeFileSync(join(project, "a"), "before");
-      const program = `
+  it("asks on the terminal whether a copy's changes are wanted", { ...requires("python3"), timeout: 60_000 }, () => {
+    writeFileSync(join(project, "a"), "before");
+    const program = `
 import os, pty, sys, time
 pid, fd = pty.fork()
 if pid == 0:
@@ -122,11 +119,9 @@ while True:
 sys.stdout.buffer.write(seen)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 `;
-      const env = { PATH: "/usr/bin:/bin", HOME: home, AGENTKERNEL_HOME: home, XDG_CONFIG_HOME: join(home, "config"), TERM: "xterm" };
-      const output = execFileSync("python3", ["-c", program, AGENTKERNEL], { cwd: project, env, timeout: 30_000 }).toString();
-      expect(output).toContain("written back: 0 created, 1 modified, 0 deleted");
-      expect(readFileSync(join(project, "a"), "utf8")).toBe("after\n");
-    },
-    60_000,
-  );
+    const env = { PATH: "/usr/bin:/bin", HOME: home, AGENTKERNEL_HOME: home, XDG_CONFIG_HOME: join(home, "config"), TERM: "xterm" };
+    const output = execFileSync("python3", ["-c", program, AGENTKERNEL], { cwd: project, env, timeout: 30_000 }).toString();
+    expect(output).toContain("written back: 0 created, 1 modified, 0 deleted");
+    expect(readFileSync(join(project, "a"), "utf8")).toBe("after\n");
+  });
 });
