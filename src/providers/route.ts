@@ -60,7 +60,7 @@ export class RouteTable {
   /** `path` is canonical; a WebSocket's routes are matched by handshakes only */
   match(kind: string, path: string): RouteMatch | null {
     const folded = path.toLowerCase();
-    for (let at = 0; at >= 0; at = this.#suffixes ? folded.indexOf("/", at + 1) : -1) {
+    for (let at = this.#suffixes ? firstSuffix(folded) : 0; at >= 0; at = this.#suffixes ? folded.indexOf("/", at + 1) : -1) {
       const exact = this.#exact.get(`${kind} ${folded.slice(at)}`);
       if (exact !== undefined) return { route: exact, model: null, id: null };
       for (const { route, pattern } of this.#patterns) {
@@ -71,6 +71,16 @@ export class RouteTable {
     }
     return null;
   }
+}
+
+/** segments at the end of a path that a route may take up: the longest has nine, and a model a few more */
+const MAX_SUFFIX = 24;
+
+/** Where the last segments begin; with them all a path of a thousand segments would cost a million steps. */
+function firstSuffix(path: string): number {
+  let at = path.length;
+  for (let count = 0; count < MAX_SUFFIX && at > 0; count += 1) at = path.lastIndexOf("/", at - 1);
+  return Math.max(at, 0);
 }
 
 function kindOf(route: Route): string {

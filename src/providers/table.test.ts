@@ -180,6 +180,13 @@ describe("recognition", () => {
     expect(recognize("llm.corp.example/health")).toBeUndefined();
   });
 
+  it("finds a route behind a base path of any length, and is done at once where there is none", () => {
+    const long = "/a".repeat(30_000);
+    expect(recognize(`llm.corp.example${long}/v1/chat/completions`)).toMatchObject({ operation: "chat" });
+    expect(recognize(`llm.corp.example${long}`)).toBeUndefined();
+    expect(recognize(`gw.azure-api.net${"/openai/deployments".repeat(3000)}`)).toBeUndefined();
+  });
+
   it("takes an operator's own providers first", () => {
     const own = createProviderTable({
       customDomains: ["one.example"],

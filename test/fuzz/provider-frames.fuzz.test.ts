@@ -248,7 +248,10 @@ describe("WebSocket frames", () => {
           const payload =
             how === "deflated" ? deflateRawSync(Buffer.from(text), { finishFlush: constants.Z_SYNC_FLUSH }) : Buffer.from(text);
           const wire = frame(payload, { opcode: isBinary ? 2 : 1, isCompressed: how !== "plain" });
-          for (const piece of cut(wire, at)) isClient ? tap.fromClient(piece) : tap.fromServer(piece);
+          for (const piece of cut(wire, at)) {
+            if (isClient) tap.fromClient(piece);
+            else tap.fromServer(piece);
+          }
         }
         tap.end("aborted");
         const count = calls.length;

@@ -58,11 +58,14 @@ async function run(
   const client: MessageStyle = { fragments: style.fragments, deflate: deflater(), mask: MASK };
   const server: MessageStyle = { fragments: style.fragments, deflate: deflater() };
   for (const one of vector.frames) {
-    const [[kind = "", text = ""] = []] = Object.entries(one);
+    const [kind = "", text = ""] = Object.entries(one)[0] ?? [];
     const fromClient = kind === "client";
     const bytes = await message(Buffer.from(text), kind === "server_binary" ? 2 : 1, fromClient ? client : server);
     const before = Buffer.from(bytes);
-    for (const piece of cut(bytes)) fromClient ? tap.fromClient(piece) : tap.fromServer(piece);
+    for (const piece of cut(bytes)) {
+      if (fromClient) tap.fromClient(piece);
+      else tap.fromServer(piece);
+    }
     expect(bytes.equals(before), "the tap changed a byte").toBe(true);
   }
   tap.fromServer(frame(Buffer.from([0x03, 0xe8]), { opcode: 8 }));
