@@ -1,8 +1,24 @@
+import { createPublicKey } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { systemClock } from "../base/clock.ts";
+import { AppError, errnoOf } from "../base/error.ts";
+import { silentLog } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
+import { auditLogEvent } from "../events/audit-log-event.ts";
+import { isChainId } from "../events/chain.ts";
 import { loadOrCreateKey, trustedKeys } from "../events/checkpoint-key.ts";
+import type { TrustedKeys } from "../events/checkpoint.ts";
+import { openEventLog } from "../events/open-log.ts";
+import { followEvents } from "../events/follow.ts";
+import { readHeads } from "../events/heads.ts";
+import { replayEvents } from "../events/read-forward.ts";
 import { tailEvents, type TailQuery } from "../events/tail.ts";
-import { type LogReport, verifyEventLog } from "../events/verify-log.ts";
-import type { Event } from "../schema/event.ts";
+import { type LogReport, parseAnchors, verifyEventLog } from "../events/verify-log.ts";
+import type { AuditReport, AuditVerifyRequest, ChainHeadInfo } from "../schema/delivery.ts";
+import type { Event, NewEvent } from "../schema/event.ts";
+import type { Config } from "../schema/settings.ts";
+import type { AuditService, Caller } from "./facade.ts";
 
 /** The audit log read from disk, whether or not a process of ours runs. */
 
@@ -10,7 +26,124 @@ export function tailAudit(paths: StatePaths, query: Omit<TailQuery, "dir">): Pro
   return tailEvents({ dir: paths.events, ...query });
 }
 
-export async function verifyAudit(paths: StatePaths): Promise<LogReport> {
-  const signer = await loadOrCreateKey(paths.auditKey);
-  return verifyEventLog({ dir: paths.events, keys: trustedKeys([signer.privateKey]) });
+export function followAudit(paths: StatePaths, signal: AbortSignal): Promise<AsyncGenerator<Event>> {
+  return followEvents(paths.events, signal);
+}
+
+export async function auditHeads(paths: StatePaths, limit: number): Promise<readonly ChainHeadInfo[]> {
+  const heads = await readHeads(paths.events, limit);
+  return heads.map(({ chain, seq, hash, checkpointAt, isOpen }) => ({ chain, seq, hash, checkpoint: checkpointAt ?? null, open: isOpen }));
+}
+
+export function exportAudit(paths: StatePaths, sinceMs: number): AsyncGenerator<Event> {
+  return replayEvents({ dir: paths.events, sinceMs });
+}
+
+/** @throws VALIDATION for a key or a position that is none */
+export async function verifyAudit(paths: StatePaths, keyFile: string, request: AuditVerifyRequest = {}): Promise<AuditReport> {
+  const { anchors = [] } = request;
+  const parsed = parseAnchors(anchors.join("\n"));
+  if (parsed.skipped > 0)
+    throw new AppError("VALIDATION", `${parsed.skipped} of the anchors are neither checkpoint lines nor chain:seq:hash`, {
+      hint: "agentkernel audit head prints such lines",
+    });
+  const keys = request.key === undefined ? trustedKeys([(await loadOrCreateKey(keyFile)).privateKey]) : keysFrom(request.key);
+  const report = await verifyEventLog({ dir: paths.events, keys, anchors: parsed.anchors, ...fromOf(request.from) });
+  return reportOf(report);
+}
+
+/** The service behind the API. */
+export function createAuditService(options: {
+  readonly paths: StatePaths;
+  readonly config: () => Config;
+  readonly report: (event: NewEvent) => Promise<unknown>;
+}): AuditService {
+  const { paths, config, report } = options;
+  return {
+    heads: (limit) => auditHeads(paths, limit),
+    verify: (request) => verifyAudit(paths, checkpointKeyFile(config(), paths), request),
+    async export(caller, sinceMs) {
+      await report(exportRecord(caller, sinceMs));
+      return exportAudit(paths, sinceMs);
+    },
+  };
+}
+
+export function checkpointKeyFile(config: Config, paths: StatePaths): string {
+  return config.audit.checkpointKey ?? paths.auditKey;
+}
+
+/** The same for the command line, which needs no server: the export is recorded in a chain of its own. */
+export async function exportRecorded(
+  app: { readonly config: Config; readonly paths: StatePaths },
+  caller: Caller,
+  sinceMs: number,
+): Promise<AsyncGenerator<Event>> {
+  const { config, paths } = app;
+  const keyFile = checkpointKeyFile(config, paths);
+  await using log = await openEventLog({ dir: paths.events, keyFile, clock: systemClock, log: silentLog, hostname: hostname() });
+  await log.append(exportRecord(caller, sinceMs));
+  return exportAudit(paths, sinceMs);
+}
+
+/** Files that the command line names, as the API takes them. @throws NOT_FOUND */
+export async function readNamed(flag: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new AppError("NOT_FOUND", `${flag} ${file} cannot be read: ${errnoOf(error) ?? "failed"}`, { cause: error });
+  }
+}
+
+function exportRecord(caller: Caller, sinceMs: number): NewEvent {
+  const reason = sinceMs === 0 ? "everything" : `since ${new Date(sinceMs).toISOString()}`;
+  return {
+    ...auditLogEvent("export", { reason }),
+    actor: caller.actor,
+    ...(caller.requestId === undefined ? {} : { request_id: caller.requestId }),
+  };
+}
+
+function keysFrom(pem: string): TrustedKeys {
+  try {
+    return trustedKeys([createPublicKey(pem)]);
+  } catch (error) {
+    throw new AppError("VALIDATION", "the key is no public key in PEM", { cause: error, hint: "openssl pkey -in audit.key -pubout" });
+  }
+}
+
+function fromOf(from: string | undefined): { readonly chain?: string; readonly fromSeq?: number } {
+  if (from === undefined) return {};
+  const [, chain, seq] = /^(?:(chn_[0-9a-z]{24}):)?([1-9]\d{0,14})$/.exec(from) ?? [];
+  if (seq === undefined || (chain !== undefined && !isChainId(chain)))
+    throw new AppError("VALIDATION", `${JSON.stringify(from.slice(0, 80))} is not a position`, { hint: "write a number, or chain:number" });
+  return { ...(chain === undefined ? {} : { chain }), fromSeq: Number(seq) };
+}
+
+function reportOf({ exit, verdict, events, bytes, anchor, chains, detail }: LogReport): AuditReport {
+  return {
+    exit,
+    verdict,
+    events,
+    bytes,
+    anchor,
+    ...(detail === undefined ? {} : { detail }),
+    chains: chains.map((chain) => ({
+      chain: chain.chain,
+      verdict: chain.verdict,
+      ...(chain.kind === undefined ? {} : { kind: chain.kind }),
+      ...(chain.seq === undefined ? {} : { seq: chain.seq }),
+      ...(chain.segment === undefined ? {} : { segment: chain.segment }),
+      ...(chain.detail === undefined ? {} : { detail: chain.detail }),
+      first_seq: chain.firstSeq,
+      last_seq: chain.last.seq,
+      last_hash: chain.last.hash,
+      events: chain.events,
+      bytes: chain.bytes,
+      checkpoints: chain.checkpoints,
+      signatures: chain.signatures,
+      open: chain.isOpen,
+      anchor: chain.anchor,
+    })),
+  };
 }

@@ -15,6 +15,7 @@ import { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
+import { createAuditService } from "./audit.ts";
 import { createBackends } from "./backends.ts";
 import { DeliveryService } from "./delivery-service.ts";
 import { createDoctor } from "./doctor.ts";
@@ -151,13 +152,13 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     settled: () => reporter.settled(),
     applied: ({ uuid }, policy) => store.sandboxes.update(uuid, { policy }),
   });
-  const following = setInterval(() => {
   let secretsRevision = store.secrets.revision;
+  const following = setInterval(() => {
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
-  }, FOLLOW_MS);
     if (links.count === 0 || store.secrets.revision === secretsRevision) return;
     secretsRevision = store.secrets.revision;
     background("follow the secrets", links.refreshSecrets(), log);
+  }, FOLLOW_MS);
   following.unref();
   stack.defer(() => clearInterval(following));
   const manager = stack.use(
@@ -228,6 +229,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
         await delivery.reload(generations.current.config);
       },
     },
+    audit: createAuditService({ paths, config: () => generations.current.config, report }),
     delivery,
     metrics,
     status: createStatus({

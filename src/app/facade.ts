@@ -15,7 +15,7 @@ import type {
   StatusReport,
   UsageEntry,
 } from "../schema/api.ts";
-import type { StreamStatus } from "../schema/delivery.ts";
+import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
@@ -135,6 +135,15 @@ export interface PolicyService {
   reload(caller: Caller): Promise<void>;
 }
 
+/** The audit log as it stands on disk, of all processes. */
+export interface AuditService {
+  /** last events of the newest chains */
+  heads(limit: number): Promise<readonly ChainHeadInfo[]>;
+  verify(request: AuditVerifyRequest): Promise<AuditReport>;
+  /** all events since a time, chain by chain; that they were asked for is recorded first */
+  export(caller: Caller, sinceMs: number): Promise<AsyncGenerator<Event>>;
+}
+
 /** Where events go, and what did not get there. */
 export interface DeliveryControl {
   status(): readonly StreamStatus[];
@@ -151,6 +160,7 @@ export interface App extends AsyncDisposable {
   readonly events: EventService;
   readonly secrets: SecretService;
   readonly policy: PolicyService;
+  readonly audit: AuditService;
   readonly delivery: DeliveryControl;
   readonly metrics: Metrics;
   status(): Promise<StatusReport>;

@@ -21,6 +21,7 @@ import type {
   UsageEntry,
   UsageGroup,
 } from "../schema/api.ts";
+import type { AuditReport, auditReplayRequest, auditVerifyRequest, ChainHeadInfo, DeadLetterInfo } from "../schema/delivery.ts";
 import type { DecisionEvent, Event, ExchangeEvent, LlmEvent } from "../schema/event.ts";
 import type { ExecStart } from "../schema/exec-frames.ts";
 import { type CommandEvent, type FeedOptions, followEvents, readCommand } from "./feed.ts";
@@ -76,6 +77,10 @@ export interface Client extends Disposable {
 
   followEvents(options?: FeedOptions): AsyncGenerator<Event>;
   audit(options?: TailOptions): Promise<readonly Event[]>;
+  auditHeads(options?: CallOptions & { readonly last?: number }): Promise<readonly ChainHeadInfo[]>;
+  auditVerify(request?: z.input<typeof auditVerifyRequest>, call?: CallOptions): Promise<AuditReport>;
+  auditReplay(request: z.input<typeof auditReplayRequest>, call?: CallOptions): Promise<string>;
+  auditDead(options: CallOptions & { readonly sink: string; readonly last?: number }): Promise<readonly DeadLetterInfo[]>;
   policyLog(options?: TailOptions): Promise<readonly (ExchangeEvent | DecisionEvent)[]>;
   policy(call?: CallOptions): Promise<PolicyReport>;
   setPolicy(change: z.input<typeof policyChange>, call?: CallOptions): Promise<PolicyReport>;
@@ -142,6 +147,10 @@ export function createClient(options: ClientOptions): Client {
 
     followEvents: (feed) => followEvents(transport, "/events", feed),
     audit: ({ last, since, sandbox: name, ...c } = {}) => get("/audit", { ...c, query: { last, since, sandbox: name } }),
+    auditHeads: ({ last, ...c } = {}) => get("/audit/head", { ...c, query: { last } }),
+    auditVerify: (body = {}, c) => post("/audit/verify", { ...c, body }),
+    auditReplay: (body, c) => post("/audit/replay", { ...c, body }),
+    auditDead: ({ sink, last, ...c }) => get("/audit/dead", { ...c, query: { sink, last } }),
     policyLog: ({ last, since, sandbox: name, ...c } = {}) => get("/policy/log", { ...c, query: { last, since, sandbox: name } }),
     policy: (c) => get("/policy", c),
     setPolicy: (body, c) => call("PUT", "/policy", { ...c, body }),

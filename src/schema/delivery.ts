@@ -30,6 +30,8 @@ export const deadLetter = z.strictObject({
   event,
 });
 
+export type DeadLetterInfo = z.infer<typeof deadLetter>;
+
 export const auditReplayRequest = z.strictObject({
   /** name of a stream */
   sink: z.string().min(1).max(80),
@@ -50,3 +52,51 @@ export const chainHead = z.strictObject({
   open: z.boolean(),
 });
 export type ChainHeadInfo = z.infer<typeof chainHead>;
+
+export const auditVerifyRequest = z.strictObject({
+  /** a number of every chain, or `chain:number`: begins at the segment that holds it */
+  from: z.string().max(64).optional(),
+  /** public key in PEM whose signatures count; absent: this installation's */
+  key: z.string().max(16_384).optional(),
+  /** checkpoint lines and `chain:seq:hash` lines that were kept elsewhere */
+  anchors: z.array(z.string().max(4_096)).max(100_000).optional(),
+});
+export type AuditVerifyRequest = z.infer<typeof auditVerifyRequest>;
+
+const verdict = z.enum(["intact", "tampered", "truncated", "crash_tail", "unreadable"]);
+
+export const auditReport = z.strictObject({
+  /** exit code of `audit verify`: 0 intact, 1 tampered, 2 truncated, 3 crash tail, 4 unreadable */
+  exit: z.int().min(0).max(4),
+  verdict,
+  events: z.int(),
+  bytes: z.int(),
+  /** `no anchor`: a tail that was cut together with its checkpoints would not be found */
+  anchor: z.enum(["external", "no anchor"]),
+  /** why nothing could be read */
+  detail: z.string().optional(),
+  chains: z.array(
+    z.strictObject({
+      chain: z.string(),
+      verdict,
+      kind: z.string().optional(),
+      /** first number that is wrong or gone */
+      seq: z.int().optional(),
+      segment: z.string().optional(),
+      detail: z.string().optional(),
+      /** first number that is still held */
+      first_seq: z.int(),
+      last_seq: z.int(),
+      last_hash: z.string(),
+      events: z.int(),
+      bytes: z.int(),
+      checkpoints: z.int(),
+      signatures: z.enum(["checked", "unchecked"]),
+      /** a living process writes it */
+      open: z.boolean(),
+      /** what a cut tail would be found against */
+      anchor: z.enum(["external", "checkpoint", "none"]),
+    }),
+  ),
+});
+export type AuditReport = z.infer<typeof auditReport>;

@@ -338,6 +338,16 @@ export function createFakeApp(): FakeApp {
         if (!secrets.delete(name)) throw new AppError("NOT_FOUND", `there is no secret ${name}`);
       },
     },
+    audit: {
+      heads: async () => [],
+      verify: async () => ({ exit: 0, verdict: "intact", events: 0, bytes: 0, anchor: "no anchor", chains: [] }),
+      export: async (caller, sinceMs) => {
+        note("audit.export", caller, [sinceMs]);
+        return (async function* () {
+          yield* appended;
+        })();
+      },
+    },
     delivery: {
       status: () => [],
       deadLetters: async () => [],

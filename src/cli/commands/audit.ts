@@ -1,22 +1,48 @@
 import { AppError } from "../../base/error.ts";
+import { parseSince } from "../../base/duration.ts";
 import { parseDuration } from "../../base/units.ts";
 import type { Event, EventType } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
+import { connect } from "../connect.ts";
 import { eventLine } from "../event-line.ts";
-import { jsonText } from "../output.ts";
+import { jsonText, printable, table } from "../output.ts";
 import type { Cli } from "../cli.ts";
 
-type TailFlags = { readonly lines: string; readonly sandbox?: string; readonly since?: string; readonly json?: boolean };
+type TailFlags = {
+  readonly lines: string;
+  readonly sandbox?: string;
+  readonly since?: string;
+  readonly follow?: boolean;
+  readonly json?: boolean;
+};
 
 /** `agentkernel audit tail`: reads the log itself, so that it works whether or not a server runs. */
 export async function tail(cli: Cli, flags: TailFlags): Promise<number> {
+  const show = (event: Event): void => cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
+  const stop = new AbortController();
+  // the feed begins before the past is read, so that nothing falls between
+  const feed = flags.follow === true ? await openFeed(cli, stop) : undefined;
   const events = await readTail(cli, {
     last: countOf(flags.lines),
     ...(flags.sandbox === undefined ? {} : { sandbox: flags.sandbox }),
     ...(flags.since === undefined ? {} : { sinceMs: Date.now() - parseDuration(flags.since) }),
   });
-  for (const event of events) cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
+  for (const event of events) show(event);
+  if (feed === undefined) return 0;
+  const shown = new Set(events.map(({ id }) => id));
+  for await (const event of feed) {
+    if (shown.delete(event.id) || (flags.sandbox !== undefined && event.sandbox !== flags.sandbox)) continue;
+    show(event);
+  }
   return 0;
+}
+
+async function openFeed(cli: Cli, stop: AbortController): Promise<AsyncGenerator<Event>> {
+  const end = (): void => stop.abort();
+  process.once("SIGINT", end).once("SIGTERM", end);
+  const config = await loadCliConfig(cli);
+  const { followAudit } = await import("../../app/audit.ts");
+  return followAudit(config.paths, stop.signal);
 }
 
 export async function readTail(
@@ -35,16 +61,75 @@ export function countOf(text: string): number {
   return value;
 }
 
+type VerifyFlags = { readonly from?: string; readonly key?: string; readonly anchors?: string; readonly json?: boolean };
+
 /** `agentkernel audit verify`: the exit code is the verdict. */
-export async function verify(cli: Cli, flags: { readonly json?: boolean }): Promise<number> {
-  const config = await loadCliConfig(cli);
-  const { verifyAudit } = await import("../../app/audit.ts");
-  const report = await verifyAudit(config.paths);
+export async function verify(cli: Cli, flags: VerifyFlags): Promise<number> {
+  const { config, paths } = await loadCliConfig(cli);
+  const { checkpointKeyFile, readNamed, verifyAudit } = await import("../../app/audit.ts");
+  const report = await verifyAudit(paths, checkpointKeyFile(config, paths), {
+    ...(flags.from === undefined ? {} : { from: flags.from }),
+    ...(flags.key === undefined ? {} : { key: await readNamed("--key", flags.key) }),
+    ...(flags.anchors === undefined
+      ? {}
+      : { anchors: (await readNamed("--anchors", flags.anchors)).split("\n").filter((line) => line.trim() !== "") }),
+  });
   if (flags.json === true) cli.output.json(report);
   else {
     cli.output.out(`${report.verdict}: ${report.events} events in ${report.chains.length} chains, ${report.anchor}`);
+    if (report.detail !== undefined) cli.output.out(`  ${printable(report.detail)}`);
     for (const chain of report.chains)
-      if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${chain.detail}`);
+      if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${printable(chain.detail ?? "")}`);
   }
   return report.exit;
+}
+
+/** `agentkernel audit head`: lines that are anchors, when they are kept elsewhere. */
+export async function head(cli: Cli, flags: { readonly lines: string; readonly json?: boolean }): Promise<number> {
+  const { paths } = await loadCliConfig(cli);
+  const { auditHeads } = await import("../../app/audit.ts");
+  const heads = await auditHeads(paths, countOf(flags.lines));
+  if (flags.json === true) cli.output.json(heads);
+  else for (const { chain, seq, hash } of heads) cli.output.out(`${chain}:${seq}:${hash}`);
+  return 0;
+}
+
+/** `agentkernel audit export`: JSON lines on stdout; that it was done is recorded first. */
+export async function exportEvents(cli: Cli, flags: { readonly since?: string }): Promise<number> {
+  const sinceMs = flags.since === undefined ? 0 : parseSince(flags.since, Date.now());
+  const config = await loadCliConfig(cli);
+  const [{ exportRecorded }, { systemUser }] = await Promise.all([import("../../app/audit.ts"), import("../../app/caller.ts")]);
+  for await (const event of await exportRecorded(config, systemUser(), sinceMs)) await cli.output.stream(`${JSON.stringify(event)}\n`);
+  return 0;
+}
+
+type ReplayFlags = { readonly sink: string; readonly since?: string; readonly dead?: boolean };
+
+/** `agentkernel audit replay`: asks whichever process delivers. */
+export async function replay(cli: Cli, { sink, since, dead }: ReplayFlags): Promise<number> {
+  const client = await connect(cli);
+  const time = since === undefined ? undefined : new Date(parseSince(since, Date.now())).toISOString();
+  cli.output.note(await client.auditReplay({ sink, ...(time === undefined ? {} : { since: time }), ...(dead === true ? { dead } : {}) }));
+  return 0;
+}
+
+type DeadFlags = { readonly sink: string; readonly lines: string; readonly purge?: boolean; readonly json?: boolean };
+
+/** `agentkernel audit dead`: what a stream will never take as it is. */
+export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
+  const client = await connect(cli);
+  const letters = await client.auditDead({ sink: flags.sink, last: Math.min(10_000, countOf(flags.lines)) });
+  if (flags.json === true) for (const letter of letters) cli.output.out(jsonText(letter));
+  else if (letters.length === 0) cli.output.note("no dead letters");
+  else
+    cli.output.out(
+      table(letters, [
+        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
+        { title: "EVENT", value: ({ event }) => event.id },
+        { title: "TYPE", value: ({ event }) => event.type },
+        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
+      ]),
+    );
+  if (flags.purge === true) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
+  return 0;
 }

@@ -1,8 +1,7 @@
-import { constants } from "node:fs";
-import { open, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
-import { parseLine } from "../chain.ts";
+import { lastOf } from "../heads.ts";
 import { listChains, listSegments, ownersDir } from "../layout.ts";
 
 /** What there is of one chain. */
@@ -17,9 +16,6 @@ export type ChainState = {
 };
 
 type Entry = { -readonly [K in keyof ChainState]: ChainState[K] } & { measured: string; absences: number };
-
-/** Longer than any line. */
-const TAIL = 160 * 1024;
 
 /** All chains of the log with their ends, for every sink together: what is asked of the file system, is asked once. */
 export class ChainIndex {
@@ -80,7 +76,7 @@ export class ChainIndex {
       const { size } = await stat(path);
       const measured = `${newest.name}:${size}`;
       if (measured === entry.measured) return;
-      entry.headSeq = Math.max(entry.headSeq, (await lastSeq(path, size)) ?? newest.firstSeq - 1);
+      entry.headSeq = Math.max(entry.headSeq, (await lastOf(path))?.seq ?? newest.firstSeq - 1);
       entry.measured = measured;
     } catch (error) {
       // retention was faster
@@ -95,25 +91,5 @@ async function ownedChains(dir: string): Promise<ReadonlySet<string>> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return new Set();
     throw error;
-  }
-}
-
-/** Number of the last whole line of a segment; undefined when there is none near its end. */
-async function lastSeq(path: string, size: number): Promise<number | undefined> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const offset = Math.max(0, size - TAIL);
-    const bytes = Buffer.allocUnsafe(size - offset);
-    const { bytesRead } = await handle.read(bytes, 0, bytes.length, offset);
-    let end = bytes.subarray(0, bytesRead).lastIndexOf(0x0a);
-    while (end > 0) {
-      const start = bytes.lastIndexOf(0x0a, end - 1) + 1;
-      const line = parseLine(bytes, start, end);
-      if (line !== undefined) return line.seq;
-      end = start - 1;
-    }
-    return undefined;
-  } finally {
-    await handle.close();
   }
 }

@@ -1,4 +1,5 @@
 import type { Route } from "../route.ts";
+import { auditRoutes } from "./audit.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
 import { policyRoutes } from "./policy.ts";
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...execRoutes,
   ...usageRoutes,
   ...eventRoutes,
+  ...auditRoutes,
   ...secretRoutes,
   ...policyRoutes,
 ];

@@ -16,10 +16,6 @@ export const LATER_PATHS: readonly { readonly path: string; readonly feature: st
   ...trees("/objects", "Durable objects"),
   ...trees("/schedules", "Schedules"),
   ...trees("/stores", "Durable stores"),
-  { path: "/audit/head", feature: "The head of the audit chain" },
-  { path: "/audit/export", feature: "Audit export" },
-  { path: "/audit/verify", feature: "Audit verification" },
-  { path: "/audit/replay", feature: "Audit replay" },
   ...trees("/ui", "The dashboard"),
 ];
 
