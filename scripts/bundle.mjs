@@ -50,10 +50,12 @@ function packageOf(module) {
 
 // a copy of other people's code carries their licence
 const packages = new Set(output.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds.flatMap((id) => packageOf(id) ?? []) : [])));
-const notices = [...packages].sort().map((folder) => {
-  const { name, version, license } = JSON.parse(fs.readFileSync(join(folder, "package.json"), "utf8"));
-  const files = fs.readdirSync(folder).filter((file) => /^(licen[cs]e|notice)/i.test(file));
-  const texts = files.map((file) => fs.readFileSync(join(folder, file), "utf8").trim());
-  return `${name} ${version} (${license})\n\n${texts.join("\n\n")}\n`;
-});
+const notices = [...packages]
+  .sort((a, b) => (a < b ? -1 : 1))
+  .map((folder) => {
+    const { name, version, license } = JSON.parse(fs.readFileSync(join(folder, "package.json"), "utf8"));
+    const files = fs.readdirSync(folder).filter((file) => /^(licen[cs]e|notice)/i.test(file));
+    const texts = files.map((file) => fs.readFileSync(join(folder, file), "utf8").trim());
+    return `${name} ${version} (${license})\n\n${texts.join("\n\n")}\n`;
+  });
 fs.writeFileSync(join(target, "THIRD-PARTY-LICENSES.txt"), notices.join(`\n${"-".repeat(72)}\n\n`));

@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /**
  * The one table of faults. HTTP status, exit code, metric label, OpenAPI and `docs/reference/errors.md` all come from it.
  *
@@ -72,7 +74,8 @@ export function messageOf(error: unknown): string {
   let at: unknown = error;
   while (at !== undefined && at !== null && !seen.has(at)) {
     seen.add(at);
-    const text = at instanceof Error ? at.message || at.name : String(at);
+    const text =
+      at instanceof Error ? at.message || at.name : typeof at === "string" ? at : inspect(at, { depth: 1, breakLength: Infinity });
     if (!parts.some((part) => part.includes(text))) parts.push(text);
     at = at instanceof Error ? at.cause : undefined;
   }

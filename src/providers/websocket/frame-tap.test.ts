@@ -58,7 +58,7 @@ async function run(
   const client: MessageStyle = { fragments: style.fragments, deflate: deflater(), mask: MASK };
   const server: MessageStyle = { fragments: style.fragments, deflate: deflater() };
   for (const one of vector.frames) {
-    const [kind = "", text = ""] = Object.entries(one)[0] ?? [];
+    const [kind, text] = Object.entries(one)[0] ?? ["", ""];
     const fromClient = kind === "client";
     const bytes = await message(Buffer.from(text), kind === "server_binary" ? 2 : 1, fromClient ? client : server);
     const before = Buffer.from(bytes);
