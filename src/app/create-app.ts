@@ -67,6 +67,14 @@ export type OwnedApp = App & {
   addOwnPort(port: number): void;
 };
 
+const CONTROL_PORT = "control_port";
+
+/** Where the server beside us listens; a port it left is closed to sandboxes needlessly, until it takes another. */
+function listeningPorts(store: { readonly meta: { get(key: string): string | undefined } }): readonly number[] {
+  const port = store.meta.get(CONTROL_PORT);
+  return port === undefined ? [] : [Number(port)];
+}
+
 /** ms between looks at what has expired */
 const REAP_MS = 1_000;
 /** ms between looks at what other processes changed: a changed verdict closes connections within a second */
@@ -125,7 +133,8 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   if (options.isServer === true) await rebookCalls(store, paths.events);
 
   // grows when the server listens; every generation reads it when it decides
-  const ownPorts = [...(options.ownPorts ?? [])];
+  const { port: configuredPort } = app.config.server;
+  const ownPorts = [...(options.ownPorts ?? []), ...(configuredPort === 0 ? [] : [configuredPort]), ...listeningPorts(store)];
   const generations = await PolicyGenerations.open(app.config, {
     rules: store.policyRules,
     ownPorts,
@@ -244,7 +253,10 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     }),
     doctor: createDoctor(backends),
     apiKey: () => secrets.resolve(app.config.server.apiKey),
-    addOwnPort: (port) => void ownPorts.push(port),
+    addOwnPort: (port) => {
+      ownPorts.push(port);
+      store.meta.set(CONTROL_PORT, String(port));
+    },
     get runningSandboxes() {
       return manager.running;
     },

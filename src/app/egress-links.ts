@@ -5,7 +5,7 @@ import { INSIDE, insideEnvironment } from "../sandbox/inside.ts";
 import type { SandboxSurroundings } from "../sandbox/manager-options.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
-import type { EgressGeneration } from "./egress-policy.ts";
+import { type EgressGeneration, hostPortUpstreams } from "./egress-policy.ts";
 import type { SandboxSecrets } from "./sandbox-secrets.ts";
 
 export type EgressLinksOptions = {
@@ -127,7 +127,7 @@ export class EgressLinks {
       labels: record.labels,
       policy: generation.policyFor(record, { isLive }),
       secrets,
-      upstreams: generation.upstreams,
+      upstreams: [...hostPortUpstreams(record.hostPorts), ...generation.upstreams],
     };
   }
 

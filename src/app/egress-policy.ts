@@ -3,14 +3,14 @@ import { networkInterfaces } from "node:os";
 import { loadCaFile } from "../config/ca-file.ts";
 import type { Upstream } from "../egress/gateway.ts";
 import { compilePolicy } from "../policy/compile.ts";
-import { policyInputFor } from "../policy/policy-input.ts";
+import { HOST_NAME, policyInputFor } from "../policy/policy-input.ts";
 import type { Policy, RuleInput } from "../policy/policy.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 
 export type PolicySubject = Pick<SandboxRecord, "profile" | "allow" | "secrets"> &
-  Partial<Pick<SandboxRecord, "uuid" | "name" | "isEphemeral">>;
+  Partial<Pick<SandboxRecord, "uuid" | "name" | "isEphemeral" | "hostPorts">>;
 
 /** A rule made while running, with the sandbox it is for. */
 export type AddedRule = { readonly id: number; readonly sandboxUuid: string | null; readonly rule: EgressRuleSettings };
@@ -79,6 +79,7 @@ export class EgressGeneration {
         allow: subject.allow,
         secrets: subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: isDefault === true ? "operator" : "caller" })),
         added: this.added.filter(({ sandboxUuid }) => sandboxUuid === null || sandboxUuid === subject.uuid).map(addedRule),
+        ...(subject.hostPorts === undefined ? {} : { hostPorts: subject.hostPorts }),
         ownAddresses: ownAddresses(),
         ownPorts: this.#ownPorts,
         ...(subject.name === undefined || subject.isEphemeral === true ? {} : { sandbox: subject.name }),
@@ -86,6 +87,11 @@ export class EgressGeneration {
       }),
     );
   }
+}
+
+/** Where `host.agentkernel.internal` leads: to this machine's loopback, on the ports that were opened. */
+export function hostPortUpstreams(ports: readonly number[] = []): readonly Upstream[] {
+  return ports.map((port) => ({ host: HOST_NAME, port, url: new URL(`http://127.0.0.1:${port}`) }));
 }
 
 export function addedRule({ id, rule }: AddedRule): RuleInput {

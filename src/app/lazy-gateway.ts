@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
 import type { EgressLimits, Gateway } from "../egress/gateway.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import type { Prices } from "./call-usage.ts";
 import type { EgressGeneration } from "./egress-policy.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -54,7 +55,7 @@ export class LazyGateway implements AsyncDisposable {
 
   async #make(): Promise<Gateway> {
     const { paths, generation, reporter, metrics, log, clock } = this.#options;
-    const [{ createGateway }, { createProviderTable }, { createCostOf, loadPrices }] = await Promise.all([
+    const [{ createGateway }, { createProviderTable }, { createCostOf, dearestModel, loadPrices }] = await Promise.all([
       import("../egress/gateway.ts"),
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
@@ -68,9 +69,11 @@ export class LazyGateway implements AsyncDisposable {
         log.warn("the table of prices cannot be read, so calls have no price", { error: messageOf(error) });
       }
     }, WARM_MS).unref();
+    const costOf = createCostOf();
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),
+      ...(await this.#proxy(config.egress.upstreamProxy)),
       // every sandbox brings those of its generation
       upstreams: [],
       providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
@@ -82,6 +85,12 @@ export class LazyGateway implements AsyncDisposable {
       log,
       clock,
     });
+  }
+
+  async #proxy(proxy: EgressSettings["upstreamProxy"]): Promise<{ readonly upstreamProxy?: UpstreamProxy }> {
+    if (proxy === undefined) return {};
+    const credentials = await this.#options.resolveSecret(proxy.auth ?? null);
+    return { upstreamProxy: { url: new URL(proxy.url), ...(credentials === undefined ? {} : { credentials }) } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -46,7 +46,9 @@ export async function planSandbox(
   const secrets = await bindingsOf(context, profile.network === "none" ? [] : config.secrets, request, uuid);
   try {
     // what the operator does not permit is refused now, by name, and not at the first connection
-    context.generation().policyFor({ profile: profile.name, allow: request.allow ?? [], secrets });
+    context
+      .generation()
+      .policyFor({ profile: profile.name, allow: request.allow ?? [], secrets, hostPorts: request.allow_host_ports ?? [] });
     const workspace = await workspaceOf(context, request, profile.workspace === "copy");
     return {
       uuid,
@@ -59,6 +61,7 @@ export async function planSandbox(
       limits: { memory: limits.memoryBytes, cpu: limits.cpus, pids: limits.pids, files: limits.openFiles, disk: limits.scratchBytes },
       requiredLimits: limits.required,
       allow: request.allow ?? [],
+      ...(request.allow_host_ports === undefined ? {} : { hostPorts: request.allow_host_ports }),
       secrets,
       mounts: await mountsOf(context, request),
       ...(workspace === undefined ? {} : { workspace }),

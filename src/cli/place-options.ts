@@ -18,6 +18,7 @@ export type PlaceFlags = {
   readonly mount: readonly string[];
   readonly secret: readonly string[];
   readonly allow: readonly string[];
+  readonly allowHostPort: readonly string[];
   readonly label: readonly string[];
   readonly memory?: string;
   readonly cpus?: string;
@@ -40,6 +41,7 @@ export function addPlaceOptions(command: Command): Command {
     .option("--mount <src:dst[:ro]>", "another directory inside", collect, [])
     .option("--secret <name:host[:header]>", "a key that never enters: the gateway puts it in for this host", collect, [])
     .option("--allow <host>", "a host that may be reached, as api.example.com, *.example.com or host:port", collect, [])
+    .option("--allow-host-port <port>", "an HTTP service of this machine, inside host.agentkernel.internal:PORT", collect, [])
     .option("--label <k=v>", "a label to find and to budget it by", collect, [])
     .option("--memory <size>", "memory limit, as 512MiB")
     .option("--cpus <n>", "cores, as 0.5")
@@ -62,6 +64,7 @@ export function placeOf(flags: PlaceFlags, context: { readonly cwd: string; read
     ...(flags.mount.length === 0 ? {} : { mounts: flags.mount.map((text) => mountOf(text, context.cwd)) }),
     ...(flags.secret.length === 0 ? {} : { secrets: flags.secret.map(secretOf) }),
     ...(flags.allow.length === 0 ? {} : { allow: [...flags.allow] }),
+    ...(flags.allowHostPort.length === 0 ? {} : { allow_host_ports: flags.allowHostPort.map((text) => portOf("--allow-host-port", text)) }),
     ...(flags.label.length === 0 ? {} : { labels: Object.fromEntries(flags.label.map(labelOf)) }),
     ...(flags.memory === undefined ? {} : { memory_mb: Math.ceil(parseSize(flags.memory) / 1024 ** 2) }),
     ...(flags.cpus === undefined ? {} : { vcpus: positive("--cpus", flags.cpus) }),
@@ -113,6 +116,13 @@ function secretOf(text: string): string {
   }
   if (!text.includes(":")) throw new AppError("VALIDATION", `--secret ${text} names no host`, { hint: `write --secret ${text}:HOST` });
   return text;
+}
+
+function portOf(flag: string, text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new AppError("VALIDATION", `${flag} ${text} is not a port from 1 to 65535`);
+  return port;
 }
 
 function labelOf(text: string): [string, string] {

@@ -206,7 +206,7 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   // keys and values of later versions
   ["[[server.keys]]\nname = 'a'", /server\.keys is not available in this version/, /remove it/],
   ["[server.tls]\ncert = 'x'", /server\.tls is not available/, /remove it/],
-  ["[egress]\nupstream_proxy = 'http://p'", /egress\.upstream_proxy is not available/, /remove it/],
+  ["[egress]\nupstream_proxy = 'http://me:pass@p'", /egress\.upstream_proxy/, /credentials go into `auth`/],
   ["[[llm.budgets]]\nscope = 'global'", /llm\.budgets is not available/, /remove it/],
   ["[llm_keys]\n'api.openai.com' = 'K'", /llm_keys is not available/, /remove it/],
   ["[[proxy.hooks]]\nname = 'h'", /proxy is not available/, /remove it/],

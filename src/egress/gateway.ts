@@ -57,6 +57,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     counted: new CountedResponses(),
     resolve: options.resolve ?? systemResolve,
     contexts: new ServerContexts(authority, clock, metrics, LEAVES),
+    ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: { ca: roots, ...options.upstreamProxy } }),
     origins: new Origins(roots),
     attachments,
     serve: (exchange) => exchange.connection.attachment.track(serve(exchange)),

@@ -20,6 +20,16 @@ export type Upstream = {
   readonly ca?: string;
 };
 
+/** The proxy of the network that this machine stands in; every connection goes through it but those to origins the operator named. */
+export type UpstreamProxy = {
+  /** http:// or https://, origin only */
+  readonly url: URL;
+  /** `user:password` */
+  readonly credentials?: Secret;
+  /** PEM, every root that an https:// proxy is verified against; absent: the system's */
+  readonly ca?: string;
+};
+
 /** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
 export type GatewaySecret = {
   /** environment variable inside */
@@ -34,7 +44,6 @@ export type GatewaySecret = {
   readonly scheme: "bearer" | "raw";
   /** further headers that the host's clients put it into */
   readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
-  /** whose key it is, for the record of a model call; undefined: the sandbox's own */
   /** methods it may be used with; undefined: every one */
   readonly methods?: readonly string[];
   /** path patterns it may be used for; undefined: the host's default scope, else every path */
@@ -43,6 +52,7 @@ export type GatewaySecret = {
   readonly query?: string;
   /** it was taken away while the sandbox runs: its placeholder is refused everywhere */
   readonly isRevoked?: true;
+  /** whose key it is, for the record of a model call; undefined: the sandbox's own */
   readonly source?: "org" | "sandbox";
 };
 
@@ -86,6 +96,7 @@ export type GatewayOptions = {
   readonly extraCa?: string;
   /** operator-wide, before a sandbox's own */
   readonly upstreams: readonly Upstream[];
+  readonly upstreamProxy?: UpstreamProxy;
   readonly providers: ProviderTable;
   readonly includeUsage: "inject_strip" | "inject" | "off";
   readonly costOf: CostOfCall;

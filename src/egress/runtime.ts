@@ -11,7 +11,7 @@ import type { TLSSocket } from "node:tls";
 /** What every part of one gateway shares. */
 export type Runtime = Pick<
   GatewayOptions,
-  "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams"
+  "providers" | "includeUsage" | "costOf" | "limits" | "report" | "metrics" | "log" | "clock" | "upstreams" | "upstreamProxy"
 > & {
   /** responses whose tokens were counted: a poll has the same ones each time */
   readonly counted: CountedResponses;

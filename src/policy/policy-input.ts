@@ -9,6 +9,9 @@ import { compileRule, type Rule } from "./rule.ts";
 /** A secret and the host it is for; `operator`: it comes from the configuration. */
 export type SecretHost = { readonly name: string; readonly host: string; readonly origin: "operator" | "caller" };
 
+/** What a sandbox calls the machine that it runs on. */
+export const HOST_NAME = "host.agentkernel.internal";
+
 export type PolicyParts = {
   /** the generation */
   readonly ref: PolicyInput["ref"];
@@ -25,6 +28,8 @@ export type PolicyParts = {
   /** it runs already: what the operator no longer permits is denied when it is tried, and not a reason to keep the old policy */
   readonly isLive?: boolean;
   readonly secrets: readonly SecretHost[];
+  /** ports of services on this machine that the caller opened: `--allow-host-port` */
+  readonly hostPorts?: readonly number[];
   /** addresses of this machine that this program listens on */
   readonly ownAddresses: readonly string[];
   /** ports of its control and metrics listeners */
@@ -43,6 +48,7 @@ export function policyInputFor(parts: PolicyParts): PolicyInput {
     ...parts.allow.map((text) => parseAllow(text, { id: "--allow", origin: "caller" })),
     ...(parts.templateAllow ?? []).map((text) => parseAllow(text, { id: "template", origin: "template" })),
     ...parts.secrets.map(secretRule),
+    ...hostPortRules(parts),
     ...(parts.added ?? []),
   ];
   if (profile.network === "none") refuseWithoutNetwork(parts);
@@ -75,14 +81,22 @@ export function operatorRules(egress: EgressSettings): readonly RuleInput[] {
   return egress.rules.map((rule, at) => ({ ...rule, id: `egress.rules[${at}]`, origin: "operator" }));
 }
 
+/** @throws POLICY_DENIED for a port of our own: whoever reaches the API from here is this user */
+function hostPortRules({ hostPorts = [], ownPorts }: PolicyParts): readonly RuleInput[] {
+  const own = hostPorts.find((port) => ownPorts.includes(port));
+  if (own !== undefined)
+    throw new AppError("POLICY_DENIED", `--allow-host-port ${own} is agentkernel's own port, which no sandbox may reach`);
+  return hostPorts.length === 0 ? [] : [{ id: "--allow-host-port", host: HOST_NAME, ports: hostPorts, effect: "allow", origin: "caller" }];
+}
+
 /** HTTPS only: a secret is never put into a request that others can read. */
 function secretRule({ name, host, origin }: SecretHost): RuleInput {
   return { id: `secret:${name}`, host, ports: [443], effect: "allow", origin };
 }
 
 /** An option that could have no effect is refused, not ignored. The operator's default secrets simply do not apply. */
-function refuseWithoutNetwork({ profile, allow, secrets }: PolicyParts): void {
-  const asked = allow[0] ?? secrets.find(({ origin }) => origin === "caller")?.host;
+function refuseWithoutNetwork({ profile, allow, secrets, hostPorts = [] }: PolicyParts): void {
+  const asked = allow[0] ?? hostPorts.map((port) => `${HOST_NAME}:${port}`)[0] ?? secrets.find(({ origin }) => origin === "caller")?.host;
   if (asked === undefined) return;
   throw new AppError("VALIDATION", `${JSON.stringify(asked.slice(0, 260))} cannot be reached: the profile ${profile.name} has no network`, {
     hint: "use --profile moderate",

@@ -36,6 +36,8 @@ export type SandboxRecord = {
   readonly requiredLimits: readonly LimitName[];
   readonly enforcedBy?: Readonly<Record<LimitName, EnforcedBy>>;
   readonly allow: readonly string[];
+  /** ports of services on the host that it may reach */
+  readonly hostPorts?: readonly number[];
   /** which secret goes to which host, never a value */
   readonly secrets: readonly SecretBindingRecord[];
   readonly mounts: readonly Mount[];

@@ -54,6 +54,8 @@ const place = {
   /** `KEY:host`, `KEY:host:header`, `KEY=value:host`, or the full form */
   secrets: z.array(z.union([z.string(), secretBinding])).optional(),
   allow: allow.optional(),
+  /** ports of services on the host, reached inside as `host.agentkernel.internal:PORT` */
+  allow_host_ports: z.array(z.int().min(1).max(65_535)).max(32).optional(),
   labels: z.record(z.string(), z.string()).optional(),
 };
 

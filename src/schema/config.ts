@@ -94,6 +94,20 @@ const upstream = z.strictObject({
   ca_file: path.optional().meta({ description: "PEM file with more roots for this origin" }),
 });
 
+const proxyUrl = z
+  .string()
+  .refine(isOrigin, "is not an origin: write http://proxy.example.com:3128, without a path; credentials go into `auth`")
+  .meta({ title: "URL" });
+
+const upstreamProxy = z
+  .union(
+    [proxyUrl, z.strictObject({ url: proxyUrl, auth: secretReference.optional().meta({ description: "`user:password`, sent as Basic" }) })],
+    {
+      error: 'must be an origin or a table: write "http://proxy.example.com:3128" or { url = "…", auth = { env = "NAME" } }',
+    },
+  )
+  .meta({ title: "URL, or { url, auth }" });
+
 const egress = z.strictObject({
   default: z
     .enum(["deny", "allow"])
@@ -104,6 +118,10 @@ const egress = z.strictObject({
     .prefault("enforce")
     .meta({ description: "`observe` allows what rules deny and records that it would have been denied" }),
   locked: z.boolean().prefault(false).meta({ description: "`rules` are the outer bound: nobody else may add hosts" }),
+  upstream_proxy: upstreamProxy.optional().meta({
+    description:
+      "proxy of this network: connections are made through it by CONNECT to the vetted address; `upstreams` are reached directly",
+  }),
   ca_file: path.optional().meta({ description: "PEM file with more roots for every upstream" }),
   unsafe_allow_private: z
     .boolean()

@@ -7,7 +7,6 @@ export const LATER_KEYS: readonly string[] = [
   "server.keys",
   "server.oidc",
   "sandbox.template",
-  "egress.upstream_proxy",
   "llm.drain_on_abort",
   "llm.price_file",
   "llm.unknown_price",

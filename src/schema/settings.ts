@@ -37,6 +37,8 @@ export type EgressSettings = {
   readonly default: "deny" | "allow";
   readonly mode: "enforce" | "observe";
   readonly locked: boolean;
+  /** proxy of this network */
+  readonly upstreamProxy?: { readonly url: string; readonly auth?: SecretReference };
   /** absolute path of a PEM file */
   readonly caFile?: string;
   readonly unsafeAllowPrivate: boolean;
@@ -110,6 +112,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       default: egress.default,
       mode: egress.mode,
       locked: egress.locked,
+      ...(egress.upstream_proxy === undefined ? {} : { upstreamProxy: proxyOf(egress.upstream_proxy) }),
       ...caFile(egress.ca_file),
       unsafeAllowPrivate: egress.unsafe_allow_private,
       rules: egress.rules.map(present),
@@ -144,6 +147,10 @@ function expandPaths(destination: StreamDestination, expand: (path: string) => s
   return "ca_file" in destination && destination.ca_file !== undefined
     ? { ...destination, ca_file: expand(destination.ca_file) }
     : destination;
+}
+
+function proxyOf(proxy: NonNullable<ConfigFile["egress"]["upstream_proxy"]>): NonNullable<EgressSettings["upstreamProxy"]> {
+  return typeof proxy === "string" ? { url: proxy } : present(proxy);
 }
 
 function limitsOf(limits: ConfigFile["sandbox"]["limits"]): LimitSettings {

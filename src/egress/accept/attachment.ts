@@ -144,9 +144,10 @@ export class Attachment implements EgressAttachment, SandboxSide {
   }
 
   #generationOf(egress: SandboxEgress): Generation {
-    const { limits, resolve, metrics, upstreams } = this.#runtime;
-    const pool = new UpstreamPool({ policy: egress.policy, resolve, connectTimeoutMs: limits.connectTimeoutMs, tls: "verify" }, (seconds) =>
-      metrics.upstreamConnect(seconds),
+    const { limits, resolve, metrics, upstreams, upstreamProxy } = this.#runtime;
+    const pool = new UpstreamPool(
+      { policy: egress.policy, resolve, connectTimeoutMs: limits.connectTimeoutMs, tls: "verify", proxy: upstreamProxy },
+      (seconds) => metrics.upstreamConnect(seconds),
     );
     return { egress, upstreams: [...upstreams, ...egress.upstreams], pool, origins: new Map() };
   }

@@ -24,6 +24,7 @@ async function run(runtime: Runtime, connection: Connection, decision: Decision)
       resolve: runtime.resolve,
       connectTimeoutMs: runtime.limits.connectTimeoutMs,
       tls: "tunnel",
+      proxy: runtime.upstreamProxy,
     });
     await join(socket, dialled.socket);
     attachment.decided("tunnel", "allow", decision.rule, decision.reason, {

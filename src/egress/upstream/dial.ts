@@ -5,6 +5,8 @@ import type { AddressClass } from "../../policy/address.ts";
 import { BUILT_IN_RULES, type Decision } from "../../policy/decision.ts";
 import type { Policy } from "../../policy/policy.ts";
 import type { Origin } from "./origin.ts";
+import type { UpstreamProxy } from "../options.ts";
+import { connectThrough } from "./proxy.ts";
 import { resolveWithin, type Resolve } from "./resolve.ts";
 
 export type Dialled = { readonly socket: Socket; readonly address: string; readonly addressClass: AddressClass | undefined };
@@ -28,6 +30,7 @@ export type DialOptions = {
   readonly connectTimeoutMs: number;
   /** `tunnel`: the sandbox speaks TLS with the origin itself */
   readonly tls: "verify" | "tunnel";
+  readonly proxy: UpstreamProxy | undefined;
 };
 
 // a name with a hundred addresses must not make one exchange try for minutes
@@ -55,7 +58,13 @@ export async function dial(origin: Origin, options: DialOptions): Promise<Dialle
   let failure: unknown;
   for (const { address, decision } of attempts) {
     try {
-      const socket = await open(origin, address, options.tls, Math.ceil(options.connectTimeoutMs / attempts.length));
+      const timeoutMs = Math.ceil(options.connectTimeoutMs / attempts.length);
+      // what the operator named is reached directly: it stands on this machine or in this network
+      const through =
+        options.proxy === undefined || origin.trusted
+          ? undefined
+          : await connectThrough(options.proxy, authority(address, origin.port), timeoutMs);
+      const socket = await open(origin, address, options.tls, timeoutMs, through);
       return { socket, address, addressClass: decision.address };
     } catch (error) {
       failure = error;
@@ -75,13 +84,18 @@ function judge(policy: Policy, origin: Origin, address: string): Decision {
   }
 }
 
-function open(origin: Origin, address: string, mode: "verify" | "tunnel", timeoutMs: number): Promise<Socket> {
+function authority(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** `through`: a connection that leads there already. */
+function open(origin: Origin, address: string, mode: "verify" | "tunnel", timeoutMs: number, through: Socket | undefined): Promise<Socket> {
+  const secure = origin.scheme === "https" && mode === "verify";
+  if (through !== undefined && !secure) return Promise.resolve(ready(through));
   return new Promise((resolve, reject) => {
-    const secure = origin.scheme === "https" && mode === "verify";
     const socket: Socket | TLSSocket = secure
       ? connectTls({
-          host: address,
-          port: origin.port,
+          ...(through === undefined ? { host: address, port: origin.port } : { socket: through }),
           // without a name Node holds the certificate against the address itself
           ...(origin.servername === "" ? {} : { servername: origin.servername }),
           ...(origin.context === undefined ? {} : { secureContext: origin.context }),
@@ -105,14 +119,18 @@ function open(origin: Origin, address: string, mode: "verify" | "tunnel", timeou
       clearTimeout(timer);
       socket.off("error", onError);
       socket.off("close", onClose);
-      // an idle connection may break while nobody uses it; its close is what the pool acts on
-      socket.on("error", () => socket.destroy());
-      socket.setNoDelay(true);
-      // finds dead peers below the idle limit of an hour, without a byte of payload
-      socket.setKeepAlive(true, 60_000);
-      resolve(socket);
+      resolve(ready(socket));
     });
   });
+}
+
+function ready(socket: Socket): Socket {
+  // an idle connection may break while nobody uses it; its close is what the pool acts on
+  socket.on("error", () => socket.destroy());
+  socket.setNoDelay(true);
+  // finds dead peers below the idle limit of an hour, without a byte of payload
+  socket.setKeepAlive(true, 60_000);
+  return socket;
 }
 
 /** Node reports verification failures by these codes (OpenSSL's names) and hostname mismatches by its own. */
