@@ -75,19 +75,10 @@ export class ChainedLog implements ChainedEventLog {
     this.#retention = setInterval(() => this.retain(), RETENTION_MS).unref();
   }
 
-  async append(event: NewEvent): Promise<Event> {
-    if (this.#isClosed) throw new AppError("AUDIT_UNAVAILABLE", "the audit log is closed");
+  append(event: NewEvent): Promise<Event> {
+    if (this.#isClosed) return Promise.reject(new AppError("AUDIT_UNAVAILABLE", "the audit log is closed"));
     // what is said about the log and its delivery is what makes room, or says why there is none
-    if (this.#gate.isFull && event.actor.kind !== "system") {
-      try {
-        await this.#gate.pass();
-      } catch (error) {
-        this.#lost += 1;
-        if (this.#options.onFailure === "deny") throw error;
-        return completeEvent(event, this.#options.clock.now());
-      }
-    }
-    return this.#append(event);
+    return this.#gate.isFull && event.actor.kind !== "system" ? this.#appendWhenRoom(event) : this.#append(event);
   }
 
   async flush(): Promise<void> {
@@ -158,17 +149,29 @@ export class ChainedLog implements ChainedEventLog {
     if (isFull) this.#fullTimer = setTimeout(() => this.retain(), FULL_RETRY_MS).unref();
   }
 
-  async #append(event: NewEvent): Promise<Event> {
-    const complete = completeEvent(event, this.#options.clock.now());
+  async #appendWhenRoom(event: NewEvent): Promise<Event> {
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#commit.put(this.#pending(complete, (error) => (error === undefined ? resolve() : reject(error))));
-      });
+      await this.#gate.pass();
     } catch (error) {
       this.#lost += 1;
       if (this.#options.onFailure === "deny") throw error;
+      return completeEvent(event, this.#options.clock.now());
     }
-    return complete;
+    return this.#append(event);
+  }
+
+  #append(event: NewEvent): Promise<Event> {
+    // one promise an event, since there are thousands a second
+    return new Promise((resolve, reject) => {
+      const complete = completeEvent(event, this.#options.clock.now());
+      this.#commit.put(
+        this.#pending(complete, (error) => {
+          if (error !== undefined) this.#lost += 1;
+          if (error === undefined || this.#options.onFailure === "allow") resolve(complete);
+          else reject(error);
+        }),
+      );
+    });
   }
 
   async #close(): Promise<void> {

@@ -21,6 +21,9 @@ export type CommitLimits = {
   /** bytes queued or written and not yet synced, past which `put` waits */
   readonly heldBytes: number;
   readonly heldEvents: number;
+  /** what nobody waits for is written after so long, or once so many events are there: each write is a turn of a thread */
+  readonly gatherMs: number;
+  readonly gatherEvents: number;
   /** a `fast` event is on disk after so long at the latest */
   readonly fastSyncMs: number;
   /** pause between tries while nothing can be written */
@@ -62,6 +65,7 @@ export class GroupCommit {
   #syncAgain = false;
   /** segments are being changed: no sync may begin */
   #isAlone = false;
+  #gatherTimer: NodeJS.Timeout | undefined;
   #fastTimer: NodeJS.Timeout | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #failure: Failure | undefined;
@@ -113,6 +117,7 @@ export class GroupCommit {
 
   /** Nothing runs on afterwards; call when every append has settled. */
   async stop(): Promise<void> {
+    clearTimeout(this.#gatherTimer);
     clearTimeout(this.#fastTimer);
     clearTimeout(this.#retryTimer);
     while (this.#running !== undefined || this.#syncing !== undefined) {
@@ -123,6 +128,17 @@ export class GroupCommit {
 
   #kick(): void {
     if (this.#running !== undefined) return;
+    if (!this.#isWriteDue()) {
+      this.#gatherTimer ??= setTimeout(() => this.#begin(), this.#options.limits.gatherMs);
+      return;
+    }
+    this.#begin();
+  }
+
+  #begin(): void {
+    clearTimeout(this.#gatherTimer);
+    this.#gatherTimer = undefined;
+    if (this.#running !== undefined) return;
     // a microtask later everything that the current turn appends is one batch
     this.#running = Promise.resolve()
       .then(() => this.#run())
@@ -131,6 +147,13 @@ export class GroupCommit {
         if (this.#queue.length > 0) this.#kick();
       });
     background("audit writer", this.#running, this.#options.log);
+  }
+
+  /** Somebody waits, or enough has come together; without events it is the try whether writing works again. */
+  #isWriteDue(): boolean {
+    const { length } = this.#queue;
+    if (this.#failure !== undefined || length === 0 || length >= this.#options.limits.gatherEvents) return true;
+    return this.#queue.some(({ isDurable }) => isDurable);
   }
 
   async #run(): Promise<void> {
@@ -165,6 +188,7 @@ export class GroupCommit {
       this.#recovered();
       this.#leave(batch);
       this.#publish(batch);
+      if (!this.#isWriteDue()) return;
     }
   }
 
@@ -226,6 +250,9 @@ export class GroupCommit {
     if (this.#isAlone) return Promise.resolve();
     this.#syncing ??= this.#syncLoop().finally(() => {
       this.#syncing = undefined;
+      // asked for between the loop's end and this: nobody else would begin it
+      if (this.#syncAgain && !this.#isAlone && this.#options.writer.broken === undefined)
+        background("audit sync", this.#sync(), this.#options.log);
     });
     return this.#syncing;
   }

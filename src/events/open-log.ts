@@ -52,6 +52,8 @@ export const DEFAULT_LIMITS: CommitLimits = {
   batchBytes: 4 << 20,
   heldBytes: 32 << 20,
   heldEvents: 20_000,
+  gatherMs: 2,
+  gatherEvents: 128,
   fastSyncMs: 500,
   retryMs: 1000,
   checkpointEvents: 1000,
