@@ -67,17 +67,27 @@ export class AppError extends Error {
   }
 }
 
+/**
+ * What went wrong first: `await using` wraps it when the clearing up that it brought about failed as well (ECMA-262,
+ * DisposeResources), and says only that.
+ */
+export function firstFault(error: unknown): unknown {
+  let at = error;
+  while (at instanceof SuppressedError) at = at.suppressed as unknown;
+  return at;
+}
+
 /** The message of anything that was thrown, in one line, cause chain included. */
 export function messageOf(error: unknown): string {
   const seen = new Set<unknown>();
   const parts: string[] = [];
-  let at: unknown = error;
+  let at = firstFault(error);
   while (at !== undefined && at !== null && !seen.has(at)) {
     seen.add(at);
     const text =
       at instanceof Error ? at.message || at.name : typeof at === "string" ? at : inspect(at, { depth: 1, breakLength: Infinity });
     if (!parts.some((part) => part.includes(text))) parts.push(text);
-    at = at instanceof Error ? at.cause : undefined;
+    at = at instanceof Error ? firstFault(at.cause) : undefined;
   }
   return parts.join(": ").replace(/\s*\n\s*/g, " ");
 }

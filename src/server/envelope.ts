@@ -1,4 +1,4 @@
-import { AppError, messageOf } from "../base/error.ts";
+import { AppError, messageOf, firstFault } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { Failure } from "../schema/api.ts";
 
@@ -11,7 +11,8 @@ export function success(data: unknown, options: { readonly status: number; reado
 }
 
 /** What a caller is told of a fault: an `AppError` as it is, anything else without its inside, which goes to the log. */
-export function failureOf(error: unknown, requestId: string, log: Log): { readonly status: number; readonly body: Failure } {
+export function failureOf(thrown: unknown, requestId: string, log: Log): { readonly status: number; readonly body: Failure } {
+  const error = firstFault(thrown);
   const known = error instanceof AppError ? error : internal(error, requestId, log);
   return {
     status: known.status,
