@@ -1,4 +1,4 @@
-import { AppError, messageOf } from "../base/error.ts";
+import { AppError, errnoOf, firstFault, messageOf } from "../base/error.ts";
 
 /** The only writer to stdout and stderr of this process. */
 export interface Output {
@@ -13,12 +13,17 @@ export interface Output {
   stream(text: string): Promise<void>;
   /** `error[CODE]: …` and, when there is one, `hint: …` */
   fail(error: unknown): void;
+  /** resolves when all of it was taken; with the error when it could not be, unless its reader had enough */
+  flush(): Promise<Error | undefined>;
   readonly isTerminal: boolean;
   readonly color: boolean;
 }
 
 export function createOutput(options: { readonly color: boolean }): Output {
   const color = options.color;
+  let broken: Error | undefined;
+  // an error of a stream comes as an event also when nobody waits; `agentkernel ls | head -1` is none
+  process.stdout.on("error", (error) => (broken ??= error));
   const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
@@ -32,14 +37,28 @@ export function createOutput(options: { readonly color: boolean }): Output {
       new Promise((resolve, reject) => {
         process.stdout.write(text, (error) => (error == null ? resolve() : reject(error)));
       }),
-    fail: (error) => {
+    fail: (thrown) => {
+      const error = firstFault(thrown);
       const code = error instanceof AppError ? error.code : "INTERNAL";
       process.stderr.write(`${paint("31", `error[${code}]`)}: ${printable(messageOf(error))}\n`);
       if (error instanceof AppError && error.hint !== undefined) process.stderr.write(`hint: ${printable(error.hint)}\n`);
     },
+    flush: async () => {
+      await Promise.all([process.stdout, process.stderr].map(taken));
+      return broken !== undefined && errnoOf(broken) !== "EPIPE" ? broken : undefined;
+    },
     isTerminal: process.stdout.isTTY === true,
     color,
   };
+}
+
+/** A pipe takes 64 KiB; the rest waits in this process for its reader, and an exit would drop it. */
+function taken(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    stream.once("close", resolve);
+    stream.write("", () => resolve());
+  });
 }
 
 /** Text of unknown origin as one line for a terminal: control characters, line breaks among them, are shown, not sent. */

@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from "commander";
-import { AppError, errnoOf } from "../base/error.ts";
+import { AppError, errnoOf, firstFault } from "../base/error.ts";
 import { VERSION } from "../base/version.ts";
 import type { Cli } from "./cli.ts";
 import { createOutput } from "./output.ts";
@@ -8,21 +8,23 @@ import { addPlaceOptions } from "./place-options.ts";
 /** Runs one command line and gives the exit code; prints failures itself. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const output = createOutput({ color: process.stderr.isTTY === true });
-  process.stdout.on("error", (error) => {
-    // `agentkernel ls | head -1`: the reader has what it wanted
-    if (errnoOf(error) === "EPIPE") process.exitCode = 0;
-  });
   const { config, rest } = takeConfigFlag(argv);
   let exitCode = 0;
   const program = createProgram({ output, configFile: config }, (code) => (exitCode = code));
   try {
     await program.parseAsync([...rest], { from: "user" });
-    return exitCode;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 125;
-    output.fail(error);
-    return error instanceof AppError ? error.exit : 125;
+  } catch (thrown) {
+    const error = firstFault(thrown);
+    if (error instanceof CommanderError) exitCode = error.exitCode === 0 ? 0 : 125;
+    else {
+      output.fail(error);
+      exitCode = error instanceof AppError ? error.exit : 125;
+    }
   }
+  const broken = await output.flush();
+  if (broken === undefined || exitCode !== 0) return exitCode;
+  output.fail(new AppError(errnoOf(broken) === "ENOSPC" ? "DISK_FULL" : "INTERNAL", "the output cannot be written", { cause: broken }));
+  return 125;
 }
 
 /** `--config FILE` is accepted anywhere before `--`. */

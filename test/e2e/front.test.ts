@@ -1,6 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { dirname } from "node:path";
+import { execFileSync, spawnSync } from "node:child_process";
+import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { VERSION } from "../../src/base/version.ts";
 import { AGENTKERNEL } from "../support/cli.ts";
 
@@ -9,4 +11,32 @@ it("finds itself by a relative path, whatever CDPATH says", () => {
   const env = { PATH: "/usr/bin:/bin", CDPATH: "/usr", HOME: "/nonexistent" };
   const output = execFileSync("/bin/sh", ["-c", "bin/agentkernel --version"], { cwd: dirname(dirname(AGENTKERNEL)), env });
   expect(output.toString()).toBe(`${VERSION}\n`);
+});
+
+it("gives all of its output to a pipe before it ends", () => {
+  const output = new URL("../../src/cli/output.ts", import.meta.url).href;
+  const program = `import { createOutput } from ${JSON.stringify(output)};
+    const output = createOutput({ color: false });
+    output.out("x".repeat(1_000_000));
+    await output.flush();
+    process.exit(0);`;
+  const result = spawnSync(process.execPath, ["--input-type=module", "-e", program], { maxBuffer: 10_000_000 });
+  expect(result.stderr.toString()).toBe("");
+  expect(result.stdout).toHaveLength(1_000_001);
+});
+
+it("says that its output cannot be written, and not that all is well", () => {
+  const home = mkdtempSync(join(tmpdir(), "agentkernel-front-"));
+  const full = openSync("/dev/full", "w");
+  try {
+    for (const args of [["--help"], ["config", "check"], ["doctor"]]) {
+      const env = { PATH: "/usr/bin:/bin", HOME: home, AGENTKERNEL_HOME: home };
+      const result = spawnSync(AGENTKERNEL, args, { env, stdio: ["ignore", full, "pipe"] });
+      expect([args, result.status]).toEqual([args, 125]);
+      expect(result.stderr.toString()).toContain("error[DISK_FULL]: the output cannot be written");
+    }
+  } finally {
+    closeSync(full);
+    rmSync(home, { recursive: true, force: true });
+  }
 });
