@@ -8,9 +8,8 @@ import { CHAT_PATH, CHAT_QUESTION, DOWNLOAD_PATH, LLM_HOST, PLACEHOLDER, STREAM_
 export type Latency = { readonly count: number; readonly rps: number; readonly p50: number; readonly p95: number; readonly p99: number };
 export type ClosedLoad = { readonly target: Target; readonly connections: number; readonly durationMs: number };
 export type OpenLoad = ClosedLoad & { readonly rps: number };
+export type OpenStreams = { readonly targets: readonly Target[]; readonly connections: number };
 export type StreamLoad = {
-  readonly targets: readonly Target[];
-  readonly streams: number;
   readonly rampMs: number;
   readonly pieces: number;
   readonly intervalMs: number;
@@ -102,22 +101,28 @@ function paced({ target, connections, durationMs, rps }: OpenLoad): Promise<Late
   });
 }
 
-/** All connections stand before the first request; requests begin evenly over the ramp, so that first bytes do not queue behind each other. */
-function streams({ targets, streams: count, rampMs, pieces, intervalMs }: StreamLoad): Promise<StreamResult> {
+let standing: readonly Connection[] = [];
+
+/** Connections that stay for {@link streams}, until the next call; the ones before are closed. */
+async function connect({ targets, connections }: OpenStreams): Promise<void> {
+  for (const connection of standing) connection.close();
+  standing = await openAll(targets, connections);
+}
+
+/** One stream on every standing connection, begun evenly over the ramp so that first bytes do not queue behind each other. */
+async function streams({ rampMs, pieces, intervalMs }: StreamLoad): Promise<StreamResult> {
   const body = Buffer.from(STREAM_QUESTION);
   const headers = { ...key, [STREAM_HEADER]: `${pieces},${intervalMs}` };
   const request = Buffer.concat([requestHead({ method: "POST", path: CHAT_PATH, host: LLM_HOST, length: body.length, headers }), body]);
-  return withConnections(targets, count, async (open) => {
-    const startedAt = performance.now();
-    const outcomes = await Promise.all(
-      open.map(async (connection, i) => {
-        await delay((i * rampMs) / count);
-        return connection.send(request);
-      }),
-    );
-    const first = outcomes.map((outcome) => outcome.firstByteMs);
-    return { ...percentiles(first, 50, 99), streams: count, seconds: (performance.now() - startedAt) / 1000 };
-  });
+  const startedAt = performance.now();
+  const outcomes = await Promise.all(
+    standing.map(async (connection, i) => {
+      await delay((i * rampMs) / standing.length);
+      return connection.send(request);
+    }),
+  );
+  const first = outcomes.map((outcome) => outcome.firstByteMs);
+  return { ...percentiles(first, 50, 99), streams: standing.length, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** MB/s of large bodies, one after another on one connection. */
@@ -149,4 +154,4 @@ function bodyRequest(kind: BodyLoad["kind"], bytes: number, host: string): { rea
 }
 
 parameters<null>();
-serve({}, { closed, paced, streams, bodies });
+serve({}, { closed, paced, connect, streams, bodies });
