@@ -6,7 +6,7 @@ import type { LlmEvent } from "../schema/event.ts";
 export type Ledger = { recordAll(events: readonly LlmEvent[]): void };
 
 /** ms that a call may wait to be booked together with others; what a crash cuts off is booked from the event log at the next start */
-const BATCH_MS = 20;
+const BATCH_MS = 100;
 const BATCH_EVENTS = 256;
 
 /** Books model calls in small batches, since one transaction each would hold the event loop under load. */

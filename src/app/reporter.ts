@@ -28,17 +28,17 @@ export class Reporter {
   }
 
   /** @throws AppError when it could not be written and `[audit].on_failure` is `deny` */
-  readonly record = async (event: NewEvent): Promise<Event> => {
-    try {
-      const appended = await this.#events.append(redactEvent(event));
-      this.#metrics.eventsAppended(appended.type);
-      if (appended.type === "llm.call") this.#ledger.add(appended);
-      return appended;
-    } catch (error) {
-      this.#metrics.eventsFailed(error instanceof AppError ? error.code : "INTERNAL");
-      throw error;
-    }
-  };
+  readonly record = (event: NewEvent): Promise<Event> =>
+    this.#events.append(redactEvent(event)).then(
+      (appended) => {
+        this.#appended(appended);
+        return appended;
+      },
+      (error: unknown) => {
+        this.#metrics.eventsFailed(error instanceof AppError ? error.code : "INTERNAL");
+        throw error;
+      },
+    );
 
   /** What the gateway reports into; never waits, never throws. */
   readonly egress: EgressReporter = {
@@ -56,15 +56,27 @@ export class Reporter {
 
   /** Resolves when everything submitted so far is written and booked. */
   async settled(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    await Promise.all(this.#pending);
     this.#ledger.flush();
   }
 
+  #appended(event: Event): void {
+    this.#metrics.eventsAppended(event.type);
+    if (event.type === "llm.call") this.#ledger.add(event);
+  }
+
   #submit(event: NewEvent): void {
-    const work = this.record(event).catch((error: unknown) =>
-      this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) }),
+    const work = this.#events.append(redactEvent(event)).then(
+      (appended) => {
+        this.#pending.delete(work);
+        this.#appended(appended);
+      },
+      (error: unknown) => {
+        this.#pending.delete(work);
+        this.#metrics.eventsFailed(error instanceof AppError ? error.code : "INTERNAL");
+        this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) });
+      },
     );
     this.#pending.add(work);
-    void work.finally(() => this.#pending.delete(work));
   }
 }
