@@ -113,11 +113,22 @@ function tableOf(provider: ProviderId, part: Part, at: Date): OwnPrice | null {
   return nano === null || rest === null ? null : { tokens: nano, rest };
 }
 
+/** The table looks for a model by matching hundreds of patterns one after another; a provider with that model alone gives the same price. */
+const FOUND = new Map<string, genaiPrices.Provider>();
+const MAX_FOUND = 500;
+const MAX_MODEL = 128;
+
 /** Dollars; null when the model is not in the table, or what was used has no price there. */
 function priceOf(usage: PricedUsage, model: string, providerId: string, timestamp: Date): number | null {
   try {
-    const price = priceTable().calcPrice(usage, model, { providerId, timestamp });
+    const key = `${providerId}\0${model}`;
+    const known = FOUND.get(key);
+    const price = priceTable().calcPrice(usage, model, known === undefined ? { providerId, timestamp } : { provider: known, timestamp });
     if (price === null) return null;
+    if (known === undefined && model.length <= MAX_MODEL) {
+      if (FOUND.size >= MAX_FOUND) FOUND.clear();
+      FOUND.set(key, { ...price.provider, models: [price.model] });
+    }
     return isPriced(usage, price.model_price) ? price.total_price : null;
   } catch {
     // the table refuses figures that contradict each other (cached > input): such a call has no known price
