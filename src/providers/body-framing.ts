@@ -34,8 +34,9 @@ export type DocumentSink = JsonSink & { document?(): void };
 export class BodyFraming implements SseSink, EventStreamSink {
   readonly #sink: DocumentSink;
   readonly #scanner: JsonScanner;
-  readonly #sse: SseParser;
-  readonly #messages: EventStreamParser;
+  /** made once the body is known to be of their kind */
+  #sse: SseParser | undefined;
+  #messages: EventStreamParser | undefined;
   readonly #saysSse: boolean;
   readonly #saysLines: boolean;
   readonly #saysMessages: boolean;
@@ -54,8 +55,6 @@ export class BodyFraming implements SseSink, EventStreamSink {
   constructor(paths: PathNode, sink: DocumentSink, contentType: string | undefined) {
     this.#sink = sink;
     this.#scanner = new JsonScanner(paths, sink, VALUE_CAP);
-    this.#sse = new SseParser(this);
-    this.#messages = new EventStreamParser(this);
     const type = (contentType ?? "").toLowerCase();
     this.#saysSse = type.includes("event-stream");
     this.#saysMessages = type.includes("amazon.eventstream");
@@ -69,9 +68,9 @@ export class BodyFraming implements SseSink, EventStreamSink {
   }
 
   #dispatch(kind: FramingReport["kind"], chunk: Buffer, from: number): void {
-    if (kind === "sse") this.#sse.write(from === 0 ? chunk : chunk.subarray(from));
+    if (kind === "sse") (this.#sse ??= new SseParser(this)).write(from === 0 ? chunk : chunk.subarray(from));
     else if (kind === "json") this.#json(chunk, from);
-    else if (kind === "eventstream") this.#messages.write(chunk);
+    else if (kind === "eventstream") (this.#messages ??= new EventStreamParser(this)).write(chunk);
   }
 
   end(): FramingReport {
@@ -82,7 +81,7 @@ export class BodyFraming implements SseSink, EventStreamSink {
       const result = this.#scanner.finish();
       if (result === "complete") this.#endDocument();
       else if (result !== "empty") this.#broken += 1;
-    } else if (this.#kind === "eventstream" && (this.#messages.failed || this.#messages.open)) {
+    } else if (this.#kind === "eventstream" && (this.#messages?.failed === true || this.#messages?.open === true)) {
       this.#broken += 1;
     }
     return {
