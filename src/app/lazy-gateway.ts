@@ -2,9 +2,12 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
+import type { Secret } from "../base/secret.ts";
 import type { EgressLimits, Gateway } from "../egress/gateway.ts";
+import type { UpstreamProxy } from "../egress/options.ts";
+import type { SecretReference } from "../schema/secret-reference.ts";
+import type { EgressSettings } from "../schema/settings.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import type { Prices } from "./call-usage.ts";
 import type { EgressGeneration } from "./egress-policy.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -29,6 +32,7 @@ export type LazyGatewayOptions = {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
+  readonly resolveSecret: (reference: SecretReference | null) => Promise<Secret | undefined>;
 };
 
 /** The gateway, made when the first sandbox with a network needs it: most command lines never do. */
@@ -55,7 +59,7 @@ export class LazyGateway implements AsyncDisposable {
 
   async #make(): Promise<Gateway> {
     const { paths, generation, reporter, metrics, log, clock } = this.#options;
-    const [{ createGateway }, { createProviderTable }, { createCostOf, dearestModel, loadPrices }] = await Promise.all([
+    const [{ createGateway }, { createProviderTable }, { createCostOf, loadPrices }] = await Promise.all([
       import("../egress/gateway.ts"),
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
@@ -69,7 +73,6 @@ export class LazyGateway implements AsyncDisposable {
         log.warn("the table of prices cannot be read, so calls have no price", { error: messageOf(error) });
       }
     }, WARM_MS).unref();
-    const costOf = createCostOf();
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),

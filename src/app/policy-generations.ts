@@ -135,7 +135,7 @@ const SECTIONS = ["server", "llm", "audit"] as const;
 function needingRestart(before: Config, after: Config): readonly string[] {
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
   return [
-    ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
+    ...SECTIONS.filter((section) => differs(before[section], after[section])),
     ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
     ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),
   ];

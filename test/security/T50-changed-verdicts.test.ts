@@ -1,0 +1,54 @@
+import { once } from "node:events";
+import { Agent } from "node:https";
+import { expect, test } from "vitest";
+import { fetchInside, openInside, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+
+// with real sandboxes, the command line and a process beside: test/e2e/policy.test.ts
+const HOST = "api.example.com";
+const WITHIN = { signal: AbortSignal.timeout(30_000) };
+
+test("allow to deny: streams, kept connections and tunnels are closed within a second; others live on", async () => {
+  await using upstream = await testUpstream(
+    (request, response) => {
+      if (request.url === "/stream") response.write("begun");
+      else response.end("ok");
+    },
+    { name: "pinned.example.com" },
+  );
+  const hosts = [HOST, "other.example.com"];
+  const tunnel = { id: "pinned", host: "pinned.example.com", effect: "tunnel", origin: "operator" } as const;
+  const allows = (names: readonly string[]) =>
+    names.map((host) => ({ id: host, host, effect: "allow" as const, origin: "operator" as const }));
+  await using plain = await testUpstream((request, response) => {
+    if (request.url === "/stream") response.write("begun");
+    else response.end("ok");
+  });
+  await using fixture = await gatewayFixture({
+    policy: testPolicy([], { rules: [tunnel, ...allows(hosts)] }),
+    upstreams: [...hosts.map((host) => plain.override(host)), upstream.override("pinned.example.com")],
+  });
+  const stream = await openInside(fixture, `https://${HOST}/stream`);
+  const other = await openInside(fixture, "https://other.example.com/stream");
+  const idle = await tlsInside(fixture, HOST);
+  idle.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`);
+  await once(idle, "data", WITHIN);
+  const agent = new Agent({ keepAlive: true, ca: upstream.override("x").ca ?? "" });
+  const port = await fixture.reach("pinned.example.com", 443);
+  const pinned = (await import("node:https")).get({ host: "127.0.0.1", port, servername: "pinned.example.com", path: "/stream", agent });
+  await once(pinned, "response", WITHIN);
+  const changedAt = performance.now();
+  const closed = Promise.all(
+    [stream, idle, pinned].map((one) => new Promise((resolve) => one.once("close", resolve).on("error", () => undefined))),
+  );
+  idle.resume();
+  stream.resume();
+  fixture.attachment.update({ ...fixture.egress, policy: testPolicy([], { rules: allows(["other.example.com"]) }, 2) });
+  await closed;
+  expect(performance.now() - changedAt).toBeLessThan(1_000);
+  expect(other.destroyed).toBe(false);
+  expect((await fetchInside(fixture, `https://${HOST}/`)).status).toBe(403);
+  other.destroy();
+  agent.destroy();
+});
