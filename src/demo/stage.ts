@@ -1,14 +1,18 @@
-import { chmod, constants, copyFile, link, lstat, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, constants, copyFile, link, lstat, mkdir, mkdtemp, readdir, readFile, realpath, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError, errnoOf } from "../base/error.ts";
+import { livenessOf, ownIdentity } from "../base/process-identity.ts";
+import { removeTree } from "../base/remove-tree.ts";
 
 /**
  * Puts what the demo needs inside a sandbox into one folder, readable by every uid, since a checkout under a home of mode 0700 is not:
  * Node, the SDKs with what they depend on, the agent. Files are linked or reflinked where the file system allows, and never changed.
  */
-export type StagedDemo = {
+export type StagedDemo = AsyncDisposable & {
+  /** this process's own, removed with it */
+  readonly dir: string;
   /** the command, once the folder is mounted at `at` */
   command(at: string): readonly [string, ...string[]];
   readonly fileCount: number;
@@ -21,9 +25,29 @@ const LEFT_OUT = /(\.d\.[cm]?ts|\.map|\.[cm]?tsx?|\.md)$/;
 const LEFT_OUT_FOLDERS = new Set(["src", "node_modules", "docs", "examples"]);
 
 /** @throws STATE_UNUSABLE when an SDK is not installed, with the line that installs it */
-export async function stageDemo(dir: string, node: string = process.execPath): Promise<StagedDemo> {
-  await rm(dir, { recursive: true, force: true });
-  await mkdir(dir, { recursive: true, mode: 0o755 });
+export async function stageDemo(parent: string, node: string = process.execPath): Promise<StagedDemo> {
+  await mkdir(parent, { recursive: true, mode: 0o711 });
+  await removeLeftOvers(parent);
+  const { pid, startTicks } = ownIdentity();
+  const dir = await mkdtemp(join(parent, `demo-${pid}-${startTicks}-`));
+  try {
+    return await fill(dir, node);
+  } catch (error) {
+    await removeTree(dir);
+    throw error;
+  }
+}
+
+/** Of demos that were killed. One that runs has its folder mounted. */
+async function removeLeftOvers(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const [, pid, startTicks] = /^demo-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || startTicks === undefined) continue;
+    if (livenessOf({ ...ownIdentity(), pid: Number(pid), startTicks }) === "dead") await removeTree(join(parent, name));
+  }
+}
+
+async function fill(dir: string, node: string): Promise<StagedDemo> {
   await chmod(dir, 0o755);
   const count = { files: 0 };
   await placeFile(await realpath(node), join(dir, "node"), count);
@@ -33,7 +57,12 @@ export async function stageDemo(dir: string, node: string = process.execPath): P
   await writeFile(join(dir, "package.json"), '{"private":true,"type":"module"}\n', { mode: 0o644 });
   const placed = new Set<string>();
   for (const sdk of SDKS) await placePackage(sdk, import.meta.url, join(dir, "node_modules"), placed, count);
-  return { command: (at) => [join(at, "node"), join(at, basename(agent))], fileCount: count.files };
+  return {
+    dir,
+    command: (at) => [join(at, "node"), join(at, basename(agent))],
+    fileCount: count.files,
+    [Symbol.asyncDispose]: () => removeTree(dir),
+  };
 }
 
 /** In dist/demo/ it stands compiled, in a checkout's src/demo/ as source, which Node 24 runs as it is. The bundled program lies beside. */

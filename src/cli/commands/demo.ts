@@ -38,10 +38,9 @@ export async function demo(cli: Cli): Promise<number> {
       ? `Provider: the real ${real.map(({ host }) => host).join(" and ")}, since ${real.map(({ variable }) => variable).join(" and ")} is set here.`
       : `Provider: a local STAND-IN at ${standIn.origin} that speaks the providers' wire formats (no key is set here; set OPENAI_API_KEY or ANTHROPIC_API_KEY for the real ones).`,
   );
-  const { config, env } = standIn === undefined ? loaded : await throughStandIn(loaded, standIn);
+  await using agent = await stageDemo(loaded.paths.staged);
+  const { config, env } = standIn === undefined ? loaded : await throughStandIn(loaded, standIn, agent.dir);
   const used = standIn === undefined ? real : PROVIDERS;
-  const staged = join(loaded.paths.staged, "demo");
-  const agent = await stageDemo(staged);
   const [{ createApp }, { systemUser }] = await Promise.all([import("../../app/create-app.ts"), import("../../app/caller.ts")]);
   await using app = await createApp({ config, paths: loaded.paths, env }, { hasMetrics: false, startsSandbox: true });
   const running = app.sandboxes.run(
@@ -49,7 +48,7 @@ export async function demo(cli: Cli): Promise<number> {
     {
       command: [...agent.command(INSIDE)],
       workspace: null,
-      mounts: [{ source: staged, target: INSIDE, read_only: true }],
+      mounts: [{ source: agent.dir, target: INSIDE, read_only: true }],
       secrets: used.map(({ variable, host }) => `${variable}:${host}`),
     },
     { signal: interrupts.signal },
@@ -102,8 +101,10 @@ async function show(output: Output, app: Shown, sandbox: string): Promise<void> 
 async function throughStandIn(
   loaded: CliConfig,
   standIn: { readonly origin: string; readonly caPem: string },
+  /** this process's own: another demo has another stand-in */
+  dir: string,
 ): Promise<{ readonly config: Config; readonly env: HostEnvironment }> {
-  const caFile = join(loaded.paths.run, "stand-in.pem");
+  const caFile = join(dir, "stand-in.pem");
   await writeFile(caFile, standIn.caPem, { mode: 0o600 });
   const upstreams = PROVIDERS.map(({ host }) => ({ host, url: standIn.origin, caFile }));
   const keys = Object.fromEntries(PROVIDERS.map(({ variable, standInKey }) => [variable, standInKey]));
