@@ -1,4 +1,4 @@
-import { open, readFile } from "node:fs/promises";
+import { open, readFile, rename, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
@@ -10,6 +10,10 @@ import type { Cli } from "./cli.ts";
 
 /** ms that a server in the background gets to answer */
 const START_DEADLINE_MS = 15_000;
+
+/** ms between tries to start one, while another holds the lock and does not answer */
+const RESTART_MS = 1_000;
+const MAX_LOG_BYTES = 1024 ** 2;
 
 /** A client of this user's server; starts one in the background where none runs. */
 export async function connect(cli: Cli): Promise<Client> {
@@ -29,23 +33,38 @@ async function isServing(client: Client): Promise<boolean> {
 
 async function startInBackground(cli: Cli, config: CliConfig, client: Client): Promise<void> {
   const logFile = config.paths.serveLog;
-  await using log = await open(logFile, "w", 0o600);
+  // kept short, and never cut: a server that is just starting may be writing into it
+  const isLong = await stat(logFile).then(
+    ({ size }) => size > MAX_LOG_BYTES,
+    () => false,
+  );
+  if (isLong) await rename(logFile, `${logFile}.old`);
+  await using log = await open(logFile, "a", 0o600);
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
-  const child = startProcess({
-    argv: [process.execPath, main, ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]), "serve", "--background"],
-    env: Object.fromEntries(config.env.names().map((name) => [name, config.env.get(name) ?? ""])),
-    cwd: "/",
-    stdio: ["ignore", log.fd, log.fd],
-  });
-  child.unref();
+  const start = () => {
+    const child = startProcess({
+      argv: [process.execPath, main, ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]), "serve", "--background"],
+      env: Object.fromEntries(config.env.names().map((name) => [name, config.env.get(name) ?? ""])),
+      cwd: "/",
+      stdio: ["ignore", log.fd, log.fd],
+    });
+    child.unref();
+    return child;
+  };
+  let child = start();
+  let startedAt = Date.now();
   const deadline = Date.now() + START_DEADLINE_MS;
   while (Date.now() < deadline) {
     if (await isServing(client)) return;
     if (child.isGone) {
-      // it may have found that another one was just starting
+      // 0: another one holds the lock; it is just starting, or just ending, and then another has to follow
       const end = await child.ended;
       if (end.kind !== "exited" || end.code !== 0)
         throw new AppError("SERVER_UNREACHABLE", `the server did not start: ${await lastLine(logFile)}`, { hint: "agentkernel doctor" });
+      if (Date.now() - startedAt > RESTART_MS) {
+        child = start();
+        startedAt = Date.now();
+      }
     }
     await delay(20);
   }
@@ -54,5 +73,5 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
 
 async function lastLine(file: string): Promise<string> {
   const lines = (await readFile(file, "utf8")).trim().split("\n");
-  return lines.find((line) => line.startsWith("error[")) ?? lines.at(-1) ?? "no output";
+  return lines.findLast((line) => line.startsWith("error[")) ?? lines.at(-1) ?? "no output";
 }
