@@ -152,7 +152,15 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     ...(vaultKey === undefined ? {} : { vaultKey }),
   });
   const report = reporter.record;
-  const gateway = stack.use(new LazyGateway({ paths, generation: () => generations.current, reporter, metrics, log, clock }));
+  const gateway = stack.use(new LazyGateway({
+      paths,
+      generation: () => generations.current,
+      reporter,
+      metrics,
+      log,
+      clock,
+      resolveSecret: (reference) => secrets.resolve(reference),
+    }));
   const links: EgressLinks = new EgressLinks({
     gateway: () => gateway.get(),
     generation: () => generations.current,
