@@ -1,8 +1,6 @@
-import { createWriteStream } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type Readable, Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
 import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { DetachedExec, DetachedLogs } from "../schema/api.ts";
@@ -10,6 +8,8 @@ import type { SandboxExec } from "./exec.ts";
 
 /** Bytes kept of each stream of a detached command; what comes after is read and dropped, so that the command never blocks. */
 const LOG_BYTES = 16 * 1024 ** 2;
+/** Ended commands that are remembered, with their output; of more, the oldest are forgotten. */
+const MAX_ENDED = 100;
 const TRUNCATED = Buffer.from("\n[output truncated by agentkernel]\n");
 
 /** The detached commands of one sandbox: their state in memory, their output in files that outlive them. */
@@ -27,8 +27,19 @@ export class DetachedExecs {
 
   /** Takes a launched command over: its stdin is closed, its output collected. */
   async adopt(exec: SandboxExec, command: readonly string[], startedAt: string): Promise<DetachedExec> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    // the command need not read it, and may be gone
+    exec.stdin.on("error", () => undefined);
     exec.stdin.end();
+    try {
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      // nobody would ever hear of it
+      exec.kill("SIGKILL");
+      exec.stdout.resume();
+      exec.stderr.resume();
+      throw error;
+    }
+    await this.#makeRoom();
     const state: DetachedExec = {
       id: exec.id,
       sandbox: this.#sandbox,
@@ -71,14 +82,18 @@ export class DetachedExecs {
     this.#find(id).exec.kill("SIGKILL");
   }
 
-  async forget(): Promise<void> {
-    await rm(this.#directory, { recursive: true, force: true });
-  }
-
   #find(id: string): { state: DetachedExec; exec: SandboxExec } {
     const found = this.#known.get(id);
     if (found === undefined) throw new AppError("NOT_FOUND", `sandbox ${this.#sandbox} has no detached command ${id}`);
     return found;
+  }
+
+  async #makeRoom(): Promise<void> {
+    const ended = [...this.#known].filter(([, { state }]) => state.status !== "running").map(([id]) => id);
+    for (const id of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) {
+      this.#known.delete(id);
+      for (const stream of ["stdout", "stderr"] as const) await rm(this.#file(id, stream), { force: true });
+    }
   }
 
   #settle(id: string, status: "completed" | "failed", exitCode: number | null): void {
@@ -86,17 +101,30 @@ export class DetachedExecs {
     if (found !== undefined) found.state = { ...found.state, status, exit_code: exitCode };
   }
 
+  /** A full disk costs the rest of the output, never the command: it is read to its end whatever becomes of it. */
   async #collect(id: string, stream: "stdout" | "stderr", source: Readable): Promise<void> {
-    let left = LOG_BYTES;
-    const cap = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        const kept = chunk.subarray(0, Math.max(0, left));
-        const cut = left >= 0 && chunk.length > left;
-        left -= chunk.length;
-        done(null, cut ? Buffer.concat([kept, TRUNCATED]) : kept);
-      },
-    });
-    await pipeline(source, cap, createWriteStream(this.#file(id, stream), { mode: 0o600 }));
+    const lost = (error: unknown): void => {
+      this.#log.warn("the output of a detached command cannot be kept", { exec: id, stream, error: messageOf(error) });
+    };
+    let file = await open(this.#file(id, stream), "w", 0o600).catch(lost);
+    try {
+      let left = LOG_BYTES;
+      for await (const chunk of source as AsyncIterable<Buffer>) {
+        if (file === undefined || left < 0) continue;
+        const isCut = chunk.length > left;
+        const kept = isCut ? Buffer.concat([chunk.subarray(0, left), TRUNCATED]) : chunk;
+        left = isCut ? -1 : left - chunk.length;
+        try {
+          await file.writeFile(kept);
+        } catch (error) {
+          lost(error);
+          await file.close().catch(lost);
+          file = undefined;
+        }
+      }
+    } finally {
+      await file?.close().catch(lost);
+    }
   }
 
   async #read(id: string, stream: "stdout" | "stderr"): Promise<string> {
