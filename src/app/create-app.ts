@@ -17,6 +17,8 @@ import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
 import { createAuditService } from "./audit.ts";
 import { createBackends } from "./backends.ts";
+import { budgetsInForce, createBudgetService } from "./budget-service.ts";
+import { BudgetGate } from "./call-gate.ts";
 import { DeliveryService } from "./delivery-service.ts";
 import { createDoctor } from "./doctor.ts";
 import { EgressLinks } from "./egress-links.ts";
@@ -152,15 +154,29 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     ...(vaultKey === undefined ? {} : { vaultKey }),
   });
   const report = reporter.record;
-  const gateway = stack.use(new LazyGateway({
+  const gateway = stack.use(
+    new LazyGateway({
       paths,
       generation: () => generations.current,
       reporter,
       metrics,
       log,
       clock,
+      gate: (prices) =>
+        new BudgetGate({
+          ...prices,
+          table: store.budgets,
+          budgets: () => budgetsInForce(store.budgets, generations.current.config),
+          models: () => generations.current.config.llm.models,
+          unknownPrice: () => generations.current.config.llm.unknownPrice,
+          finding: reporter.egress.finding,
+          metrics,
+          clock,
+          log,
+        }),
       resolveSecret: (reference) => secrets.resolve(reference),
-    }));
+    }),
+  );
   const links: EgressLinks = new EgressLinks({
     gateway: () => gateway.get(),
     generation: () => generations.current,
@@ -247,6 +263,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       },
     },
     audit: createAuditService({ paths, config: () => generations.current.config, report }),
+    budgets: createBudgetService({ table: store.budgets, config: () => generations.current.config, report, clock }),
     delivery,
     metrics,
     status: createStatus({

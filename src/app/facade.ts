@@ -16,6 +16,7 @@ import type {
   UsageEntry,
 } from "../schema/api.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
+import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
@@ -124,6 +125,16 @@ export interface SecretService {
   remove(caller: Caller, name: string): Promise<void>;
 }
 
+export interface BudgetService {
+  list(): Promise<readonly BudgetReport[]>;
+  /** @throws NOT_FOUND */
+  get(id: string): Promise<BudgetReport>;
+  /** holds from the next call on, in every process. @throws CONFLICT for one of the file */
+  put(caller: Caller, id: string, budget: BudgetRequest): Promise<BudgetReport>;
+  /** @throws NOT_FOUND, CONFLICT for one of the file */
+  remove(caller: Caller, id: string): Promise<void>;
+}
+
 export interface PolicyService {
   /** what would happen to a request for this URL */
   check(query: { readonly url: string; readonly sandbox?: string; readonly profile?: string }): Promise<PolicyCheck>;
@@ -160,6 +171,7 @@ export interface App extends AsyncDisposable {
   readonly events: EventService;
   readonly secrets: SecretService;
   readonly policy: PolicyService;
+  readonly budgets: BudgetService;
   readonly audit: AuditService;
   readonly delivery: DeliveryControl;
   readonly metrics: Metrics;

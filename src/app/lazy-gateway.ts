@@ -2,12 +2,13 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
-import type { Secret } from "../base/secret.ts";
-import type { EgressLimits, Gateway } from "../egress/gateway.ts";
+import type { CallGate, EgressLimits, Gateway } from "../egress/gateway.ts";
 import type { UpstreamProxy } from "../egress/options.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
 import type { EgressSettings } from "../schema/settings.ts";
+import type { Secret } from "../base/secret.ts";
 import type { Metrics } from "../metrics/metrics.ts";
+import type { Prices } from "./call-usage.ts";
 import type { EgressGeneration } from "./egress-policy.ts";
 import type { Reporter } from "./reporter.ts";
 
@@ -32,6 +33,8 @@ export type LazyGatewayOptions = {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
+  /** what model calls are held against */
+  readonly gate: (prices: Prices) => CallGate;
   readonly resolveSecret: (reference: SecretReference | null) => Promise<Secret | undefined>;
 };
 
@@ -59,7 +62,7 @@ export class LazyGateway implements AsyncDisposable {
 
   async #make(): Promise<Gateway> {
     const { paths, generation, reporter, metrics, log, clock } = this.#options;
-    const [{ createGateway }, { createProviderTable }, { createCostOf, loadPrices }] = await Promise.all([
+    const [{ createGateway }, { createProviderTable }, { createCostOf, dearestModel, loadPrices }] = await Promise.all([
       import("../egress/gateway.ts"),
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
@@ -73,6 +76,7 @@ export class LazyGateway implements AsyncDisposable {
         log.warn("the table of prices cannot be read, so calls have no price", { error: messageOf(error) });
       }
     }, WARM_MS).unref();
+    const costOf = createCostOf();
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),
@@ -81,7 +85,8 @@ export class LazyGateway implements AsyncDisposable {
       upstreams: [],
       providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
       includeUsage: config.llm.includeUsage,
-      costOf: createCostOf(),
+      costOf,
+      gate: this.#options.gate({ costOf, dearestModel }),
       limits: EGRESS_LIMITS,
       report: reporter.egress,
       metrics,

@@ -131,11 +131,18 @@ type Made = { readonly generation: EgressGeneration; readonly revision: number; 
 
 const SECTIONS = ["server", "llm", "audit"] as const;
 
+/** A section without what is read for every call. */
+function settledAtStart(config: Config, section: (typeof SECTIONS)[number]): unknown {
+  if (section !== "llm") return config[section];
+  const { budgets: _budgets, models: _models, unknownPrice: _unknownPrice, ...rest } = config.llm;
+  return rest;
+}
+
 /** Settings that are read once, when the process starts. */
 function needingRestart(before: Config, after: Config): readonly string[] {
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
   return [
-    ...SECTIONS.filter((section) => differs(before[section], after[section])),
+    ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
     ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
     ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),
   ];

@@ -149,7 +149,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .addOption(new Option("--background").hideHelp())
     .action(lazily(async () => (await import("./commands/serve.ts")).serve));
 
-  const llm = program.command("llm").description("model calls: usage");
+  const llm = program.command("llm").description("model calls: usage and budgets");
   llm
     .command("usage")
     .description("tokens and cost per sandbox, provider and model")
@@ -160,6 +160,29 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .option("--json", "print the result as JSON")
     .option("--csv", "print the result as CSV")
     .action(lazily(async () => (await import("./commands/llm.ts")).usage));
+
+  const budget = llm.command("budget").description("limits on money, tokens and calls");
+  budget
+    .command("set")
+    .description("set a budget; it holds from the next call on")
+    .argument("<name>")
+    .requiredOption("--limit <n>", "dollars, tokens or calls")
+    .requiredOption("--unit <unit>", "usd, tokens, requests or concurrent")
+    .option("--scope <scope>", "global, sandbox:NAME, label:K=V, provider:P or model:GLOB", "global")
+    .option("--window <window>", "5h (sliding), day, week, month (UTC) or total", "total")
+    .option("--on-exceed <effect>", "deny or warn", "deny")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/budget.ts")).set));
+  budget
+    .command("ls")
+    .description("budgets, and what is left of them")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/budget.ts")).list));
+  budget
+    .command("rm")
+    .description("remove budgets that `llm budget set` made")
+    .argument("<name...>")
+    .action(lazily(async () => (await import("./commands/budget.ts")).remove));
 
   const secret = program.command("secret").description("keys that never enter a sandbox");
   secret

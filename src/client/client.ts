@@ -21,6 +21,7 @@ import type {
   UsageEntry,
   UsageGroup,
 } from "../schema/api.ts";
+import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
 import type { AuditReport, auditReplayRequest, auditVerifyRequest, ChainHeadInfo, DeadLetterInfo } from "../schema/delivery.ts";
 import type { DecisionEvent, Event, ExchangeEvent, LlmEvent } from "../schema/event.ts";
 import type { ExecStart } from "../schema/exec-frames.ts";
@@ -82,6 +83,9 @@ export interface Client extends Disposable {
   auditReplay(request: z.input<typeof auditReplayRequest>, call?: CallOptions): Promise<string>;
   auditDead(options: CallOptions & { readonly sink: string; readonly last?: number }): Promise<readonly DeadLetterInfo[]>;
   policyLog(options?: TailOptions): Promise<readonly (ExchangeEvent | DecisionEvent)[]>;
+  budgets(call?: CallOptions): Promise<readonly BudgetReport[]>;
+  setBudget(id: string, budget: BudgetRequest, call?: CallOptions): Promise<BudgetReport>;
+  removeBudget(id: string, call?: CallOptions): Promise<string>;
   policy(call?: CallOptions): Promise<PolicyReport>;
   setPolicy(change: z.input<typeof policyChange>, call?: CallOptions): Promise<PolicyReport>;
   policyCheck(
@@ -144,6 +148,10 @@ export function createClient(options: ClientOptions): Client {
     clearUsage: (name, c) => remove(`/llm/usage/${encodeURIComponent(name)}`, c),
     llmEvents: ({ sandbox: name, since, limit, ...c } = {}) => get("/llm/events", { ...c, query: { sandbox: name, since, limit } }),
     followLlmEvents: (feed) => followEvents(transport, "/llm/events", feed) as AsyncGenerator<LlmEvent>,
+
+    budgets: (c) => get("/llm/budgets", c),
+    setBudget: (id, body, c) => call("PUT", `/llm/budgets/${encodeURIComponent(id)}`, { ...c, body }),
+    removeBudget: (id, c) => remove(`/llm/budgets/${encodeURIComponent(id)}`, c),
 
     followEvents: (feed) => followEvents(transport, "/events", feed),
     audit: ({ last, since, sandbox: name, ...c } = {}) => get("/audit", { ...c, query: { last, since, sandbox: name } }),

@@ -4,7 +4,12 @@ import { streamName } from "./stream-name.ts";
 
 /** What no single value shows: the first contradiction between two of them. */
 export function checkSettings(config: Config): Fault | undefined {
-  return limitsInsideMax(config.sandbox.limits, config.sandbox.max) ?? oneUpstreamEach(config) ?? oneStreamEach(config);
+  return (
+    limitsInsideMax(config.sandbox.limits, config.sandbox.max) ??
+    oneUpstreamEach(config) ??
+    oneStreamEach(config) ??
+    limitsAreMetered(config)
+  );
 }
 
 const LIMIT_KEYS: Readonly<Record<keyof LimitSettings, string>> = {
@@ -32,6 +37,21 @@ function oneUpstreamEach(config: Config): Fault | undefined {
     if (seen.has(name)) return { key: `egress.upstreams[${at}].host`, message: "is named twice", hint: "keep one upstream for each host" };
     seen.add(name);
   }
+  return undefined;
+}
+
+/** Budgets and permitted models hold only for calls that are recognised: without that they would be read and do nothing. */
+function limitsAreMetered({ llm }: Config): Fault | undefined {
+  const seen = new Set<string>();
+  for (const [at, { id }] of llm.budgets.entries()) {
+    if (seen.has(id)) return { key: `llm.budgets[${at}]`, message: `has the name ${id} of another budget`, hint: "give each its own `id`" };
+    seen.add(id);
+  }
+  if (llm.enabled) return undefined;
+  const hint = "remove it, or set llm.enabled = true";
+  if (llm.budgets.length > 0) return { key: "llm.budgets", message: "cannot be enforced with llm.enabled = false", hint };
+  if (llm.models.allow.length > 0 || llm.models.deny.length > 0)
+    return { key: "llm.models", message: "cannot be enforced with llm.enabled = false", hint };
   return undefined;
 }
 

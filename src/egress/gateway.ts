@@ -1,6 +1,7 @@
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { Attachment } from "./accept/attachment.ts";
+import type { CallGate } from "./admission.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import { createHttp1, KEEP_ALIVE_MS } from "./exchange/h1.ts";
 import { createHttp2 } from "./exchange/h2.ts";
@@ -20,6 +21,7 @@ import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
 
+export type { Admission, CallEnd, CallGate, CallRequest } from "./admission.ts";
 export type {
   EgressAttachment,
   EgressLimits,
@@ -33,6 +35,9 @@ export type {
 } from "./options.ts";
 
 const LEAVES = 1000;
+
+/** Where nobody limits model calls. */
+const OPEN_GATE: CallGate = { isActive: false, admit: () => ({ verdict: "allow", settle: () => undefined }) };
 
 /**
  * The one way out of every sandbox.
@@ -55,6 +60,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     clock,
     upstreams,
     counted: new CountedResponses(),
+    gate: options.gate ?? OPEN_GATE,
     resolve: options.resolve ?? systemResolve,
     contexts: new ServerContexts(authority, clock, metrics, LEAVES),
     ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: { ca: roots, ...options.upstreamProxy } }),

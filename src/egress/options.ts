@@ -8,6 +8,7 @@ import type { CostOfCall } from "../usage/cost.ts";
 import type { DecisionEvent, ExchangeEvent, FindingEvent, LlmEvent } from "../schema/event.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { ProviderTable } from "../providers/recognize.ts";
+import type { CallGate } from "./admission.ts";
 
 /** Sends a host's traffic to another origin. The Host header stays; the certificate must fit the url's host. */
 export type Upstream = {
@@ -100,6 +101,8 @@ export type GatewayOptions = {
   readonly providers: ProviderTable;
   readonly includeUsage: "inject_strip" | "inject" | "off";
   readonly costOf: CostOfCall;
+  /** permitted models and budgets; absent: every call may leave */
+  readonly gate?: CallGate;
   readonly limits: EgressLimits;
   readonly report: EgressReporter;
   readonly metrics: Metrics;

@@ -1,5 +1,6 @@
 import type { Connection } from "./accept/connection.ts";
 import type { Exchange } from "./exchange/exchange.ts";
+import type { CallGate } from "./admission.ts";
 import type { GatewayOptions } from "./options.ts";
 import type { ServerContexts } from "./tls/contexts.ts";
 import type { Origins } from "./upstream/origin.ts";
@@ -15,6 +16,7 @@ export type Runtime = Pick<
 > & {
   /** responses whose tokens were counted: a poll has the same ones each time */
   readonly counted: CountedResponses;
+  readonly gate: CallGate;
   readonly resolve: Resolve;
   readonly contexts: ServerContexts;
   readonly origins: Origins;

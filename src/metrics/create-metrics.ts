@@ -19,6 +19,7 @@ export function createMetrics(): Metrics {
   const hosts = new LabelGuard(HOSTS);
   const words = new LabelGuard(1000);
   const sinks = new LabelGuard(FEW);
+  const budgets = new LabelGuard(HOSTS);
   const states = new Set<string>();
   const sandboxOf = (name: string | undefined): string => (name === undefined ? "" : sandboxNames.clean(name));
   const overhead = {
@@ -119,6 +120,13 @@ export function createMetrics(): Metrics {
     upstreamRetry: (reason) => registry.add("upstreamRetries", { reason: words.clean(reason) }),
     llmStarted: (sandbox) => inFlight(sandbox).add(1),
     llmEnded: (sandbox) => inFlight(sandbox).add(-1),
+    budget: ({ id, scope, unit, limit, used, reserved }) => {
+      const labels = { budget: budgets.clean(id), scope: budgets.clean(scope), unit };
+      registry.set("budgetLimit", labels, limit);
+      registry.set("budgetUsed", labels, used);
+      registry.set("budgetReserved", labels, reserved);
+    },
+    budgetDenied: (scope, reason) => registry.add("budgetDenied", { scope: budgets.clean(scope), reason: words.clean(reason) }),
     secretInjected: (secret, host) =>
       injected
         .get([secret, host], () => registry.amount("secretInjected", { secret: hosts.clean(secret), host: hosts.clean(host) }))

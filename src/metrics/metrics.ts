@@ -57,6 +57,17 @@ export interface Metrics {
   /** model calls in flight, per sandbox */
   llmStarted(sandbox: string): void;
   llmEnded(sandbox: string): void;
+  /** figures of one budget, in its unit (dollars, not nano-dollars) */
+  budget(budget: {
+    readonly id: string;
+    readonly scope: string;
+    readonly unit: string;
+    readonly limit: number;
+    readonly used: number;
+    readonly reserved: number;
+  }): void;
+  /** a call that was refused: by a budget of this scope, or (`models`) by the permitted models */
+  budgetDenied(scope: string, reason: string): void;
   secretInjected(secret: string, host: string): void;
   secretBlocked(reason: "host_not_allowed" | "reflected" | "redirect"): void;
 

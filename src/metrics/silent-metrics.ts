@@ -20,6 +20,8 @@ export const silentMetrics: Metrics = {
   upstreamRetry: nothing,
   llmStarted: nothing,
   llmEnded: nothing,
+  budget: nothing,
+  budgetDenied: nothing,
   secretInjected: nothing,
   secretBlocked: nothing,
   sandboxStarted: nothing,

@@ -73,6 +73,10 @@ export const METRICS = {
   llmFirstChunk: histogram("llm_time_to_first_chunk_seconds", "Time from a model call's first byte to its answer's.", LATENCY, "provider"),
   llmPerChunk: histogram("llm_time_per_output_chunk_seconds", "Mean time between chunks of a streamed answer.", CONNECT, "provider"),
   llmInFlight: gauge("llm_in_flight", "Model calls under way.", "sandbox"),
+  budgetLimit: gauge("budget_limit", "Limit of a budget: dollars, tokens or calls.", "budget", "scope", "unit"),
+  budgetUsed: gauge("budget_used", "What is used of a budget in its window.", "budget", "scope", "unit"),
+  budgetReserved: gauge("budget_reserved", "What calls under way hold of a budget.", "budget", "scope", "unit"),
+  budgetDenied: counter("budget_denied_total", "Model calls that a budget or the permitted models refused.", "scope", "reason"),
   secretInjected: counter("secret_injected_total", "Secrets put into requests.", "secret", "host"),
   secretBlocked: counter("secret_blocked_total", "Secrets or placeholders kept from where they do not belong.", "reason"),
 

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { profileName } from "./api.ts";
 import { auditStream } from "./audit-stream.ts";
+import { budgetSection } from "./budget.ts";
 import { duration, path, size } from "./config-values.ts";
 import { secretReference } from "./secret-reference.ts";
 
@@ -131,12 +132,38 @@ const egress = z.strictObject({
   upstreams: z.array(upstream).prefault([]),
 });
 
+const modelGlob = z
+  .string()
+  .regex(/^\S{1,256}$/, "is not a model: write its name, `*` for any characters")
+  .meta({ title: "model" });
+
 const llm = z.strictObject({
   enabled: z.boolean().prefault(true).meta({ description: "recognise and meter model calls; policy holds either way" }),
   custom_domains: z.array(host).prefault([]).meta({ description: "hosts that speak the OpenAI shape and are reported as `custom`" }),
   include_usage: z.enum(["inject_strip", "inject", "off"]).prefault("inject_strip").meta({
     description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
   }),
+  unknown_price: z.enum(["deny", "assume_max", "allow"]).prefault("deny").meta({
+    description:
+      "what a budget in dollars does with a model whose price is not known: refuse it, count the provider's dearest model (and refuse where none is known), or let it pass uncounted",
+  }),
+  models: z
+    .strictObject({
+      allow: z
+        .array(modelGlob)
+        .prefault([])
+        .meta({ description: "only these may be called; empty: all", examples: [["claude-*", "gpt-5-mini"]] }),
+      deny: z
+        .array(modelGlob)
+        .prefault([])
+        .meta({ description: "these may not, whatever `allow` says", examples: [["*-pro"]] }),
+    })
+    .prefault({})
+    .meta({
+      description:
+        "models that sandboxes may call, by name: `*` stands for any characters, case does not matter, and a name fits without its date (`-20251001`) and without what stands before a slash",
+    }),
+  budgets: z.array(budgetSection).prefault([]),
 });
 
 const binding = z

@@ -1,5 +1,6 @@
 import type { ProfileName } from "./api.ts";
 import type { StreamDestination } from "./audit-stream.ts";
+import { budgetIdOf } from "./budget.ts";
 import type { ConfigFile } from "./config.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
 import type { SecretReference } from "./secret-reference.ts";
@@ -31,6 +32,16 @@ export type BindingSettings = {
   readonly query?: string;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
+};
+
+export type BudgetSettings = {
+  readonly id: string;
+  readonly scope: string;
+  readonly unit: "usd" | "tokens" | "requests" | "concurrent";
+  /** dollars, tokens or calls */
+  readonly limit: number;
+  readonly window: string;
+  readonly onExceed: "deny" | "warn";
 };
 
 export type EgressSettings = {
@@ -69,6 +80,9 @@ export type Config = {
     readonly enabled: boolean;
     readonly customDomains: readonly string[];
     readonly includeUsage: "inject_strip" | "inject" | "off";
+    readonly unknownPrice: "deny" | "assume_max" | "allow";
+    readonly models: { readonly allow: readonly string[]; readonly deny: readonly string[] };
+    readonly budgets: readonly BudgetSettings[];
   };
   readonly secrets: readonly BindingSettings[];
   readonly audit: {
@@ -118,7 +132,17 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       rules: egress.rules.map(present),
       upstreams: egress.upstreams.map(({ host, url, ca_file }) => ({ host, url, ...caFile(ca_file) })),
     },
-    llm: { enabled: llm.enabled, customDomains: llm.custom_domains, includeUsage: llm.include_usage },
+    llm: {
+      enabled: llm.enabled,
+      customDomains: llm.custom_domains,
+      includeUsage: llm.include_usage,
+      unknownPrice: llm.unknown_price,
+      models: llm.models,
+      budgets: llm.budgets.map((budget) => {
+        const { scope, unit, limit, window, on_exceed: onExceed } = budget;
+        return { id: budgetIdOf(budget), scope, unit, limit, window, onExceed };
+      }),
+    },
     secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
     audit: {
       durability: audit.durability,

@@ -105,6 +105,32 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX llm_calls_fetched ON llm_calls (provider, response_id)
     WHERE counts_usage = 1 AND json_extract(event, '$.operation') IN ('fetch_response', 'fetch_batch', 'batch_results');
   `,
+  `
+  CREATE TABLE llm_budgets (id TEXT PRIMARY KEY, budget TEXT NOT NULL, updated_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE llm_budget_used (
+    meter TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (meter, bucket)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE llm_budget_reserved (
+    meter TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    is_lasting INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    owner_pid INTEGER NOT NULL,
+    owner_start TEXT NOT NULL,
+    owner_boot TEXT NOT NULL,
+    owner_namespace TEXT NOT NULL,
+    PRIMARY KEY (meter, call_id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE llm_budget_level (meter TEXT PRIMARY KEY, period INTEGER NOT NULL, level INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -3,6 +3,8 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
+import type { BudgetRequest } from "../schema/budget.ts";
+import { BudgetTable } from "./budgets.ts";
 import { DetachedTable } from "./detached.ts";
 import { Ledger } from "./ledger.ts";
 import type { EgressRuleSettings } from "../schema/settings.ts";
@@ -28,6 +30,7 @@ export interface Store<R extends SandboxRow = SandboxRow> extends AsyncDisposabl
   readonly detached: DetachedTable;
   readonly secrets: SecretTable;
   readonly policyRules: PolicyRuleTable<EgressRuleSettings>;
+  readonly budgets: BudgetTable<BudgetRequest>;
   readonly meta: MetaTable;
   /** resolves when everything written so far is on disk */
   flush(): Promise<void>;
@@ -55,6 +58,7 @@ export function openStore<R extends SandboxRow = SandboxRow>(file: string, optio
     detached: new DetachedTable(sql),
     secrets: new SecretTable(sql),
     policyRules: new PolicyRuleTable(sql),
+    budgets: new BudgetTable(sql),
     meta: new MetaTable(sql),
     flush: () => wal.flush(),
     [Symbol.asyncDispose]: async () => {

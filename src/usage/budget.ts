@@ -77,13 +77,6 @@ export function showAmount(unit: BudgetUnit, amount: bigint): string {
   }
 }
 
-/** The name of a budget that was given none: `global-usd-day`. Characters that no name may have become `_`. */
-export function defaultBudgetId({ scope, unit, window }: Pick<Budget, "scope" | "unit" | "window">): string {
-  const parts = unit === "concurrent" ? [scope, unit] : [scope, unit, window];
-  const text = parts.join("-").replace(/[^A-Za-z0-9._-]+/g, "_");
-  return text.length <= 63 ? text : `${text.slice(0, 63 - unit.length - window.length - 2)}-${unit}-${window}`;
-}
-
 /** What a budget's sums are kept under: another scope, unit or window begins at zero, another limit does not. */
 export function meterKey({ id, scope, unit, window }: Budget): string {
   return JSON.stringify([id, scope, unit, window]);

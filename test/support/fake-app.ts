@@ -1,10 +1,11 @@
 import { once } from "node:events";
 import { PassThrough, type Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { App, RunningExec, RunningSandboxExec } from "../../src/app/facade.ts";
+import type { App, Caller, RunningExec, RunningSandboxExec } from "../../src/app/facade.ts";
 import { AppError } from "../../src/base/error.ts";
 import { newId, newUuid } from "../../src/base/id.ts";
 import type { Metrics } from "../../src/metrics/metrics.ts";
+import type { BudgetReport } from "../../src/schema/budget.ts";
 import type { DetachedExec, PolicyReport, SandboxInfo, SecretInfo, UsageEntry } from "../../src/schema/api.ts";
 import type { Event, LlmEvent, NewEvent } from "../../src/schema/event.ts";
 
@@ -353,6 +354,7 @@ export function createFakeApp(): FakeApp {
       deadLetters: async () => [],
       request: async (caller, ...args) => note("delivery.request", caller, args),
     },
+    budgets: createFakeBudgets(note),
     policy: {
       check: async ({ url }) => ({
         url,
@@ -389,6 +391,29 @@ export function createFakeApp(): FakeApp {
 }
 
 const POLICY: PolicyReport = { generation: 1, file: null, default: "deny", mode: "enforce", locked: false, rules: [], sandboxes: [] };
+
+function createFakeBudgets(note: (method: string, caller: Caller, args: unknown) => void): App["budgets"] {
+  const budgets = new Map<string, BudgetReport>();
+  const find = (id: string): BudgetReport => {
+    const found = budgets.get(id);
+    if (found === undefined) throw new AppError("NOT_FOUND", `there is no budget ${id}`);
+    return found;
+  };
+  return {
+    list: async () => [...budgets.values()],
+    get: async (id) => find(id),
+    put: async (caller, id, budget) => {
+      note("putBudget", caller, { id, ...budget });
+      budgets.set(id, { id, source: "api", ...budget, used: 0, reserved: 0, remaining: budget.limit, resets_at: null });
+      return find(id);
+    },
+    remove: async (caller, id) => {
+      note("removeBudget", caller, id);
+      find(id);
+      budgets.delete(id);
+    },
+  };
+}
 
 /** Counts API requests, ignores the rest. */
 function fakeMetrics(): Metrics {

@@ -9,14 +9,14 @@ type CallRecord = Parameters<EgressReporter["llm"]>[0];
 
 const MAX_MODEL = 256;
 
-/** One record for one model call, allowed, denied or failed. */
+/** One record for one model call, allowed, denied or failed, without what was counted before. Gives the record. */
 export function reportCall(
   runtime: Runtime,
   exchange: Exchange,
   recognition: Recognition,
   facts: RequestFacts | undefined,
   response: ResponseFacts | undefined,
-): void {
+): CallRecord {
   const { egress } = exchange.generation;
   const denied = exchange.decision?.verdict !== "allow";
   const model = (facts?.model ?? recognition.model ?? "unknown").slice(0, MAX_MODEL);
@@ -63,6 +63,7 @@ export function reportCall(
   const counted = isRepeat ? { ...event, ...NOTHING_USED } : event;
   runtime.metrics.llm(counted, isRepeat ? {} : usage?.units);
   runtime.report.llm(counted);
+  return counted;
 }
 
 /** What was fetched again was used before: this call used nothing. */

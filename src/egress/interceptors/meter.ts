@@ -10,6 +10,7 @@ import type { Exchange, Interceptor, ResponseFilter } from "../exchange/exchange
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 import { takeBody } from "../exchange/request-body.ts";
 import type { Runtime } from "../runtime.ts";
+import { CallAdmission } from "./admission.ts";
 import { reportCall } from "./call-record.ts";
 
 const NO_FACTS: RequestFacts = {
@@ -27,8 +28,14 @@ const NO_FACTS: RequestFacts = {
 export function meterInterceptor(runtime: Runtime): Interceptor {
   return (next) => async (exchange) => {
     const { recognition } = exchange;
+    if (recognition === undefined) return next(exchange);
     // a handshake has no body to read; frames are not metered yet
-    if (recognition === undefined || exchange.isUpgrade) return next(exchange);
+    if (exchange.isUpgrade) {
+      if (!runtime.gate.isActive || (await new CallAdmission(runtime, exchange).admit(runtime.gate, recognition, NO_FACTS)))
+        return next(exchange);
+      reportCall(runtime, exchange, recognition, undefined, undefined);
+      return;
+    }
     const sandbox = exchange.generation.egress.name;
     const meter = new CallMeter(runtime, exchange, recognition);
     runtime.metrics.llmStarted(sandbox);
@@ -37,6 +44,7 @@ export function meterInterceptor(runtime: Runtime): Interceptor {
         exchange.end = "aborted";
         return;
       }
+      if (!(await meter.admit())) return;
       exchange.filters.push(meter);
       await next(exchange);
     } finally {
@@ -52,6 +60,7 @@ class CallMeter implements ResponseFilter {
   readonly #exchange: Exchange;
   readonly #recognition: Recognition;
   readonly #reader: RequestReader;
+  readonly #admission: CallAdmission;
   #facts: RequestFacts | undefined;
   #injected = false;
   #tap: ResponseTap | undefined;
@@ -61,6 +70,7 @@ class CallMeter implements ResponseFilter {
     this.#runtime = runtime;
     this.#exchange = exchange;
     this.#recognition = recognition;
+    this.#admission = new CallAdmission(runtime, exchange);
     const { contentType, contentEncoding } = exchange.request;
     this.#reader = createRequestReader(recognition, { contentType, contentEncoding });
   }
@@ -80,11 +90,21 @@ class CallMeter implements ResponseFilter {
     if (exchange.request.expectsContinue) exchange.downstream.proceed();
     const mayInject = this.#recognition.injectUsage && this.#runtime.includeUsage !== "off";
     // what need not be changed is not held, except when it is so small that one write is cheaper than a stream
-    const body = await takeBody(source, exchange.request.contentLength, mayInject ? this.#runtime.limits.inspectBytes : 0, write);
+    const mustHold = mayInject || this.#runtime.gate.isActive;
+    const body = await takeBody(source, exchange.request.contentLength, mustHold ? this.#runtime.limits.inspectBytes : 0, write);
     if (body === "gone") return "gone";
     exchange.body = body;
     if (mayInject && body.kind === "bytes") await this.#inject(body.bytes);
     return "ready";
+  }
+
+  /** False: models or budgets do not permit the call, and it was refused. */
+  async admit(): Promise<boolean> {
+    const { gate } = this.#runtime;
+    if (!gate.isActive) return true;
+    // the facts of a body that is still coming are not known; that it is too large to be held is what it is judged by
+    const facts = this.#exchange.body?.kind === "stream" ? NO_FACTS : await this.#readFacts();
+    return this.#admission.admit(gate, this.#recognition, facts);
   }
 
   async #inject(bytes: Buffer): Promise<void> {
@@ -149,7 +169,12 @@ class CallMeter implements ResponseFilter {
     } catch (error) {
       this.#runtime.log.warn("usage could not be read", { request_id: exchange.id, error: messageOf(error) });
     }
-    reportCall(this.#runtime, exchange, this.#recognition, facts, response);
+    let event: ReturnType<typeof reportCall> | undefined;
+    try {
+      event = reportCall(this.#runtime, exchange, this.#recognition, facts, response);
+    } finally {
+      this.#admission.settle(event, response);
+    }
   }
 
   async #readFacts(): Promise<RequestFacts> {

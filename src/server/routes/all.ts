@@ -1,5 +1,6 @@
 import type { Route } from "../route.ts";
 import { auditRoutes } from "./audit.ts";
+import { budgetRoutes } from "./budgets.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
 import { policyRoutes } from "./policy.ts";
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...sandboxRoutes,
   ...execRoutes,
   ...usageRoutes,
+  ...budgetRoutes,
   ...eventRoutes,
   ...auditRoutes,
   ...secretRoutes,

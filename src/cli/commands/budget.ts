@@ -1,0 +1,73 @@
+import { AppError } from "../../base/error.ts";
+import { type BudgetReport, budgetRequest } from "../../schema/budget.ts";
+import { connect } from "../connect.ts";
+import { count, dollars, printable, table } from "../output.ts";
+import type { Cli } from "../cli.ts";
+
+type SetFlags = {
+  readonly limit: string;
+  readonly unit: string;
+  readonly scope: string;
+  readonly window: string;
+  readonly onExceed: string;
+  readonly json?: boolean;
+};
+
+/** `agentkernel llm budget set ID` */
+export async function set(cli: Cli, id: string, flags: SetFlags): Promise<number> {
+  const asked = budgetRequest.safeParse({
+    scope: flags.scope,
+    unit: flags.unit,
+    limit: flags.limit.trim() === "" ? Number.NaN : Number(flags.limit),
+    window: flags.window,
+    on_exceed: flags.onExceed,
+  });
+  if (!asked.success) {
+    const [issue] = asked.error.issues;
+    const flag = String(issue?.path[0] ?? "").replace("_", "-");
+    throw new AppError("VALIDATION", `--${flag}: ${issue?.message ?? "is not valid"}`, {
+      hint: "agentkernel llm budget set team --scope label:team=red --unit usd --limit 20 --window day",
+    });
+  }
+  using client = await connect(cli);
+  const budget = await client.setBudget(id, asked.data);
+  if (flags.json === true) cli.output.json(budget);
+  else cli.output.out(budgetTable([budget]));
+  return 0;
+}
+
+/** `agentkernel llm budget ls` */
+export async function list(cli: Cli, flags: { readonly json?: boolean }): Promise<number> {
+  using client = await connect(cli);
+  const budgets = await client.budgets();
+  if (flags.json === true) cli.output.json(budgets);
+  else if (budgets.length === 0) cli.output.note("no budgets");
+  else cli.output.out(budgetTable(budgets));
+  return 0;
+}
+
+/** `agentkernel llm budget rm ID…` */
+export async function remove(cli: Cli, ids: readonly string[]): Promise<number> {
+  using client = await connect(cli);
+  for (const id of ids) {
+    await client.removeBudget(id);
+    cli.output.note(`budget ${id} is gone`);
+  }
+  return 0;
+}
+
+function budgetTable(budgets: readonly BudgetReport[]): string {
+  const amount = (budget: BudgetReport, figure: number): string => (budget.unit === "usd" ? dollars(figure) : count(figure));
+  return table(budgets, [
+    { title: "BUDGET", value: ({ id }) => id },
+    { title: "SCOPE", value: ({ scope }) => printable(scope) },
+    { title: "UNIT", value: ({ unit }) => unit },
+    { title: "WINDOW", value: ({ unit, window }) => (unit === "concurrent" ? "now" : window) },
+    { title: "LIMIT", value: (budget) => amount(budget, budget.limit), align: "right" },
+    { title: "USED", value: (budget) => amount(budget, budget.used), align: "right" },
+    { title: "RESERVED", value: (budget) => amount(budget, budget.reserved), align: "right" },
+    { title: "LEFT", value: (budget) => amount(budget, budget.remaining), align: "right" },
+    { title: "WHEN EXCEEDED", value: (budget) => budget.on_exceed },
+    { title: "FROM", value: ({ source }) => source },
+  ]);
+}
