@@ -59,6 +59,7 @@ export async function demo(cli: Cli): Promise<number> {
   if (exec === undefined) return interrupts.exitCode ?? 125;
   interrupts.running(exec);
   output.out(`Sandbox: ${exec.sandbox.name} (${exec.sandbox.backend}, profile ${exec.sandbox.profile}); in it runs an unmodified agent:\n`);
+  exec.stdin.on("error", () => undefined);
   exec.stdin.end();
   const code = await streamExec(exec, { tty: false, stdin: false, forward: false });
   interrupts.finishing();

@@ -36,6 +36,8 @@ export async function exec(cli: Cli, name: string, command: readonly string[], f
   if (flags.tty === true && !tty) throw new AppError("VALIDATION", "-t needs a terminal on stdin and stdout", { hint: "leave out -t" });
   const running = await client.exec(name, { ...request, ...(tty ? { tty: terminalSize() } : {}) });
   if (flags.interactive !== true && !tty) {
+    // a command that is over already is no fault
+    running.stdin.on("error", () => undefined);
     running.stdin.end();
     return await streamExec(running, { tty: false, stdin: false });
   }
