@@ -1,3 +1,4 @@
+import { ignore } from "../base/background.ts";
 import { AppError } from "../base/error.ts";
 import type { EgressAttachment, Gateway, SandboxEgress } from "../egress/gateway.ts";
 import type { SandboxNetwork } from "../sandbox/backend.ts";
@@ -85,14 +86,31 @@ export class EgressLinks {
    * @throws AppError for a generation under which a running sandbox cannot have a policy
    */
   prepare(generation: EgressGeneration): () => void {
-    const next = [...this.#live.values()].map((live) => ({ live, egress: this.#egressOf(live.record, live.secrets, true, generation) }));
+    const prepared = new Map([...this.#live.values()].map((live) => [live, this.#egressOf(live.record, live.secrets, true, generation)]));
     return () => {
-      for (const { live, egress } of next) {
-        if (this.#live.get(live.record.uuid) !== live) continue;
-        live.attachment.update(egress);
-        this.#applied(live, egress);
+      for (const live of this.#live.values()) {
+        const egress = prepared.get(live) ?? this.#lateEgressOf(live, generation);
+        if (egress === undefined) continue;
+        // its secrets may have been rotated since
+        const current = { ...egress, secrets: live.secrets };
+        live.attachment.update(current);
+        this.#applied(live, current);
       }
     };
+  }
+
+  /** Of a sandbox that came since the others were prepared; one that cannot have a policy under this generation loses its way out. */
+  #lateEgressOf(live: Live, generation: EgressGeneration): SandboxEgress | undefined {
+    try {
+      return this.#egressOf(live.record, live.secrets, true, generation);
+    } catch {
+      this.#live.delete(live.record.uuid);
+      ignore(
+        Promise.resolve(live.attachment[Symbol.asyncDispose]()),
+        "it is closed either way, and the sandbox's end disposes of it again",
+      );
+      return undefined;
+    }
   }
 
   /** Gives every running sandbox the values of now. Placeholders stay, and so do connections. */

@@ -102,13 +102,19 @@ export class SandboxSecrets {
   }
 
   async #open() {
-    this.#opened ??= (async () => {
+    if (this.#opened !== undefined) return this.#opened;
+    const opening = (async () => {
       const { repository, vaultKeyFile, vaultKey, env, clock } = this.#options;
       const key = vaultKey === undefined ? await loadOrCreateVaultKey(vaultKeyFile) : vaultKeyFromText(vaultKey, "AGENTKERNEL_VAULT_KEY");
       const vault = createVault(repository, key, clock);
       return { key, vault, resolver: createResolver({ env, vault, hiddenFromCommands: OWN_VARIABLES }) };
     })();
-    return this.#opened;
+    this.#opened = opening;
+    // a key file that could not be read may be put right while we run
+    opening.catch(() => {
+      if (this.#opened === opening) this.#opened = undefined;
+    });
+    return opening;
   }
 }
 
