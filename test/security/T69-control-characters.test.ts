@@ -1,0 +1,68 @@
+import { describe, expect, it, test } from "vitest";
+import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { installation } from "../support/installation.ts";
+import { requires } from "../support/requires.ts";
+import { makeBinding } from "../../src/secrets/binding.ts";
+import { checkSecretValue } from "../../src/secrets/value.ts";
+
+const HOST = "api.example.com";
+
+test.each(["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\u001b[31mb", "ä"])("a value with %j is refused", (value) => {
+  expect(() => checkSecretValue(value, "it")).toThrowError(expect.objectContaining({ code: "VALIDATION" }));
+});
+
+test.each([
+  { host: "a.com\r\nX: 1" },
+  { host: "a.com", header: "x\r\ny" },
+  { host: "a.com", query: "k\n" },
+  { host: "a.com", paths: ["/a\nb"] },
+])("a binding with control characters is refused: %j", (parts) => {
+  expect(() => makeBinding({ name: "K", ...parts })).toThrowError(expect.objectContaining({ code: "VALIDATION" }));
+});
+
+test.each([{ host: "a.com\r\nb" }, { host: "a.com", paths: ["/a\u0000"] }, { host: "a.com", methods: ["GET\r\n"] }])(
+  "a rule with control characters is refused: %j",
+  (over) => {
+    expect(() => testPolicy([], { rules: [{ id: "r", effect: "allow", origin: "caller", ...over }] })).toThrowError(
+      expect.objectContaining({ code: "VALIDATION" }),
+    );
+  },
+);
+
+test.each(["/a\u0007b", "/a%0d%0aSet-Cookie:x", "/a%00", "/\u001b[2J"])(
+  "a request for %j is refused and recorded on one line",
+  async (path) => {
+    await using upstream = await testUpstream((_request, response) => response.end("never"));
+    await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+    const socket = await tlsInside(fixture, HOST);
+    socket.write(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`, "latin1"));
+    expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 40[03] /);
+    expect(upstream.requests).toHaveLength(0);
+    for (const event of [...fixture.seen.exchanges, ...fixture.seen.decisions]) expect(JSON.stringify(event)).not.toMatch(/[\n\r]/);
+  },
+);
+
+describe("the audit", requires("bwrap"), () => {
+  it("holds one line for a command of escapes and line breaks, and shows it without them", async () => {
+    await using at = await installation();
+    const evil = 'printf "\u001b]0;title\u0007\u009b2J"\n{"type":"admin.change"}\r\n';
+    await at.run([
+      "run",
+      "--no-workspace",
+      "--",
+      "sh",
+      "-c",
+      `: ${evil.replaceAll('"', '\\"').replaceAll("\n", " ")}`,
+      "line\nbreak\u001b[31m",
+    ]);
+    const json = (await at.run(["audit", "tail", "--json", "-n", "50"])).stdout.toString().trim().split("\n");
+    const events = json.map((line) => JSON.parse(line) as { type: string; command?: string[] });
+    expect(events.some(({ type, command }) => type === "sandbox.exec" && command?.includes("line\nbreak\u001b[31m"))).toBe(true);
+    expect(events.filter(({ type }) => type === "admin.change")).toEqual([]);
+    const shown = (await at.run(["audit", "tail", "-n", "50"])).stdout.toString();
+    // oxlint-disable-next-line no-control-regex -- exactly these must not pass
+    expect(shown.replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
+  });
+});
