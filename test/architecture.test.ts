@@ -58,7 +58,6 @@ const DOORS: readonly { readonly packages: RegExp; readonly places: readonly str
   { packages: /^(hono|@hono\/.*)$/, places: ["server/"] },
   { packages: /^(commander|@clack\/.*)$/, places: ["cli/"] },
   { packages: /^node:sqlite$/, places: ["store/"] },
-  { packages: /^prom-client$/, places: ["metrics/"] },
   { packages: /^(@peculiar\/x509|reflect-metadata)$/, places: ["egress/tls/mint.ts"] },
   { packages: /^undici$/, places: ["egress/upstream/", "events/"] },
   { packages: /^pino$/, places: ["app/logger.ts"] },
