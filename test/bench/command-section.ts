@@ -1,5 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { AGENTKERNEL } from "../support/cli.ts";
 import type { Bench, Section } from "./context.ts";
 import { type Figure, percentiles } from "./figures.ts";
@@ -7,7 +10,7 @@ import { startServer } from "./served.ts";
 import { type Runner, runners } from "./users.ts";
 
 const SECTION = "start";
-const WARM = "the front in bin/, as a user calls it, with the compile cache warm; in turn with the peer";
+const WARM = `the front in bin/, as a user calls it, running ${isBuilt() ? "the bundled program" : "FROM SOURCE since dist/ is not current, which is slower"}, with the compile cache warm; in turn with the peer`;
 
 /** The command line as whole processes. */
 export const commandSection: Section = {
@@ -22,6 +25,16 @@ export const commandSection: Section = {
     return figures;
   },
 };
+
+/** Does the front find dist/ current? As it looks itself. */
+function isBuilt(): boolean {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const stamp = statSync(join(root, "dist/.stamp"), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const sources = readdirSync(join(root, "src"), { recursive: true, withFileTypes: true });
+  return sources.every(
+    (file) => file.isDirectory() || file.name.endsWith(".test.ts") || statSync(join(file.parentPath, file.name)).mtimeMs <= stamp,
+  );
+}
 
 /** ms of a whole process, from spawn to its end. */
 async function timed(command: string, args: readonly string[], { owner, home }: Runner): Promise<number> {
