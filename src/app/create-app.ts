@@ -27,6 +27,7 @@ import type { App } from "./facade.ts";
 import { LazyGateway } from "./lazy-gateway.ts";
 import { LedgerWriter } from "./ledger-writer.ts";
 import { planSandbox } from "./plan.ts";
+import { createLlmKeyService, orgKeysOf } from "./org-keys.ts";
 import { PolicyGenerations } from "./policy-generations.ts";
 import { createPolicyService } from "./policy-service.ts";
 import { rebookCalls } from "./rebook.ts";
@@ -137,14 +138,6 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   // grows when the server listens; every generation reads it when it decides
   const { port: configuredPort } = app.config.server;
   const ownPorts = [...(options.ownPorts ?? []), ...(configuredPort === 0 ? [] : [configuredPort]), ...listeningPorts(store)];
-  const generations = await PolicyGenerations.open(app.config, {
-    rules: store.policyRules,
-    ownPorts,
-    ...(app.reload === undefined ? {} : { readConfig: app.reload }),
-    prepare: (next) => links.prepare(next),
-    now: () => clock.now(),
-    log,
-  });
   const vaultKey = vaultKeyFrom(app.env);
   const secrets = new SandboxSecrets({
     repository: store.secrets,
@@ -152,6 +145,15 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     env: app.env,
     clock,
     ...(vaultKey === undefined ? {} : { vaultKey }),
+  });
+  const generations = await PolicyGenerations.open(app.config, {
+    rules: store.policyRules,
+    ownPorts,
+    ...(app.reload === undefined ? {} : { readConfig: app.reload }),
+    prepare: (next) => links.prepare(next),
+    orgKeys: (config) => orgKeysOf(config, store.llmKeys, secrets),
+    now: () => clock.now(),
+    log,
   });
   const report = reporter.record;
   const gateway = stack.use(
@@ -185,12 +187,16 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     settled: () => reporter.settled(),
     applied: ({ uuid }, policy) => store.sandboxes.update(uuid, { policy }),
   });
+  const secretsChanged = async (): Promise<void> => {
+    await links.refreshSecrets();
+    if (generations.current.config.llmKeys.length > 0 || store.llmKeys.list().length > 0) await generations.refresh();
+  };
   let secretsRevision = store.secrets.revision;
   const following = setInterval(() => {
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
     if (links.count === 0 || store.secrets.revision === secretsRevision) return;
     secretsRevision = store.secrets.revision;
-    background("follow the secrets", links.refreshSecrets(), log);
+    background("follow the secrets", secretsChanged(), log);
   }, FOLLOW_MS);
   following.unref();
   stack.defer(() => clearInterval(following));
@@ -248,13 +254,22 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     secret: async (text) => (typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal()),
   });
   const policy = createPolicyService({ manager, repository: store.sandboxes, generations, report, log });
+  const vault = createSecretService({ secrets, report, changed: secretsChanged });
   const owned = stack.move();
   return {
     version: VERSION,
     sandboxes,
     usage: createUsageService({ store, settled: () => reporter.settled(), report, now: () => clock.now() }),
     events: eventService,
-    secrets: createSecretService({ secrets, report, changed: () => links.refreshSecrets() }),
+    secrets: vault,
+    llmKeys: createLlmKeyService({
+      table: store.llmKeys,
+      config: () => generations.current.config,
+      secrets,
+      vault,
+      report,
+      changed: () => generations.refresh(),
+    }),
     policy: {
       ...policy,
       reload: async (caller) => {

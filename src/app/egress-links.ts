@@ -145,6 +145,7 @@ export class EgressLinks {
       labels: record.labels,
       policy: generation.policyFor(record, { isLive }),
       secrets,
+      orgKeys: generation.orgKeys,
       upstreams: [...hostPortUpstreams(record.hostPorts), ...generation.upstreams],
     };
   }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { networkInterfaces } from "node:os";
 import { loadCaFile } from "../config/ca-file.ts";
-import type { Upstream } from "../egress/gateway.ts";
+import type { GatewaySecret, Upstream } from "../egress/gateway.ts";
 import { compilePolicy } from "../policy/compile.ts";
 import { HOST_NAME, policyInputFor } from "../policy/policy-input.ts";
 import type { Policy, RuleInput } from "../policy/policy.ts";
@@ -21,6 +21,8 @@ export type GenerationParts = {
   readonly added: readonly AddedRule[];
   /** grows when a control listener is opened */
   readonly ownPorts: readonly number[];
+  /** the organisation's, with their values of now */
+  readonly orgKeys?: readonly GatewaySecret[];
 };
 
 /**
@@ -34,12 +36,14 @@ export class EgressGeneration {
   /** PEM of `[egress].ca_file` */
   readonly extraCa: string | undefined;
   readonly added: readonly AddedRule[];
+  readonly orgKeys: readonly GatewaySecret[];
   readonly #ownPorts: readonly number[];
 
   private constructor(version: number, parts: GenerationParts, files: { upstreams: readonly Upstream[]; extraCa: string | undefined }) {
     this.version = version;
     this.config = parts.config;
     this.added = parts.added;
+    this.orgKeys = parts.orgKeys ?? [];
     this.#ownPorts = parts.ownPorts;
     this.upstreams = files.upstreams;
     this.extraCa = files.extraCa;
@@ -64,7 +68,15 @@ export class EgressGeneration {
     const { profile } = config.sandbox;
     const sandboxes = [undefined, ...new Set(added.flatMap(({ sandboxUuid }) => sandboxUuid ?? []))];
     for (const uuid of sandboxes) probe.policyFor({ profile, allow: [], secrets: [], ...(uuid === undefined ? {} : { uuid }) });
-    const content = JSON.stringify([egress, upstreams.map(({ ca }) => ca), extraCa, config.secrets, added]);
+    const keys = probe.orgKeys.map(({ name, host }) => [name, host]);
+    const content = JSON.stringify([
+      egress,
+      upstreams.map(({ ca }) => ca),
+      extraCa,
+      config.secrets,
+      added,
+      ...(keys.length === 0 ? [] : [keys]),
+    ]);
     const version = versionOf(createHash("sha256").update(content).digest("base64url"));
     return new EgressGeneration(version, parts, { upstreams, extraCa });
   }
@@ -77,7 +89,14 @@ export class EgressGeneration {
         egress: this.config.egress,
         profile: PROFILES[subject.profile],
         allow: subject.allow,
-        secrets: subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: isDefault === true ? "operator" : "caller" })),
+        secrets: [
+          ...subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: originOf(isDefault) })),
+          ...(PROFILES[subject.profile].network === "none" ? [] : this.orgKeys).map(({ name, host }) => ({
+            name,
+            host,
+            origin: originOf(true),
+          })),
+        ],
         added: this.added.filter(({ sandboxUuid }) => sandboxUuid === null || sandboxUuid === subject.uuid).map(addedRule),
         ...(subject.hostPorts === undefined ? {} : { hostPorts: subject.hostPorts }),
         ownAddresses: ownAddresses(),
@@ -92,6 +111,10 @@ export class EgressGeneration {
 /** Where `host.agentkernel.internal` leads: to this machine's loopback, on the ports that were opened. */
 export function hostPortUpstreams(ports: readonly number[] = []): readonly Upstream[] {
   return ports.map((port) => ({ host: HOST_NAME, port, url: new URL(`http://127.0.0.1:${port}`) }));
+}
+
+function originOf(isOperators: boolean | undefined): "operator" | "caller" {
+  return isOperators === true ? "operator" : "caller";
 }
 
 export function addedRule({ id, rule }: AddedRule): RuleInput {

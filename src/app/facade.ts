@@ -17,6 +17,7 @@ import type {
 } from "../schema/api.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
+import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
@@ -135,6 +136,14 @@ export interface BudgetService {
   remove(caller: Caller, id: string): Promise<void>;
 }
 
+export interface LlmKeyService {
+  /** never a value */
+  list(): Promise<readonly LlmKeyInfo[]>;
+  /** when it returns, every sandbox of this process has it. @throws NOT_FOUND for a secret there is not, CONFLICT for one of the file */
+  put(caller: Caller, target: string, key: LlmKeyRequest): Promise<LlmKeyInfo>;
+  remove(caller: Caller, target: string): Promise<void>;
+}
+
 export interface PolicyService {
   /** what would happen to a request for this URL */
   check(query: { readonly url: string; readonly sandbox?: string; readonly profile?: string }): Promise<PolicyCheck>;
@@ -172,6 +181,7 @@ export interface App extends AsyncDisposable {
   readonly secrets: SecretService;
   readonly policy: PolicyService;
   readonly budgets: BudgetService;
+  readonly llmKeys: LlmKeyService;
   readonly audit: AuditService;
   readonly delivery: DeliveryControl;
   readonly metrics: Metrics;

@@ -1,6 +1,7 @@
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
 import type { Log } from "../base/log.ts";
+import type { GatewaySecret } from "../egress/gateway.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 import type { AddedRule } from "./egress-policy.ts";
 import { EgressGeneration } from "./egress-policy.ts";
@@ -25,6 +26,8 @@ export type PolicyGenerationsOptions = {
   readonly readConfig?: () => Promise<Config>;
   /** makes every running sandbox's policy; what it returns puts them into force */
   readonly prepare: (generation: EgressGeneration) => () => void;
+  /** the organisation's keys under a configuration, with their values of now; absent: there are none */
+  readonly orgKeys?: (config: Config) => Promise<readonly GatewaySecret[]>;
   readonly now: () => number;
   readonly log: Log;
 };
@@ -52,7 +55,8 @@ export class PolicyGenerations {
   static async open(config: Config, options: PolicyGenerationsOptions): Promise<PolicyGenerations> {
     const { rules, ownPorts } = options;
     const { revision } = rules;
-    const parts = { config, added: rules.list(), ownPorts };
+    const orgKeys = (await options.orgKeys?.(config)) ?? [];
+    const parts = { config, added: rules.list(), ownPorts, orgKeys };
     return new PolicyGenerations(options, await EgressGeneration.load(parts, (print) => rules.generationOf(print)), revision);
   }
 
@@ -94,6 +98,11 @@ export class PolicyGenerations {
     });
   }
 
+  /** Reads the organisation's keys again: their names or their values changed. */
+  refresh(): Promise<void> {
+    return this.#turns.run("", async () => this.#enforce(await this.#make(this.#current.config)));
+  }
+
   /** Takes over what another process changed. */
   async follow(): Promise<void> {
     if (this.#options.rules.revision !== this.#revision) await this.#turns.run("", () => this.#follow());
@@ -115,7 +124,8 @@ export class PolicyGenerations {
   async #make(config: Config, trial?: readonly AddedRule[]): Promise<Made> {
     const { rules, ownPorts, prepare } = this.#options;
     const { revision } = rules;
-    const parts = { config, added: trial ?? rules.list(), ownPorts };
+    const orgKeys = (await this.#options.orgKeys?.(config)) ?? [];
+    const parts = { config, added: trial ?? rules.list(), ownPorts, orgKeys };
     const generation = await EgressGeneration.load(parts, trial === undefined ? (print) => rules.generationOf(print) : () => 0);
     return { generation, revision, putIntoForce: prepare(generation) };
   }

@@ -89,6 +89,12 @@ export class SandboxSecrets {
     for (const { ownValue } of record.secrets) if (ownValue !== undefined) (await this.#open()).vault.remove(ownValue);
   }
 
+  /** The value behind a name, of the environment or of the vault; undefined when nobody set one. */
+  async valueOf(name: string): Promise<Secret | undefined> {
+    const { resolver } = await this.#open();
+    return hasValue(resolver, name) ? resolver.byName(name) : undefined;
+  }
+
   /** A reference of the configuration; null is none. */
   async resolve(reference: SecretReference | null): Promise<Secret | undefined> {
     if (reference === null) return undefined;

@@ -149,7 +149,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .addOption(new Option("--background").hideHelp())
     .action(lazily(async () => (await import("./commands/serve.ts")).serve));
 
-  const llm = program.command("llm").description("model calls: usage and budgets");
+  const llm = program.command("llm").description("model calls: usage, budgets and keys");
   llm
     .command("usage")
     .description("tokens and cost per sandbox, provider and model")
@@ -183,6 +183,24 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .description("remove budgets that `llm budget set` made")
     .argument("<name...>")
     .action(lazily(async () => (await import("./commands/budget.ts")).remove));
+
+  const keys = llm.command("keys").description("keys of the organisation, put into the requests of every sandbox");
+  keys
+    .command("set")
+    .description("put a secret into requests to a provider or host, from now on")
+    .argument("<target>", "as openai, or api.openai.com")
+    .argument("<secret>", "name of a secret that `secret set` keeps")
+    .action(lazily(async () => (await import("./commands/llm-keys.ts")).set));
+  keys
+    .command("ls")
+    .description("for whom, and under which name; never values")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/llm-keys.ts")).list));
+  keys
+    .command("rm")
+    .description("put no key of the organisation into these requests any more")
+    .argument("<target...>")
+    .action(lazily(async () => (await import("./commands/llm-keys.ts")).remove));
 
   const secret = program.command("secret").description("keys that never enter a sandbox");
   secret

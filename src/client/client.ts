@@ -22,6 +22,7 @@ import type {
   UsageGroup,
 } from "../schema/api.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
+import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { AuditReport, auditReplayRequest, auditVerifyRequest, ChainHeadInfo, DeadLetterInfo } from "../schema/delivery.ts";
 import type { DecisionEvent, Event, ExchangeEvent, LlmEvent } from "../schema/event.ts";
 import type { ExecStart } from "../schema/exec-frames.ts";
@@ -94,6 +95,9 @@ export interface Client extends Disposable {
   ): Promise<PolicyCheck>;
 
   secrets(call?: CallOptions): Promise<readonly SecretInfo[]>;
+  llmKeys(call?: CallOptions): Promise<readonly LlmKeyInfo[]>;
+  setLlmKey(target: string, key: LlmKeyRequest, call?: CallOptions): Promise<LlmKeyInfo>;
+  removeLlmKey(target: string, call?: CallOptions): Promise<string>;
   setSecret(name: string, value: string, call?: CallOptions): Promise<SecretInfo>;
   removeSecret(name: string, call?: CallOptions): Promise<string>;
 }
@@ -159,6 +163,9 @@ export function createClient(options: ClientOptions): Client {
     auditVerify: (body = {}, c) => post("/audit/verify", { ...c, body }),
     auditReplay: (body, c) => post("/audit/replay", { ...c, body }),
     auditDead: ({ sink, last, ...c }) => get("/audit/dead", { ...c, query: { sink, last } }),
+    llmKeys: (c) => get("/llm/keys", c),
+    setLlmKey: (target, body, c) => call("PUT", `/llm/keys/${encodeURIComponent(target)}`, { ...c, body }),
+    removeLlmKey: (target, c) => remove(`/llm/keys/${encodeURIComponent(target)}`, c),
     policyLog: ({ last, since, sandbox: name, ...c } = {}) => get("/policy/log", { ...c, query: { last, since, sandbox: name } }),
     policy: (c) => get("/policy", c),
     setPolicy: (body, c) => call("PUT", "/policy", { ...c, body }),

@@ -23,6 +23,7 @@ describe("a configuration", () => {
         models: { allow: [], deny: [] },
         budgets: [],
       },
+      llmKeys: [],
       secrets: [],
       audit: {
         durability: "by_class",
@@ -129,6 +130,7 @@ describe("a configuration", () => {
         models: { allow: [], deny: [] },
         budgets: [],
       },
+      llmKeys: [],
       secrets: [
         { name: "OPENAI_API_KEY", host: "api.openai.com" },
         { name: "OTHER", host: "a.com", header: "x-key", scheme: "raw" },
@@ -221,7 +223,8 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   ["[[server.keys]]\nname = 'a'", /server\.keys is not available in this version/, /remove it/],
   ["[server.tls]\ncert = 'x'", /server\.tls is not available/, /remove it/],
   ["[egress]\nupstream_proxy = 'http://me:pass@p'", /egress\.upstream_proxy/, /credentials go into `auth`/],
-  ["[llm_keys]\n'api.openai.com' = 'K'", /llm_keys is not available/, /remove it/],
+  ["[llm_keys]\nazure = 'K'", /llm_keys/, /./],
+  ["[llm_keys]\nopenai = 'sk-real'", /llm_keys\.openai is not the name of a secret/, /./],
   ["[[proxy.hooks]]\nname = 'h'", /proxy is not available/, /remove it/],
   ["[[audit.streams]]\nbatch_size = 1", /audit\.streams\[0\]\.destination is missing/, /config\.md/],
   ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],

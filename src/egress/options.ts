@@ -65,6 +65,8 @@ export type SandboxEgress = {
   readonly policy: Policy;
   readonly secrets: readonly GatewaySecret[];
   readonly upstreams: readonly Upstream[];
+  /** the organisation's keys: put into requests to hosts that none of `secrets` is for */
+  readonly orgKeys?: readonly GatewaySecret[];
 };
 
 export type EgressLimits = {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { profileName } from "./api.ts";
 import { auditStream } from "./audit-stream.ts";
 import { budgetSection } from "./budget.ts";
+import { llmKeyTarget, vaultKeyName } from "./llm-key.ts";
 import { duration, path, size } from "./config-values.ts";
 import { secretReference } from "./secret-reference.ts";
 
@@ -167,6 +168,11 @@ const llm = z.strictObject({
 });
 
 const binding = z
+const llmKeys = z.record(llmKeyTarget, vaultKeyName).meta({
+  description:
+    "keys of the organisation: provider or host = name of a secret (of the environment, then of the vault). The gateway puts it into the calls of every sandbox, in the place of whatever the client sent; a sandbox's own binding for the host wins",
+});
+
   .union(
     [
       host,
@@ -235,6 +241,7 @@ export const configFile = z.strictObject({
   egress: egress.prefault({}).meta({ description: "what may leave sandboxes" }),
   llm: llm.prefault({}).meta({ description: "metering of model calls" }),
   secrets: secrets.prefault({}),
+  llm_keys: llmKeys.prefault({}),
   audit: audit.prefault({}).meta({ description: "the record of everything that happened" }),
 });
 

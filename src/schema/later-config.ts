@@ -10,7 +10,6 @@ export const LATER_KEYS: readonly string[] = [
   "llm.drain_on_abort",
   "llm.price_file",
   "llm.providers",
-  "llm_keys",
   "proxy",
   "audit.checkpoint",
   "pool",

@@ -85,6 +85,7 @@ export type Config = {
     readonly budgets: readonly BudgetSettings[];
   };
   readonly secrets: readonly BindingSettings[];
+  readonly llmKeys: readonly { readonly target: string; readonly vaultKeyName: string }[];
   readonly audit: {
     readonly durability: "by_class" | "durable";
     readonly onFailure: "deny" | "allow";
@@ -150,6 +151,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       maxBytes: audit.max_bytes,
       maxAgeMs: audit.max_age,
       onFull: audit.on_full,
+    llmKeys: Object.entries(file.llm_keys).map(([target, vaultKeyName]) => ({ target, vaultKeyName })),
       checkpointKey: audit.checkpoint_key === undefined ? null : from.expand(audit.checkpoint_key),
       streams: audit.streams.map((stream) => {
         const destination = expandPaths(stream.destination, from.expand);

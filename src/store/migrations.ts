@@ -131,6 +131,7 @@ const MIGRATIONS: readonly string[] = [
 
   CREATE TABLE llm_budget_level (meter TEXT PRIMARY KEY, period INTEGER NOT NULL, level INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  "CREATE TABLE llm_keys (target TEXT PRIMARY KEY, vault_key_name TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 ];
 
 /**

@@ -8,6 +8,7 @@ import { BudgetTable } from "./budgets.ts";
 import { DetachedTable } from "./detached.ts";
 import { Ledger } from "./ledger.ts";
 import type { EgressRuleSettings } from "../schema/settings.ts";
+import { LlmKeyTable } from "./llm-keys.ts";
 import { MetaTable } from "./meta.ts";
 import { migrate } from "./migrations.ts";
 import { PolicyRuleTable } from "./policy-rules.ts";
@@ -31,6 +32,7 @@ export interface Store<R extends SandboxRow = SandboxRow> extends AsyncDisposabl
   readonly secrets: SecretTable;
   readonly policyRules: PolicyRuleTable<EgressRuleSettings>;
   readonly budgets: BudgetTable<BudgetRequest>;
+  readonly llmKeys: LlmKeyTable;
   readonly meta: MetaTable;
   /** resolves when everything written so far is on disk */
   flush(): Promise<void>;
@@ -59,6 +61,7 @@ export function openStore<R extends SandboxRow = SandboxRow>(file: string, optio
     secrets: new SecretTable(sql),
     policyRules: new PolicyRuleTable(sql),
     budgets: new BudgetTable(sql),
+    llmKeys: new LlmKeyTable(sql),
     meta: new MetaTable(sql),
     flush: () => wal.flush(),
     [Symbol.asyncDispose]: async () => {

@@ -367,6 +367,14 @@ export function createFakeApp(): FakeApp {
       put: async (caller, change) => {
         note("setPolicy", caller, change);
         return POLICY;
+    llmKeys: {
+      list: async () => [],
+      put: async (caller, target, { vault_key_name }) => {
+        note("putLlmKey", caller, { target, vault_key_name });
+        return { target, hosts: ["api.openai.com"], vault_key_name, source: "api", available: true };
+      },
+      remove: async (caller, target) => note("removeLlmKey", caller, target),
+    },
       },
       reload: async () => undefined,
     },

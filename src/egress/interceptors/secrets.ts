@@ -5,6 +5,7 @@ import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { refusePolicy } from "./policy.ts";
+import { putOrgKey } from "./org-key.ts";
 import { BodyScan } from "./secret-body.ts";
 import { EchoFilter } from "./secret-echo.ts";
 import { SecretScopes } from "./secret-scope.ts";
@@ -21,9 +22,10 @@ export function secretsInterceptor(runtime: Runtime): Interceptor {
   const scopes = new SecretScopes();
   const forms = new FormsOfSecrets();
   return (next) => async (exchange) => {
-    const { secrets } = exchange.generation.egress;
-    if (secrets.length === 0) return next(exchange);
-    const misplaced = substitute(exchange, secrets, scopes) ?? (await inBody(runtime, exchange, secrets, forms));
+    const { secrets, orgKeys = [] } = exchange.generation.egress;
+    if (secrets.length === 0 && orgKeys.length === 0) return next(exchange);
+    const misplaced =
+      secrets.length === 0 ? undefined : (substitute(exchange, secrets, scopes) ?? (await inBody(runtime, exchange, secrets, forms)));
     if (misplaced === "gone") {
       exchange.end = "aborted";
       return;
@@ -33,6 +35,7 @@ export function secretsInterceptor(runtime: Runtime): Interceptor {
       refusePolicy(exchange);
       return;
     }
+    putOrgKey(exchange, orgKeys, scopes);
     if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
     for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
     return next(exchange);

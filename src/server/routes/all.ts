@@ -4,6 +4,7 @@ import { budgetRoutes } from "./budgets.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
 import { policyRoutes } from "./policy.ts";
+import { llmKeyRoutes } from "./llm-keys.ts";
 import { runRoutes } from "./run.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { secretRoutes } from "./secrets.ts";
@@ -19,6 +20,7 @@ export const ROUTES: readonly Route[] = [
   ...usageRoutes,
   ...budgetRoutes,
   ...eventRoutes,
+  ...llmKeyRoutes,
   ...auditRoutes,
   ...secretRoutes,
   ...policyRoutes,

@@ -5,7 +5,6 @@ export const LATER_PATHS: readonly { readonly path: string; readonly feature: st
   ...trees("/snapshots", "Snapshots"),
   ...trees("/volumes", "Volumes"),
   ...trees("/proxy/hooks", "Hooks"),
-  ...trees("/llm/keys", "Organisation keys"),
   ...trees("/llm/prices", "The price list"),
   ...trees("/llm/providers", "The list of providers"),
   ...trees("/pool", "Pools of warm sandboxes"),
