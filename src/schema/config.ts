@@ -167,12 +167,12 @@ const llm = z.strictObject({
   budgets: z.array(budgetSection).prefault([]),
 });
 
-const binding = z
 const llmKeys = z.record(llmKeyTarget, vaultKeyName).meta({
   description:
     "keys of the organisation: provider or host = name of a secret (of the environment, then of the vault). The gateway puts it into the calls of every sandbox, in the place of whatever the client sent; a sandbox's own binding for the host wins",
 });
 
+const binding = z
   .union(
     [
       host,
@@ -240,8 +240,8 @@ export const configFile = z.strictObject({
   sandbox: sandbox.prefault({}).meta({ description: "what new sandboxes are like" }),
   egress: egress.prefault({}).meta({ description: "what may leave sandboxes" }),
   llm: llm.prefault({}).meta({ description: "metering of model calls" }),
-  secrets: secrets.prefault({}),
   llm_keys: llmKeys.prefault({}),
+  secrets: secrets.prefault({}),
   audit: audit.prefault({}).meta({ description: "the record of everything that happened" }),
 });
 

@@ -355,6 +355,14 @@ export function createFakeApp(): FakeApp {
       request: async (caller, ...args) => note("delivery.request", caller, args),
     },
     budgets: createFakeBudgets(note),
+    llmKeys: {
+      list: async () => [],
+      put: async (caller, target, { vault_key_name }) => {
+        note("putLlmKey", caller, { target, vault_key_name });
+        return { target, hosts: ["api.openai.com"], vault_key_name, source: "api", available: true };
+      },
+      remove: async (caller, target) => note("removeLlmKey", caller, target),
+    },
     policy: {
       check: async ({ url }) => ({
         url,
@@ -367,14 +375,6 @@ export function createFakeApp(): FakeApp {
       put: async (caller, change) => {
         note("setPolicy", caller, change);
         return POLICY;
-    llmKeys: {
-      list: async () => [],
-      put: async (caller, target, { vault_key_name }) => {
-        note("putLlmKey", caller, { target, vault_key_name });
-        return { target, hosts: ["api.openai.com"], vault_key_name, source: "api", available: true };
-      },
-      remove: async (caller, target) => note("removeLlmKey", caller, target),
-    },
       },
       reload: async () => undefined,
     },
