@@ -84,8 +84,8 @@ export type Config = {
     readonly models: { readonly allow: readonly string[]; readonly deny: readonly string[] };
     readonly budgets: readonly BudgetSettings[];
   };
-  readonly secrets: readonly BindingSettings[];
   readonly llmKeys: readonly { readonly target: string; readonly vaultKeyName: string }[];
+  readonly secrets: readonly BindingSettings[];
   readonly audit: {
     readonly durability: "by_class" | "durable";
     readonly onFailure: "deny" | "allow";
@@ -144,6 +144,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
         return { id: budgetIdOf(budget), scope, unit, limit, window, onExceed };
       }),
     },
+    llmKeys: Object.entries(file.llm_keys).map(([target, vaultKeyName]) => ({ target, vaultKeyName })),
     secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
     audit: {
       durability: audit.durability,
@@ -151,7 +152,6 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       maxBytes: audit.max_bytes,
       maxAgeMs: audit.max_age,
       onFull: audit.on_full,
-    llmKeys: Object.entries(file.llm_keys).map(([target, vaultKeyName]) => ({ target, vaultKeyName })),
       checkpointKey: audit.checkpoint_key === undefined ? null : from.expand(audit.checkpoint_key),
       streams: audit.streams.map((stream) => {
         const destination = expandPaths(stream.destination, from.expand);

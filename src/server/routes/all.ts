@@ -3,8 +3,8 @@ import { auditRoutes } from "./audit.ts";
 import { budgetRoutes } from "./budgets.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
-import { policyRoutes } from "./policy.ts";
 import { llmKeyRoutes } from "./llm-keys.ts";
+import { policyRoutes } from "./policy.ts";
 import { runRoutes } from "./run.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { secretRoutes } from "./secrets.ts";
@@ -19,8 +19,8 @@ export const ROUTES: readonly Route[] = [
   ...execRoutes,
   ...usageRoutes,
   ...budgetRoutes,
-  ...eventRoutes,
   ...llmKeyRoutes,
+  ...eventRoutes,
   ...auditRoutes,
   ...secretRoutes,
   ...policyRoutes,
