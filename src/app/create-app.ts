@@ -13,9 +13,13 @@ import { silentMetrics } from "../metrics/silent-metrics.ts";
 import { Caretaker } from "../sandbox/caretaker.ts";
 import { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
+import type { SecretText } from "../schema/audit-stream.ts";
 import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
 import { createAuditService } from "./audit.ts";
+import { DecisionHooks } from "./decision-hooks.ts";
+import { HookRegistry } from "./hook-registry.ts";
+import { Hooks } from "./hook-service.ts";
 import { createBackends } from "./backends.ts";
 import { budgetsInForce, createBudgetService } from "./budget-service.ts";
 import { BudgetGate } from "./call-gate.ts";
@@ -156,8 +160,30 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     log,
   });
   const report = reporter.record;
+  const secretOf = async (text: SecretText): Promise<string> =>
+    typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal();
+  const registry = new HookRegistry({ store: store.meta, config: app.config, now: () => clock.now() });
+  const hooks = new Hooks({
+    registry,
+    delivery,
+    config: () => generations.current.config,
+    paths,
+    secret: secretOf,
+    vault: {
+      set: async (name, value) => (await secrets.vault()).set(name, value),
+      removeAll: async (prefix) => {
+        const vault = await secrets.vault();
+        for (const { name } of vault.list()) if (name.startsWith(prefix)) vault.remove(name);
+      },
+    },
+    report,
+    clock,
+    log,
+  });
+  const judge = stack.use(new DecisionHooks({ registry, wayOf: (hook) => hooks.wayOf(hook), clock, log }));
   const gateway = stack.use(
     new LazyGateway({
+      judge,
       paths,
       generation: () => generations.current,
       reporter,
@@ -251,7 +277,15 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   await delivery.attach({
     events,
     report,
-    secret: async (text) => (typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal()),
+    secret: secretOf,
+    hooks: {
+      get revision() {
+        return registry.revision;
+      },
+      names: () =>
+        registry.list().flatMap(({ hook }) => (hook.mode === "notify" ? [{ name: `hook@${hook.name}`, type: hook.target.type }] : [])),
+      specs: () => hooks.specs(),
+    },
   });
   const policy = createPolicyService({ manager, repository: store.sandboxes, generations, report, log });
   const vault = createSecretService({ secrets, report, changed: secretsChanged });
@@ -274,9 +308,11 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       ...policy,
       reload: async (caller) => {
         await policy.reload(caller);
+        registry.config = generations.current.config;
         await delivery.reload(generations.current.config);
       },
     },
+    hooks,
     audit: createAuditService({ paths, config: () => generations.current.config, report }),
     budgets: createBudgetService({ table: store.budgets, config: () => generations.current.config, report, clock }),
     delivery,

@@ -32,6 +32,12 @@ export type DeliveryServiceOptions = {
 };
 
 type Attached = {
+  /** sinks beside the streams of the configuration; `revision` changes with them */
+  readonly hooks: {
+    readonly revision: string;
+    names(): readonly { readonly name: string; readonly type: string }[];
+    specs(): Promise<readonly SinkSpec[]>;
+  };
   readonly events: ChainedEventLog;
   readonly report: (event: NewEvent) => Promise<unknown>;
   readonly secret: (text: SecretText) => Promise<string>;
@@ -41,6 +47,8 @@ type Attached = {
 const DRAIN_MS = { server: 5_000, other: 2_000 };
 /** ms after which a process that is no server delivers while it runs */
 const SOON_MS = 500;
+/** ms between looks whether another process changed the hooks */
+const WATCH_MS = 1_000;
 
 /**
  * Delivery as the app owns it. It is disposed of after the event log is closed, so that the log's last events are delivered too;
@@ -54,6 +62,8 @@ export class DeliveryService implements AsyncDisposable {
   #ready: DeliveryEngine | undefined;
   #soon: NodeJS.Timeout | undefined;
   #drainUntil: number | undefined;
+  #revision = "";
+  #watch: NodeJS.Timeout | undefined;
 
   constructor(options: DeliveryServiceOptions) {
     this.#options = options;
@@ -64,6 +74,11 @@ export class DeliveryService implements AsyncDisposable {
   async attach(attached: Attached): Promise<void> {
     this.#attached = attached;
     const { isServer, log } = this.#options;
+    this.#revision = attached.hooks.revision;
+    // hooks that another process registered hold here as well
+    this.#watch = setInterval(() => {
+      if (attached.hooks.revision !== this.#revision) background("hooks", this.refresh(), log);
+    }, WATCH_MS).unref();
     if (!this.#hasSinks()) return;
     if (isServer) await this.#start();
     else this.#soon = setTimeout(() => background("delivery", this.#start(), log), SOON_MS).unref();
@@ -77,6 +92,15 @@ export class DeliveryService implements AsyncDisposable {
     await engine.configure(await this.#specs());
   }
 
+  /** Hooks came or went; everything else is left alone. */
+  async refresh(): Promise<void> {
+    this.#revision = this.#attached?.hooks.revision ?? "";
+    if (this.#engine === undefined && !this.#hasSinks()) return;
+    const isNew = this.#engine === undefined;
+    const engine = await this.#start();
+    if (!isNew) await engine.configure(await this.#specs(), { keepsEqual: true });
+  }
+
   /** Who has not received what, for retention; whichever process delivers. */
   readonly lagging = async (): Promise<FindLagging> => {
     const { readLagging } = await import("../events/delivery/undelivered.ts");
@@ -85,6 +109,7 @@ export class DeliveryService implements AsyncDisposable {
 
   async drain(): Promise<void> {
     clearTimeout(this.#soon);
+    clearInterval(this.#watch);
     if (this.#attached === undefined || !this.#hasSinks()) return;
     const { clock, isServer } = this.#options;
     this.#drainUntil ??= clock.monotonic() + (isServer ? DRAIN_MS.server : DRAIN_MS.other);
@@ -92,13 +117,9 @@ export class DeliveryService implements AsyncDisposable {
     await engine.drain(Math.max(0, this.#drainUntil - clock.monotonic()));
   }
 
+  /** Of the streams; hooks show theirs themselves. */
   status(): readonly StreamStatus[] {
-    const known = this.#ready?.status() ?? [];
-    const names = this.#config.audit.streams.map((stream) => ({ name: streamName(stream), type: stream.destination.type }));
-    return names.map(({ name, type }) => {
-      const found = known.find((sink) => sink.name === name);
-      return found === undefined || this.#ready?.isLeader !== true ? elsewhere(name, type) : statusOf(found);
-    });
+    return this.#config.audit.streams.map((stream) => this.statusOf(streamName(stream), stream.destination.type));
   }
 
   /** @throws NOT_FOUND for a sink there is not */
@@ -116,8 +137,8 @@ export class DeliveryService implements AsyncDisposable {
       outcome: "permit",
       actor: caller.actor,
       ...(caller.requestId === undefined ? {} : { request_id: caller.requestId }),
-      resource_type: "stream",
-      resource_id: name,
+      resource_type: name.startsWith("hook@") ? "hook" : "stream",
+      resource_id: name.replace(/^hook@/, ""),
       operation: request.kind === "purge_dead" ? "delete" : "update",
       reason: describe(request),
     });
@@ -126,8 +147,14 @@ export class DeliveryService implements AsyncDisposable {
     if (this.#ready?.isLeader === true) await this.#ready.look();
   }
 
+  statusOf(name: string, type: string): StreamStatus {
+    const found = this.#ready?.isLeader === true ? this.#ready.status().find((sink) => sink.name === name) : undefined;
+    return found === undefined ? elsewhere(name, type) : shownStatus(found);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#soon);
+    clearInterval(this.#watch);
     if (this.#engine === undefined) return;
     const engine = await this.#engine;
     if (this.#drainUntil !== undefined) await engine.drain(Math.max(0, this.#drainUntil - this.#options.clock.monotonic()));
@@ -141,16 +168,21 @@ export class DeliveryService implements AsyncDisposable {
   /** `withStdout` false: only those that keep what they get */
   #names(withStdout: boolean): readonly string[] {
     const { stdout } = this.#options;
-    return this.#config.audit.streams
-      .filter(({ destination }) => destination.type !== "stdout" || (withStdout && stdout !== undefined))
-      .map(streamName);
+    const streams = this.#config.audit.streams.filter(
+      ({ destination }) => destination.type !== "stdout" || (withStdout && stdout !== undefined),
+    );
+    return [...streams.map(streamName), ...this.#hookNames()];
+  }
+
+  #hookNames(): readonly string[] {
+    return (this.#attached?.hooks.names() ?? []).map(({ name }) => name);
   }
 
   #check(name: string): void {
-    const known = this.#config.audit.streams.map(streamName);
-    if (known.includes(name)) return;
+    const streams = this.#config.audit.streams.map(streamName);
+    if (streams.includes(name) || this.#hookNames().includes(name)) return;
     throw new AppError("NOT_FOUND", `there is no stream ${JSON.stringify(name.slice(0, 80))}`, {
-      hint: known.length === 0 ? "[[audit.streams]] of the configuration has none" : `there are: ${known.join(", ")}`,
+      hint: streams.length === 0 ? "[[audit.streams]] of the configuration has none" : `there are: ${streams.join(", ")}`,
     });
   }
 
@@ -183,7 +215,8 @@ export class DeliveryService implements AsyncDisposable {
     const { stdout, hostname, clock } = this.#options;
     const { streamSpecs } = await import("./stream-sinks.ts");
     const secret = this.#attached?.secret ?? (() => Promise.reject(new Error("no secrets yet")));
-    return streamSpecs(this.#config.audit.streams, { secret, stdout, hostname, clock });
+    const streams = streamSpecs(this.#config.audit.streams, { secret, stdout, hostname, clock });
+    return [...streams, ...((await this.#attached?.hooks.specs()) ?? [])];
   }
 }
 
@@ -202,7 +235,7 @@ function describe(request: DeliveryRequest): string {
   }
 }
 
-function statusOf(status: SinkStatus): StreamStatus {
+function shownStatus(status: SinkStatus): StreamStatus {
   const { name, type, state, lag, oldestMs, delivered, retries, deadLetters, dropped, lastSuccessMs, lastError } = status;
   return {
     name,

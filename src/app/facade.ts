@@ -18,6 +18,7 @@ import type {
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
 import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
+import type { Hook, HookInfo, HookTestResult } from "../schema/hook.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
@@ -155,6 +156,19 @@ export interface PolicyService {
   reload(caller: Caller): Promise<void>;
 }
 
+/** Who is told of what leaves, or asked. */
+export interface HookService {
+  list(): Promise<readonly HookInfo[]>;
+  /** holds for every sandbox at once. @throws VALIDATION naming the key, CONFLICT for one of the file */
+  put(caller: Caller, hook: Hook): Promise<HookInfo>;
+  /** @throws NOT_FOUND, CONFLICT for one of the file */
+  remove(caller: Caller, name: string): Promise<void>;
+  /** sends a sample by itself, beside what is under way */
+  test(caller: Caller, name: string): Promise<HookTestResult>;
+  replay(caller: Caller, name: string, request: DeliveryRequest): Promise<void>;
+  deliveries(name: string, limit: number): Promise<{ readonly status: StreamStatus; readonly dead_letters: readonly DeadLetter[] }>;
+}
+
 /** The audit log as it stands on disk, of all processes. */
 export interface AuditService {
   /** last events of the newest chains */
@@ -182,6 +196,7 @@ export interface App extends AsyncDisposable {
   readonly policy: PolicyService;
   readonly budgets: BudgetService;
   readonly llmKeys: LlmKeyService;
+  readonly hooks: HookService;
   readonly audit: AuditService;
   readonly delivery: DeliveryControl;
   readonly metrics: Metrics;

@@ -2,7 +2,7 @@ import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
-import type { CallGate, EgressLimits, Gateway } from "../egress/gateway.ts";
+import type { CallGate, EgressLimits, Gateway, Judge } from "../egress/gateway.ts";
 import type { UpstreamProxy } from "../egress/options.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
 import type { EgressSettings } from "../schema/settings.ts";
@@ -33,6 +33,8 @@ export type LazyGatewayOptions = {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly clock: Clock;
+  /** decision hooks, and hooks that want to know of requests */
+  readonly judge: Judge;
   /** what model calls are held against */
   readonly gate: (prices: Prices) => CallGate;
   readonly resolveSecret: (reference: SecretReference | null) => Promise<Secret | undefined>;
@@ -86,6 +88,7 @@ export class LazyGateway implements AsyncDisposable {
       providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
       includeUsage: config.llm.includeUsage,
       costOf,
+      judge: this.#options.judge,
       gate: this.#options.gate({ costOf, dearestModel }),
       limits: EGRESS_LIMITS,
       report: reporter.egress,

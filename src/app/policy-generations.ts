@@ -143,6 +143,10 @@ const SECTIONS = ["server", "llm", "audit"] as const;
 
 /** A section without what is read for every call. */
 function settledAtStart(config: Config, section: (typeof SECTIONS)[number]): unknown {
+  if (section === "audit") {
+    const { streams: _streams, ...settled } = config.audit;
+    return settled;
+  }
   if (section !== "llm") return config[section];
   const { budgets: _budgets, models: _models, unknownPrice: _unknownPrice, ...rest } = config.llm;
   return rest;

@@ -41,6 +41,7 @@ export function streamSpecs(streams: readonly StreamSettings[], options: StreamS
       batchSize: stream.batchSize,
       flushMs: stream.flushMs,
       maxRetries: stream.maxRetries,
+      fingerprint: JSON.stringify(stream),
       encode: encoder(stream.ocsfVersion, options.hostname),
       open: () => openSink(stream.destination, options),
     }));

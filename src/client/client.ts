@@ -24,6 +24,7 @@ import type {
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
 import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { AuditReport, auditReplayRequest, auditVerifyRequest, ChainHeadInfo, DeadLetterInfo } from "../schema/delivery.ts";
+import type { hook, HookDeliveries, HookInfo, hookReplayRequest, HookTestResult } from "../schema/hook.ts";
 import type { DecisionEvent, Event, ExchangeEvent, LlmEvent } from "../schema/event.ts";
 import type { ExecStart } from "../schema/exec-frames.ts";
 import { type CommandEvent, type FeedOptions, followEvents, readCommand } from "./feed.ts";
@@ -79,6 +80,13 @@ export interface Client extends Disposable {
 
   followEvents(options?: FeedOptions): AsyncGenerator<Event>;
   audit(options?: TailOptions): Promise<readonly Event[]>;
+  hooks(call?: CallOptions): Promise<readonly HookInfo[]>;
+  setHook(request: z.input<typeof hook>, call?: CallOptions): Promise<HookInfo>;
+  removeHook(name: string, call?: CallOptions): Promise<string>;
+  testHook(name: string, call?: CallOptions): Promise<HookTestResult>;
+  replayHook(name: string, request: z.input<typeof hookReplayRequest>, call?: CallOptions): Promise<string>;
+  hookDeliveries(name: string, options?: CallOptions & { readonly last?: number }): Promise<HookDeliveries>;
+
   auditHeads(options?: CallOptions & { readonly last?: number }): Promise<readonly ChainHeadInfo[]>;
   auditVerify(request?: z.input<typeof auditVerifyRequest>, call?: CallOptions): Promise<AuditReport>;
   auditReplay(request: z.input<typeof auditReplayRequest>, call?: CallOptions): Promise<string>;
@@ -87,6 +95,9 @@ export interface Client extends Disposable {
   budgets(call?: CallOptions): Promise<readonly BudgetReport[]>;
   setBudget(id: string, budget: BudgetRequest, call?: CallOptions): Promise<BudgetReport>;
   removeBudget(id: string, call?: CallOptions): Promise<string>;
+  llmKeys(call?: CallOptions): Promise<readonly LlmKeyInfo[]>;
+  setLlmKey(target: string, key: LlmKeyRequest, call?: CallOptions): Promise<LlmKeyInfo>;
+  removeLlmKey(target: string, call?: CallOptions): Promise<string>;
   policy(call?: CallOptions): Promise<PolicyReport>;
   setPolicy(change: z.input<typeof policyChange>, call?: CallOptions): Promise<PolicyReport>;
   policyCheck(
@@ -95,9 +106,6 @@ export interface Client extends Disposable {
   ): Promise<PolicyCheck>;
 
   secrets(call?: CallOptions): Promise<readonly SecretInfo[]>;
-  llmKeys(call?: CallOptions): Promise<readonly LlmKeyInfo[]>;
-  setLlmKey(target: string, key: LlmKeyRequest, call?: CallOptions): Promise<LlmKeyInfo>;
-  removeLlmKey(target: string, call?: CallOptions): Promise<string>;
   setSecret(name: string, value: string, call?: CallOptions): Promise<SecretInfo>;
   removeSecret(name: string, call?: CallOptions): Promise<string>;
 }
@@ -155,17 +163,24 @@ export function createClient(options: ClientOptions): Client {
 
     budgets: (c) => get("/llm/budgets", c),
     setBudget: (id, body, c) => call("PUT", `/llm/budgets/${encodeURIComponent(id)}`, { ...c, body }),
+    llmKeys: (c) => get("/llm/keys", c),
+    setLlmKey: (target, body, c) => call("PUT", `/llm/keys/${encodeURIComponent(target)}`, { ...c, body }),
+    removeLlmKey: (target, c) => remove(`/llm/keys/${encodeURIComponent(target)}`, c),
     removeBudget: (id, c) => remove(`/llm/budgets/${encodeURIComponent(id)}`, c),
 
     followEvents: (feed) => followEvents(transport, "/events", feed),
     audit: ({ last, since, sandbox: name, ...c } = {}) => get("/audit", { ...c, query: { last, since, sandbox: name } }),
+    hooks: (c) => get("/proxy/hooks", c),
+    setHook: (body, c) => post("/proxy/hooks", { ...c, body }),
+    removeHook: (name, c) => remove(`/proxy/hooks/${encodeURIComponent(name)}`, c),
+    testHook: (name, c) => post(`/proxy/hooks/${encodeURIComponent(name)}/test`, c),
+    replayHook: (name, body, c) => post(`/proxy/hooks/${encodeURIComponent(name)}/replay`, { ...c, body }),
+    hookDeliveries: (name, { last, ...c } = {}) => get(`/proxy/hooks/${encodeURIComponent(name)}/deliveries`, { ...c, query: { last } }),
+
     auditHeads: ({ last, ...c } = {}) => get("/audit/head", { ...c, query: { last } }),
     auditVerify: (body = {}, c) => post("/audit/verify", { ...c, body }),
     auditReplay: (body, c) => post("/audit/replay", { ...c, body }),
     auditDead: ({ sink, last, ...c }) => get("/audit/dead", { ...c, query: { sink, last } }),
-    llmKeys: (c) => get("/llm/keys", c),
-    setLlmKey: (target, body, c) => call("PUT", `/llm/keys/${encodeURIComponent(target)}`, { ...c, body }),
-    removeLlmKey: (target, c) => remove(`/llm/keys/${encodeURIComponent(target)}`, c),
     policyLog: ({ last, since, sandbox: name, ...c } = {}) => get("/policy/log", { ...c, query: { last, since, sandbox: name } }),
     policy: (c) => get("/policy", c),
     setPolicy: (body, c) => call("PUT", "/policy", { ...c, body }),

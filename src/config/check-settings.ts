@@ -8,6 +8,7 @@ export function checkSettings(config: Config): Fault | undefined {
     limitsInsideMax(config.sandbox.limits, config.sandbox.max) ??
     oneUpstreamEach(config) ??
     oneStreamEach(config) ??
+    oneHookEach(config) ??
     limitsAreMetered(config)
   );
 }
@@ -60,6 +61,15 @@ function oneStreamEach(config: Config): Fault | undefined {
   for (const [at, stream] of config.audit.streams.entries()) {
     const name = streamName(stream);
     if (seen.has(name)) return { key: `audit.streams[${at}].name`, message: "is that of another stream", hint: "give each its own name" };
+    seen.add(name);
+  }
+  return undefined;
+}
+
+function oneHookEach(config: Config): Fault | undefined {
+  const seen = new Set<string>();
+  for (const [at, { name }] of config.proxy.hooks.entries()) {
+    if (seen.has(name)) return { key: `proxy.hooks[${at}].name`, message: "is that of another hook", hint: "give each its own name" };
     seen.add(name);
   }
   return undefined;

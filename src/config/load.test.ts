@@ -34,6 +34,7 @@ describe("a configuration", () => {
         checkpointKey: null,
         streams: [],
       },
+      proxy: { hookFileDirs: [], unsafeAllowPrivate: false, hooks: [] },
     });
   });
 
@@ -99,6 +100,17 @@ describe("a configuration", () => {
       [[audit.streams]]
       destination = { type = "file", path = "~/audit.jsonl" }
       ocsf_enabled = false
+      [proxy]
+      hook_file_dirs = ["~/hooks"]
+      unsafe_allow_private = true
+      [[proxy.hooks]]
+      name = "ask"
+      event = "on_request"
+      target = { type = "webhook", url = "http://127.0.0.1:8000/ask" }
+      mode = "decide"
+      timeout_ms = 500
+      cache_ttl = 60
+      filter = { host = "*.example.com", label = "team=core" }
     `);
     expect(config).toEqual({
       file: "/etc/a.toml",
@@ -165,6 +177,21 @@ describe("a configuration", () => {
           },
         ],
       },
+      proxy: {
+        hookFileDirs: ["/home/ann/hooks"],
+        unsafeAllowPrivate: true,
+        hooks: [
+          {
+            name: "ask",
+            event: "on_request",
+            target: { type: "webhook", url: "http://127.0.0.1:8000/ask" },
+            mode: "decide",
+            timeout_ms: 500,
+            cache_ttl: 60,
+            filter: { host: "*.example.com", label: "team=core" },
+          },
+        ],
+      },
     });
   });
 
@@ -225,7 +252,19 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   ["[egress]\nupstream_proxy = 'http://me:pass@p'", /egress\.upstream_proxy/, /credentials go into `auth`/],
   ["[llm_keys]\nazure = 'K'", /llm_keys/, /./],
   ["[llm_keys]\nopenai = 'sk-real'", /llm_keys\.openai is not the name of a secret/, /./],
-  ["[[proxy.hooks]]\nname = 'h'", /proxy is not available/, /remove it/],
+  ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_response'", /proxy\.hooks\[0\]\.target is missing/, /config\.md/],
+  ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_budget'\ntarget = { type = 'audit' }", /event is not available in this version/, /on_deny/],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_response'\nmode = 'decide'\ntarget = { type = 'audit' }",
+    /proxy\.hooks\[0\]\.mode is decide for something else/,
+    /on_request and a webhook/,
+  ],
+  ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_deny'\ntarget = { type = 'audit' }\nfilter = { status = '2' }", /filter\.status/, /2xx/],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_deny'\ntarget = { type = 'webhook', url = 'ftp://x' }",
+    /target\.url is not an address/,
+    /https/,
+  ],
   ["[[audit.streams]]\nbatch_size = 1", /audit\.streams\[0\]\.destination is missing/, /config\.md/],
   ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],
   ["[[pool]]\ntarget = 1", /pool is not available/, /remove it/],

@@ -7,6 +7,7 @@ import { createHttp1, KEEP_ALIVE_MS } from "./exchange/h1.ts";
 import { createHttp2 } from "./exchange/h2.ts";
 import { chain } from "./interceptors/chain.ts";
 import { forward } from "./interceptors/forward.ts";
+import { judgeInterceptor } from "./interceptors/judge.ts";
 import { identityInterceptor } from "./interceptors/identity.ts";
 import { meterInterceptor } from "./interceptors/meter.ts";
 import { policyInterceptor } from "./interceptors/policy.ts";
@@ -21,6 +22,7 @@ import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
 
+export type { Judge, JudgedRequest, Judgement } from "./judge.ts";
 export type { Admission, CallEnd, CallGate, CallRequest } from "./admission.ts";
 export type {
   EgressAttachment,
@@ -74,7 +76,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     [
       recordInterceptor(runtime),
       identityInterceptor(providers),
-      policyInterceptor(runtime),
+      policyInterceptor(runtime, options.judge),
+      judgeInterceptor(runtime, options.judge),
       meterInterceptor(runtime),
       secretsInterceptor(runtime),
     ],

@@ -8,6 +8,7 @@ import type { CostOfCall } from "../usage/cost.ts";
 import type { DecisionEvent, ExchangeEvent, FindingEvent, LlmEvent } from "../schema/event.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { ProviderTable } from "../providers/recognize.ts";
+import type { Judge } from "./judge.ts";
 import type { CallGate } from "./admission.ts";
 
 /** Sends a host's traffic to another origin. The Host header stays; the certificate must fit the url's host. */
@@ -64,9 +65,9 @@ export type SandboxEgress = {
   readonly labels: Readonly<Record<string, string>>;
   readonly policy: Policy;
   readonly secrets: readonly GatewaySecret[];
-  readonly upstreams: readonly Upstream[];
   /** the organisation's keys: put into requests to hosts that none of `secrets` is for */
   readonly orgKeys?: readonly GatewaySecret[];
+  readonly upstreams: readonly Upstream[];
 };
 
 export type EgressLimits = {
@@ -105,6 +106,8 @@ export type GatewayOptions = {
   readonly costOf: CostOfCall;
   /** permitted models and budgets; absent: every call may leave */
   readonly gate?: CallGate;
+  /** decision hooks, and hooks that want to know of requests; absent: none */
+  readonly judge?: Judge;
   readonly limits: EgressLimits;
   readonly report: EgressReporter;
   readonly metrics: Metrics;

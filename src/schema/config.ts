@@ -4,6 +4,7 @@ import { auditStream } from "./audit-stream.ts";
 import { budgetSection } from "./budget.ts";
 import { llmKeyTarget, vaultKeyName } from "./llm-key.ts";
 import { duration, path, size } from "./config-values.ts";
+import { proxySection } from "./hook.ts";
 import { secretReference } from "./secret-reference.ts";
 
 /**
@@ -242,6 +243,7 @@ export const configFile = z.strictObject({
   llm: llm.prefault({}).meta({ description: "metering of model calls" }),
   llm_keys: llmKeys.prefault({}),
   secrets: secrets.prefault({}),
+  proxy: proxySection.prefault({}).meta({ description: "hooks: who is told of what leaves, or asked" }),
   audit: audit.prefault({}).meta({ description: "the record of everything that happened" }),
 });
 

@@ -121,6 +121,12 @@ export const decisionEvent = z.strictObject({
   ...base,
   type: z.literal("egress.decision"),
   decision: z.enum(["allow", "deny"]),
+  /** made for hooks that want to know before a request is sent: the exchange itself has its own event later */
+  phase: z.literal("request").optional(),
+  method: z.string().optional(),
+  /** full URL, credentials in it redacted, capped */
+  url: z.string().optional(),
+  provider: providerId.optional(),
   protocol: z.enum(["tcp", "tls", "dns", "http", "tunnel"]),
   host: z.string().optional(),
   port: z.int().optional(),

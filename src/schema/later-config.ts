@@ -10,7 +10,7 @@ export const LATER_KEYS: readonly string[] = [
   "llm.drain_on_abort",
   "llm.price_file",
   "llm.providers",
-  "proxy",
+  "proxy.hooks.include_body",
   "audit.checkpoint",
   "pool",
   "nomad",

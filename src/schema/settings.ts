@@ -2,6 +2,7 @@ import type { ProfileName } from "./api.ts";
 import type { StreamDestination } from "./audit-stream.ts";
 import { budgetIdOf } from "./budget.ts";
 import type { ConfigFile } from "./config.ts";
+import type { Hook, HookTarget } from "./hook.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
 import type { SecretReference } from "./secret-reference.ts";
 
@@ -86,6 +87,12 @@ export type Config = {
   };
   readonly llmKeys: readonly { readonly target: string; readonly vaultKeyName: string }[];
   readonly secrets: readonly BindingSettings[];
+  readonly proxy: {
+    /** absolute */
+    readonly hookFileDirs: readonly string[];
+    readonly unsafeAllowPrivate: boolean;
+    readonly hooks: readonly Hook[];
+  };
   readonly audit: {
     readonly durability: "by_class" | "durable";
     readonly onFailure: "deny" | "allow";
@@ -146,6 +153,11 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
     },
     llmKeys: Object.entries(file.llm_keys).map(([target, vaultKeyName]) => ({ target, vaultKeyName })),
     secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
+    proxy: {
+      hookFileDirs: file.proxy.hook_file_dirs.map(from.expand),
+      unsafeAllowPrivate: file.proxy.unsafe_allow_private,
+      hooks: file.proxy.hooks.map((hook) => ({ ...hook, target: expandTarget(hook.target, from.expand) })),
+    },
     audit: {
       durability: audit.durability,
       onFailure: audit.on_failure,
@@ -166,6 +178,11 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       }),
     },
   });
+}
+
+function expandTarget(target: HookTarget, expand: (path: string) => string): HookTarget {
+  if (target.type === "file") return { ...target, path: target.path.startsWith("~/") ? expand(target.path) : target.path };
+  return target.type === "webhook" && target.ca_file !== undefined ? { ...target, ca_file: expand(target.ca_file) } : target;
 }
 
 function expandPaths(destination: StreamDestination, expand: (path: string) => string): StreamDestination {

@@ -339,6 +339,18 @@ export function createFakeApp(): FakeApp {
         if (!secrets.delete(name)) throw new AppError("NOT_FOUND", `there is no secret ${name}`);
       },
     },
+    hooks: {
+      list: async () => [],
+      put: async () => {
+        throw new AppError("NOT_IMPLEMENTED", "the fake has no hooks");
+      },
+      remove: async (caller, name) => note("hooks.remove", caller, [name]),
+      test: async () => ({ delivered: true, answer: "delivered", duration_ms: 1 }),
+      replay: async (caller, ...args) => note("hooks.replay", caller, args),
+      deliveries: async () => {
+        throw new AppError("NOT_FOUND", "there is no such hook");
+      },
+    },
     audit: {
       heads: async () => [],
       verify: async () => ({ exit: 0, verdict: "intact", events: 0, bytes: 0, anchor: "no anchor", chains: [] }),

@@ -107,7 +107,7 @@ type ReplayFlags = { readonly sink: string; readonly since?: string; readonly de
 
 /** `agentkernel audit replay`: asks whichever process delivers. */
 export async function replay(cli: Cli, { sink, since, dead }: ReplayFlags): Promise<number> {
-  const client = await connect(cli);
+  using client = await connect(cli);
   const time = since === undefined ? undefined : new Date(parseSince(since, Date.now())).toISOString();
   cli.output.note(await client.auditReplay({ sink, ...(time === undefined ? {} : { since: time }), ...(dead === true ? { dead } : {}) }));
   return 0;
@@ -117,7 +117,7 @@ type DeadFlags = { readonly sink: string; readonly lines: string; readonly purge
 
 /** `agentkernel audit dead`: what a stream will never take as it is. */
 export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
-  const client = await connect(cli);
+  using client = await connect(cli);
   const letters = await client.auditDead({ sink: flags.sink, last: Math.min(10_000, countOf(flags.lines)) });
   if (flags.json === true) for (const letter of letters) cli.output.out(jsonText(letter));
   else if (letters.length === 0) cli.output.note("no dead letters");

@@ -5,7 +5,7 @@ import type { Cli } from "../cli.ts";
 /** `agentkernel config check`: loading it is the check. */
 export async function check(cli: Cli): Promise<number> {
   const { config } = await loadCliConfig(cli);
-  for (const key of plainSecrets("audit.streams", config.audit.streams)) {
+  for (const key of [...plainSecrets("audit.streams", config.audit.streams), ...plainSecrets("proxy.hooks", config.proxy.hooks)]) {
     cli.output.note(`warning: ${key} holds a secret as text: write { env = "NAME" }, { file = "/path" } or { vault = "NAME" } instead`);
   }
   cli.output.out(config.file === null ? "no configuration file; the defaults hold" : `${config.file} is valid`);

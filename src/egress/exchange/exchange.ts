@@ -1,4 +1,5 @@
 import type { Duplex, Readable } from "node:stream";
+import type { LlmEvent } from "../../schema/event.ts";
 import type { AddressClass } from "../../policy/address.ts";
 import type { Decision } from "../../policy/decision.ts";
 import type { CanonicalHost } from "../../policy/host.ts";
@@ -113,6 +114,8 @@ export type Exchange = {
   keySource: "org" | "sandbox" | "none";
   /** the model call's record was made */
   callReported: boolean;
+  /** records of model calls that wait for the exchange's own, which readers are to see first; absent: they do not wait */
+  heldCalls?: Omit<LlmEvent, "id" | "schema_version" | "timestamp">[] | undefined;
   readonly filters: ResponseFilter[];
 
   // what came of it

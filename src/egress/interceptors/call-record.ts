@@ -62,7 +62,8 @@ export function reportCall(
   const isRepeat = runtime.counted.isRepeat(event);
   const counted = isRepeat ? { ...event, ...NOTHING_USED } : event;
   runtime.metrics.llm(counted, isRepeat ? {} : usage?.units);
-  runtime.report.llm(counted);
+  if (exchange.heldCalls === undefined || exchange.isUpgrade) runtime.report.llm(counted);
+  else exchange.heldCalls.push(counted);
   return counted;
 }
 

@@ -1,10 +1,12 @@
 import { decide } from "../accept/generation.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
 import { refuse } from "../exchange/refusal.ts";
+import type { Judge } from "../judge.ts";
 import type { Runtime } from "../runtime.ts";
+import { announce } from "./announce.ts";
 
 /** Lets through what the policy allows, while what happens can be recorded. */
-export function policyInterceptor(runtime: Runtime): Interceptor {
+export function policyInterceptor(runtime: Runtime, judge?: Judge): Interceptor {
   return (next) => (exchange) => {
     const { target, generation } = exchange;
     if (target === undefined) throw new Error("policy runs after identity");
@@ -12,6 +14,7 @@ export function policyInterceptor(runtime: Runtime): Interceptor {
     const decision = decide(generation, { host, port, scheme, method: exchange.method, path: target.path });
     exchange.decision = decision;
     if (decision.verdict === "deny") {
+      announce(runtime, judge, exchange);
       refusePolicy(exchange);
       return Promise.resolve();
     }

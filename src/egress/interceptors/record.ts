@@ -13,6 +13,7 @@ type ExchangeRecord = Parameters<EgressReporter["exchange"]>[0];
 export function recordInterceptor(runtime: Runtime): Interceptor {
   return (next) => async (exchange) => {
     exchange.connection.exchanges.add(exchange);
+    exchange.heldCalls = [];
     try {
       await next(exchange);
     } catch (error) {
@@ -32,6 +33,9 @@ export function recordInterceptor(runtime: Runtime): Interceptor {
     runtime.metrics.exchange(event);
     if (exchange.sentAt !== undefined) runtime.metrics.overhead("request", (exchange.sentAt - exchange.startedAt) / 1000);
     runtime.report.exchange(event);
+    const calls = exchange.heldCalls ?? [];
+    exchange.heldCalls = undefined;
+    for (const call of calls) runtime.report.llm(call);
   };
 }
 

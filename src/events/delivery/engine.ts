@@ -55,12 +55,19 @@ export class DeliveryEngine implements AsyncDisposable {
     return this.#lead !== undefined;
   }
 
-  /** Begins, or goes on with other sinks: each is opened anew, and those that were paused are tried again. */
-  async configure(specs: readonly SinkSpec[]): Promise<void> {
+  /**
+   * Begins, or goes on with other sinks: each is opened anew, and those that were paused are tried again. With `keepsEqual` those
+   * whose `fingerprint` is the same are left alone.
+   */
+  async configure(specs: readonly SinkSpec[], { keepsEqual = false } = {}): Promise<void> {
     await this.#alone(async () => {
       this.#specs = specs;
-      await Promise.all([...this.#runners.values()].map((runner) => runner.stop()));
-      this.#runners.clear();
+      const next = new Map(specs.map((spec) => [spec.name, spec.fingerprint]));
+      const ending = [...this.#runners].filter(
+        ([name, { spec }]) => !keepsEqual || spec.fingerprint === undefined || next.get(name) !== spec.fingerprint,
+      );
+      await Promise.all(ending.map(([, runner]) => runner.stop()));
+      for (const [name] of ending) this.#runners.delete(name);
     });
     if (this.#stop.signal.aborted) return;
     await this.#look();

@@ -22,6 +22,8 @@ export type SinkSpec = {
   readonly wanted?: (event: Event) => boolean;
   /** what the destination gets for an event */
   readonly encode: (event: Event, place: EventPlace) => readonly object[];
+  /** equal ones are the same sink in every respect; absent: none is */
+  readonly fingerprint?: string;
   /** makes the way there; called again after a pause, so that secrets are looked up anew */
   readonly open: () => Promise<Sink>;
 };

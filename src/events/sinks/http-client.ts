@@ -15,6 +15,8 @@ export type HttpClientOptions = {
   readonly connectMs?: number;
   /** ms for everything, the answer's body included */
   readonly totalMs?: number;
+  /** at the same time, at most; default 2 */
+  readonly connections?: number;
   /** absent: the operator named the destination, and it may lie anywhere */
   readonly vet?: AddressVet;
 };
@@ -39,11 +41,11 @@ const MAX_REPLY = 4 << 20;
 
 /** Keep-alive connections to one destination, its certificate verified. */
 export function createHttpClient(options: HttpClientOptions = {}): HttpClient {
-  const { ca, vet, connectMs = CONNECT_MS, totalMs = TOTAL_MS } = options;
+  const { ca, vet, connectMs = CONNECT_MS, totalMs = TOTAL_MS, connections = 2 } = options;
   const agent = new Agent({
     // HTTP/1.1 by name: what a collector behind ALPN does with h2 is one thing more that could differ
     allowH2: false,
-    connections: 2,
+    connections,
     pipelining: 1,
     keepAliveTimeout: 10_000,
     headersTimeout: totalMs,

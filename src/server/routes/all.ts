@@ -1,6 +1,7 @@
 import type { Route } from "../route.ts";
 import { auditRoutes } from "./audit.ts";
 import { budgetRoutes } from "./budgets.ts";
+import { hookRoutes } from "./hooks.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
 import { llmKeyRoutes } from "./llm-keys.ts";
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   ...llmKeyRoutes,
   ...eventRoutes,
   ...auditRoutes,
+  ...hookRoutes,
   ...secretRoutes,
   ...policyRoutes,
 ];

@@ -1,0 +1,126 @@
+import { createInterface } from "node:readline/promises";
+import { AppError } from "../../base/error.ts";
+import { parseSince } from "../../base/duration.ts";
+import type { Cli } from "../cli.ts";
+import { connect } from "../connect.ts";
+import { count, jsonText, printable, table } from "../output.ts";
+
+type AddFlags = {
+  readonly event: string;
+  readonly url?: string;
+  readonly file?: string;
+  readonly audit?: boolean;
+  readonly filter: readonly string[];
+  readonly signed?: boolean;
+  readonly decide?: boolean;
+  readonly timeoutMs?: string;
+  readonly cacheTtl?: string;
+  readonly batch?: string;
+};
+
+/** `agentkernel hooks add NAME`: the server checks it, as it checks those of the API. */
+export async function add(cli: Cli, name: string, flags: AddFlags): Promise<number> {
+  const targets = [
+    ...(flags.url === undefined ? [] : [{ type: "webhook" as const, url: flags.url }]),
+    ...(flags.file === undefined ? [] : [{ type: "file" as const, path: flags.file }]),
+    ...(flags.audit === true ? [{ type: "audit" as const }] : []),
+  ];
+  const [target] = targets;
+  if (target === undefined || targets.length > 1)
+    throw new AppError("VALIDATION", "a hook has one target", { hint: "give one of --url, --file and --audit" });
+  const filter = Object.fromEntries(flags.filter.map(pairOf));
+  using client = await connect(cli);
+  const made = await client.setHook({
+    name,
+    event: flags.event as "on_response",
+    target,
+    ...(flags.filter.length === 0 ? {} : { filter }),
+    ...(flags.signed === true ? { secret: await readSecret() } : {}),
+    ...(flags.decide === true ? { mode: "decide" as const } : {}),
+    ...(flags.timeoutMs === undefined ? {} : { timeout_ms: Number(flags.timeoutMs) }),
+    ...(flags.cacheTtl === undefined ? {} : { cache_ttl: Number(flags.cacheTtl) }),
+    ...(flags.batch === undefined ? {} : { batch: Number(flags.batch) }),
+  });
+  cli.output.note(`hook ${made.name} is registered`);
+  return 0;
+}
+
+export async function list(cli: Cli, flags: { readonly json?: boolean }): Promise<number> {
+  using client = await connect(cli);
+  const hooks = await client.hooks();
+  if (flags.json === true) cli.output.json(hooks);
+  else
+    cli.output.out(
+      table(hooks, [
+        { title: "NAME", value: ({ name }) => name },
+        { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
+        { title: "TARGET", value: ({ target }) => String(target["url"] ?? target["path"] ?? target.type) },
+        { title: "STATE", value: ({ status }) => status.state },
+        { title: "LAST SUCCESS", value: ({ status }) => status.last_success?.slice(0, 19).replace("T", " ") ?? "–" },
+        { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
+        { title: "RETRIES", value: ({ status }) => count(status.retries), align: "right" },
+        { title: "DEAD", value: ({ status }) => count(status.dead_letters), align: "right" },
+        { title: "FROM", value: ({ file }) => file ?? "api" },
+      ]),
+    );
+  return 0;
+}
+
+export async function remove(cli: Cli, names: readonly string[]): Promise<number> {
+  using client = await connect(cli);
+  for (const name of names) cli.output.note(await client.removeHook(name));
+  return 0;
+}
+
+/** `agentkernel hooks test NAME`: exit code 1 when the sample was not taken. */
+export async function test(cli: Cli, name: string, flags: { readonly json?: boolean }): Promise<number> {
+  using client = await connect(cli);
+  const result = await client.testHook(name);
+  if (flags.json === true) cli.output.json(result);
+  else cli.output.out(`${printable(result.answer)} (${result.duration_ms} ms)`);
+  return result.delivered ? 0 : 1;
+}
+
+export async function dead(cli: Cli, name: string, flags: { readonly purge?: boolean; readonly json?: boolean }): Promise<number> {
+  using client = await connect(cli);
+  const { dead_letters: letters } = await client.hookDeliveries(name);
+  if (flags.json === true) for (const letter of letters) cli.output.out(jsonText(letter));
+  else if (letters.length === 0) cli.output.note("no dead letters");
+  else
+    cli.output.out(
+      table(letters, [
+        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
+        { title: "EVENT", value: ({ event }) => event.id },
+        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
+      ]),
+    );
+  if (flags.purge === true) cli.output.note(await client.replayHook(name, { purge: true }));
+  return 0;
+}
+
+export async function replay(cli: Cli, name: string, flags: { readonly since?: string; readonly dead?: boolean }): Promise<number> {
+  const since = flags.since === undefined ? undefined : new Date(parseSince(flags.since, Date.now())).toISOString();
+  using client = await connect(cli);
+  cli.output.note(
+    await client.replayHook(name, { ...(since === undefined ? {} : { since }), ...(flags.dead === true ? { dead: true } : {}) }),
+  );
+  return 0;
+}
+
+function pairOf(text: string): readonly [string, string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new AppError("VALIDATION", `--filter ${text} is not KEY=VALUE`, { hint: "as host=*.example.com or label=team=core" });
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** From stdin or a prompt, never from the command line. */
+async function readSecret(): Promise<string> {
+  const prompt = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
+  try {
+    if (process.stdin.isTTY) process.stderr.write("secret (whsec_…): ");
+    for await (const line of prompt) return line.trim();
+    throw new AppError("VALIDATION", "--signed reads the secret from stdin, and there is none");
+  } finally {
+    prompt.close();
+  }
+}
