@@ -20,6 +20,8 @@ type Message = { readonly ready: unknown } | { readonly id: number; readonly rep
 
 const READY_MS = 30_000;
 const STOP_MS = 10_000;
+/** no question takes longer, on however busy a machine */
+const ANSWER_MS = 150_000;
 
 /** Starts `program` (a file beside this one) and waits until it is ready. It ends with the scope, and when this process does. */
 export async function startChild<Ready>(program: string, parameters: unknown, options: ChildOptions = {}): Promise<Child<Ready>> {
@@ -63,8 +65,13 @@ export async function startChild<Ready>(program: string, parameters: unknown, op
       lastId += 1;
       const answer = Promise.withResolvers<unknown>();
       waiting.set(lastId, answer);
+      const timer = setTimeout(() => answer.reject(new Error(`${program} did not answer ${question} within ${ANSWER_MS} ms`)), ANSWER_MS);
       child.send({ id: lastId, question, argument });
-      return (await answer.promise) as Reply;
+      try {
+        return (await answer.promise) as Reply;
+      } finally {
+        clearTimeout(timer);
+      }
     },
     [Symbol.asyncDispose]: () => stop(child),
   };

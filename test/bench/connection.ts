@@ -36,6 +36,7 @@ export class Connection {
   /** One request, and its answer to the end. @throws Error for any status but 200 */
   send(head: Buffer, body?: readonly Buffer[]): Promise<Outcome> {
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    if (this.isClosed) reject(new Error("the connection was closed between two requests"));
     this.#current = {
       resolve,
       reject,
@@ -50,6 +51,11 @@ export class Connection {
     this.#socket.write(head);
     for (const part of body ?? []) this.#socket.write(part);
     return promise;
+  }
+
+  /** a peer may close what is idle for too long */
+  get isClosed(): boolean {
+    return this.#socket.destroyed || this.#socket.readableEnded;
   }
 
   close(): void {

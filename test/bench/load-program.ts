@@ -101,28 +101,40 @@ function paced({ target, connections, durationMs, rps }: OpenLoad): Promise<Late
   });
 }
 
-let standing: readonly Connection[] = [];
+let open: { readonly targets: readonly Target[]; readonly connections: (Connection | undefined)[] } = { targets: [], connections: [] };
 
-/** Connections that stay for {@link streams}, until the next call; the ones before are closed. */
-async function connect({ targets, connections }: OpenStreams): Promise<void> {
-  for (const connection of standing) connection.close();
-  standing = await openAll(targets, connections);
+/** Where {@link streams} goes, and with how many connections; those of before are closed. */
+function connect({ targets, connections }: OpenStreams): void {
+  for (const connection of open.connections) connection?.close();
+  open = { targets, connections: Array.from({ length: connections }, () => undefined) };
 }
 
-/** One stream on every standing connection, begun evenly over the ramp so that first bytes do not queue behind each other. */
+/** The i-th connection: the one that stands from the pass before, or a new one. */
+async function connectionAt(i: number): Promise<Connection> {
+  const { targets, connections } = open;
+  const standing = connections[i];
+  if (standing !== undefined && !standing.isClosed) return standing;
+  const target = targets[i % targets.length];
+  if (target === undefined) throw new Error("there is nothing to connect to");
+  const connection = await Connection.open(target);
+  connections[i] = connection;
+  return connection;
+}
+
+/** One stream on every connection, begun evenly over the ramp so that first bytes do not queue behind each other. */
 async function streams({ rampMs, pieces, intervalMs }: StreamLoad): Promise<StreamResult> {
   const body = Buffer.from(STREAM_QUESTION);
   const headers = { ...key, [STREAM_HEADER]: `${pieces},${intervalMs}` };
   const request = Buffer.concat([requestHead({ method: "POST", path: CHAT_PATH, host: LLM_HOST, length: body.length, headers }), body]);
   const startedAt = performance.now();
   const outcomes = await Promise.all(
-    standing.map(async (connection, i) => {
-      await delay((i * rampMs) / standing.length);
-      return connection.send(request);
+    open.connections.map(async (_, i) => {
+      await delay((i * rampMs) / open.connections.length);
+      return (await connectionAt(i)).send(request);
     }),
   );
   const first = outcomes.map((outcome) => outcome.firstByteMs);
-  return { ...percentiles(first, 50, 99), streams: standing.length, seconds: (performance.now() - startedAt) / 1000 };
+  return { ...percentiles(first, 50, 99), streams: outcomes.length, seconds: (performance.now() - startedAt) / 1000 };
 }
 
 /** MB/s of large bodies, one after another on one connection. */

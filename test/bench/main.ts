@@ -37,8 +37,20 @@ const machine = describeMachine();
 const figures: Figure[] = [];
 const failures: Failure[] = [];
 
+// children end with the channel to them; what they wrote ends here
+let dir: string | undefined;
+const removeFolder = (): void => {
+  if (dir !== undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+};
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    removeFolder();
+    process.exit(130);
+  });
+}
+
 for (const section of SECTIONS.filter(({ name }) => wanted?.includes(name) ?? true)) {
-  const dir = mkdtempSync(join(tmpdir(), "agentkernel-bench-"));
+  dir = mkdtempSync(join(tmpdir(), "agentkernel-bench-"));
   chmodSync(dir, 0o711);
   const bench: Bench = { isQuick, dir, choose: (full, quick) => (isQuick ? quick : full), say };
   try {
@@ -47,7 +59,7 @@ for (const section of SECTIONS.filter(({ name }) => wanted?.includes(name) ?? tr
     failures.push({ section: section.name, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     say(`${section.name} failed: ${failures.at(-1)?.error}`);
   } finally {
-    rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    removeFolder();
   }
 }
 

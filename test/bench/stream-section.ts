@@ -38,6 +38,7 @@ async function streams(bench: Bench, { load, direct }: GatewayBench, metered: Ou
   };
   const without = async (): Promise<StreamResult> => {
     await connect([direct]);
+    await load.ask<StreamResult>("streams", shape);
     return load.ask<StreamResult>("streams", shape);
   };
   bench.say(`streams: ${count} at once: direct, metered, not metered, in turn`);
