@@ -4,7 +4,7 @@ import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
 import type { Judge, JudgedRequest, Judgement } from "../egress/gateway.ts";
-import { type AddressVet, createHttpClient, type HttpClient } from "../events/sinks/http-client.ts";
+import type { AddressVet, HttpClient } from "../events/sinks/http-client.ts";
 import { excerpt, field, parseReply } from "../events/sinks/judge-reply.ts";
 import { webhookHeaders } from "../events/sinks/standard-webhooks.ts";
 import type { Hook } from "../schema/hook.ts";
@@ -137,18 +137,22 @@ export class DecisionHooks implements Judge, AsyncDisposable {
     const version = JSON.stringify(hook);
     const held = this.#ready.get(hook.name);
     if (held?.version === version) return held.way;
-    const way = this.#options.wayOf(hook).then((found) => {
-      const { vet, ca } = found;
-      const limits = { connectMs: hook.timeout_ms, totalMs: hook.timeout_ms, connections: 64 };
-      return {
-        ...found,
-        client: createHttpClient({ ...limits, ...(vet === undefined ? {} : { vet }), ...(ca === undefined ? {} : { ca }) }),
-      };
-    });
+    const way = this.#open(hook);
     this.#ready.set(hook.name, { version, way });
     // a secret that is missing now may be there for the next request
     way.catch(() => this.#ready.delete(hook.name));
     return way;
+  }
+
+  async #open(hook: Hook): Promise<DecisionWay & { readonly client: HttpClient }> {
+    const { vet, ca, ...found } = await this.#options.wayOf(hook);
+    // most processes have no decision hook, and start sooner without a client
+    const { createHttpClient } = await import("../events/sinks/http-client.ts");
+    const limits = { connectMs: hook.timeout_ms, totalMs: hook.timeout_ms, connections: 64 };
+    return {
+      ...found,
+      client: createHttpClient({ ...limits, ...(vet === undefined ? {} : { vet }), ...(ca === undefined ? {} : { ca }) }),
+    };
   }
 }
 

@@ -2,7 +2,14 @@ import { describe, expect, it } from "vitest";
 import type { Event } from "../schema/event.ts";
 import { fits, isFor } from "./hook-filter.ts";
 
-const exchange = { type: "egress.exchange", decision: "allow", status: 200, host: "api.example.com", sandbox: "web", labels: { team: "core" } };
+const exchange = {
+  type: "egress.exchange",
+  decision: "allow",
+  status: 200,
+  host: "api.example.com",
+  sandbox: "web",
+  labels: { team: "core" },
+};
 const eventOf = (fields: object): Event => ({ ...exchange, ...fields }) as unknown as Event;
 
 describe("a hook is for", () => {

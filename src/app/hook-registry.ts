@@ -1,5 +1,5 @@
 import { AppError } from "../base/error.ts";
-import { type Hook, hook as hookSchema } from "../schema/hook.ts";
+import type { Hook } from "../schema/hook.ts";
 import type { Config } from "../schema/settings.ts";
 
 export type RegisteredHook = {
@@ -16,7 +16,8 @@ export interface HookStore {
   set(key: string, value: string): void;
 }
 
-type Kept = { readonly hook: unknown; readonly createdMs: number };
+/** As it was checked when it came: loading the schema would cost every start more than it finds. */
+type Kept = { readonly hook: Hook; readonly createdMs: number };
 
 const HOOKS = "hooks";
 const FIRST_SEEN = "hooks_first_seen";
@@ -51,11 +52,8 @@ export class HookRegistry {
       createdMs: seen[hook.name] ?? this.#now(),
     }));
     const names = new Set(hooks.map(({ name }) => name));
-    const kept = this.#kept().flatMap(({ hook, createdMs }): RegisteredHook[] => {
-      const parsed = hookSchema.safeParse(hook);
-      // the file's hook of the same name stands in front of it
-      return parsed.success && !names.has(parsed.data.name) ? [{ hook: parsed.data, file: null, createdMs }] : [];
-    });
+    // the file's hook of the same name stands in front of it
+    const kept = this.#kept().flatMap(({ hook, createdMs }) => (names.has(hook.name) ? [] : [{ hook, file: null, createdMs }]));
     return [...ofFile, ...kept];
   }
 
@@ -70,16 +68,16 @@ export class HookRegistry {
   put(hook: Hook): void {
     this.#refuseFile(hook.name);
     const kept = this.#kept();
-    const before = kept.find((one) => nameOf(one) === hook.name);
-    const next = kept.filter((one) => nameOf(one) !== hook.name);
-    this.#store.set(HOOKS, JSON.stringify([...next, { hook: inputOf(hook), createdMs: before?.createdMs ?? this.#now() }]));
+    const before = kept.find((one) => one.hook.name === hook.name);
+    const next = kept.filter((one) => one.hook.name !== hook.name);
+    this.#store.set(HOOKS, JSON.stringify([...next, { hook, createdMs: before?.createdMs ?? this.#now() }]));
   }
 
   /** @throws NOT_FOUND, CONFLICT for one of the file */
   remove(name: string): void {
     this.#refuseFile(name);
     this.find(name);
-    this.#store.set(HOOKS, JSON.stringify(this.#kept().filter((one) => nameOf(one) !== name)));
+    this.#store.set(HOOKS, JSON.stringify(this.#kept().filter(({ hook }) => hook.name !== name)));
   }
 
   #refuseFile(name: string): void {
@@ -102,13 +100,4 @@ export class HookRegistry {
     this.#store.set(FIRST_SEEN, JSON.stringify(known));
     return known;
   }
-}
-
-function nameOf({ hook }: Kept): unknown {
-  return typeof hook === "object" && hook !== null && "name" in hook ? hook.name : undefined;
-}
-
-/** Sizes were read into numbers; the schema reads texts. */
-function inputOf(hook: Hook): unknown {
-  return hook.target.type === "file" ? { ...hook, target: { ...hook.target, rotate_size: `${hook.target.rotate_size}B` } } : hook;
 }
