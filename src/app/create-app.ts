@@ -197,7 +197,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
           budgets: () => budgetsInForce(store.budgets, generations.current.config),
           models: () => generations.current.config.llm.models,
           unknownPrice: () => generations.current.config.llm.unknownPrice,
-          finding: reporter.egress.finding,
+          finding: (event) => reporter.egress.finding(event),
           metrics,
           clock,
           log,

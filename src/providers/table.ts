@@ -32,7 +32,6 @@ const OPERATOR_SHAPES = {
 } satisfies Readonly<Record<string, readonly Route[]>>;
 
 export type OperatorShape = keyof typeof OPERATOR_SHAPES;
-export const OPERATOR_SHAPE_IDS = Object.keys(OPERATOR_SHAPES) as readonly OperatorShape[];
 
 /** An operator's own provider, `[[llm.providers]]`; reports `name` where that is a provider id, else `custom`. */
 export type OperatorProvider = {

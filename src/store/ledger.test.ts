@@ -47,7 +47,11 @@ describe("the ledger", () => {
 
   it("counts a fetched response once: the second sight is a call, and neither unmetered nor unpriced", () => {
     const fetched = { operation: "fetch_response", model: "gpt-5" } as const;
-    store.ledger.recordAll([llmCall(fetched), llmCall({ ...fetched, id: "evt_2" }), llmCall({ ...fetched, id: "evt_3", provider: "azure" })]);
+    store.ledger.recordAll([
+      llmCall(fetched),
+      llmCall({ ...fetched, id: "evt_2" }),
+      llmCall({ ...fetched, id: "evt_3", provider: "azure" }),
+    ]);
     const [azure, openai] = store.usage.bySandbox({ sandbox: "web" })["web"] ?? [];
     expect(openai).toMatchObject({ request_count: 2, total_tokens: 120, cost_usd: 0.00125, unmetered_requests: 0, unpriced_requests: 0 });
     expect(azure).toMatchObject({ request_count: 1, total_tokens: 120 });
@@ -77,7 +81,11 @@ describe("the ledger", () => {
 
   it("tells apart the fetches of two sandboxes where ids are small numbers", () => {
     const local = { provider: "ollama", response_id: "resp_42", operation: "fetch_response" } as const;
-    store.ledger.recordAll([llmCall(local), llmCall({ id: "evt_2", ...local }), llmCall({ id: "evt_3", ...local, sandbox: "api", sandbox_uuid: "u2" })]);
+    store.ledger.recordAll([
+      llmCall(local),
+      llmCall({ id: "evt_2", ...local }),
+      llmCall({ id: "evt_3", ...local, sandbox: "api", sandbox_uuid: "u2" }),
+    ]);
     expect(only()).toMatchObject({ request_count: 2, total_tokens: 120 });
     expect(store.usage.bySandbox({ sandbox: "api" })["api"]).toMatchObject([{ request_count: 1, total_tokens: 120 }]);
   });

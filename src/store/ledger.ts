@@ -178,7 +178,10 @@ export class Ledger {
     const found = this.#sql.get(
       `SELECT 1 FROM llm_calls ${isFetch ? "" : "INDEXED BY llm_calls_fetched"} WHERE provider = ? AND response_id = ? AND counts_usage = 1 AND event_id <> ?
         ${isFetch ? "" : `AND json_extract(event, '$.operation') IN (${FETCHES})`} ${weak ? "AND sandbox_uuid = ?" : ""} LIMIT 1`,
-      event.provider, event.response_id, event.id, ...(weak ? [event.sandbox_uuid ?? ""] : []),
+      event.provider,
+      event.response_id,
+      event.id,
+      ...(weak ? [event.sandbox_uuid ?? ""] : []),
     );
     return found !== undefined;
   }

@@ -11,9 +11,3 @@ import { join } from "node:path";
 export function sinkDirectory(dir: string, sink: string): string {
   return join(dir, sink);
 }
-
-const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
-
-export function isSinkName(text: string): boolean {
-  return NAME.test(text);
-}
