@@ -25,7 +25,7 @@
 #define MAX_STREAMS 1024
 
 /* How long output of background processes is still delivered after the command itself ended. */
-#define GRACE_MS 200
+#define GRACE_MS 500
 
 enum frame_type {
   FRAME_HELLO = 1,    /* both   magic, version, window, build id; the first frame */

@@ -9,19 +9,6 @@ const id = z
   .meta({ title: "name" });
 export const budgetId = id;
 
-/** The name of a budget; where it was given none, `global-usd-day`, with `_` for characters that no name may have. */
-export function budgetIdOf(budget: {
-  readonly id?: string | undefined;
-  readonly scope: string;
-  readonly unit: string;
-  readonly window: string;
-}): string {
-  const { scope, unit, window } = budget;
-  if (budget.id !== undefined) return budget.id;
-  const end = unit === "concurrent" ? `-${unit}` : `-${unit}-${window}`;
-  return `${scope.replace(/[^A-Za-z0-9._-]+/g, "_").slice(0, 63 - end.length)}${end}`;
-}
-
 const SCOPE = new RegExp(
   `^(?:global|sandbox:[A-Za-z0-9._-]{1,63}|label:[^=\\s]{1,63}=\\S{0,256}|provider:(?:${PROVIDER_IDS.join("|")})|model:\\S{1,256})$`,
 );

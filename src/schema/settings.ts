@@ -1,6 +1,6 @@
 import type { ProfileName } from "./api.ts";
 import type { StreamDestination } from "./audit-stream.ts";
-import { budgetIdOf } from "./budget.ts";
+import { budgetIdOf } from "./budget-id.ts";
 import type { ConfigFile } from "./config.ts";
 import type { Hook, HookTarget } from "./hook.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
