@@ -54,7 +54,10 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
       table(hooks, [
         { title: "NAME", value: ({ name }) => name },
         { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
-        { title: "TARGET", value: ({ target }) => String(target["url"] ?? target["path"] ?? target.type) },
+        {
+          title: "TARGET",
+          value: ({ target }) => [target["url"], target["path"], target.type].find((part) => typeof part === "string") ?? "",
+        },
         { title: "STATE", value: ({ status }) => status.state },
         { title: "LAST SUCCESS", value: ({ status }) => status.last_success?.slice(0, 19).replace("T", " ") ?? "–" },
         { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
