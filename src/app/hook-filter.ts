@@ -14,7 +14,7 @@ export type Filterable = {
 
 /** Whether a hook is for an event. */
 export function isFor(hook: Pick<Hook, "event" | "filter">, event: Event): boolean {
-  return isKind(hook.event, event) && fits(hook.filter, event as Filterable);
+  return isKind(hook.event, event) && fits(hook.filter, event);
 }
 
 function isKind(kind: HookEvent, event: Event): boolean {
