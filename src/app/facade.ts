@@ -95,7 +95,7 @@ export type WorkspaceOutcome = {
 export type UsageQuery = {
   readonly sandbox?: string;
   readonly sinceMs?: number;
-  readonly by?: "model" | "provider" | "sandbox" | "day";
+  readonly by?: "model" | "provider" | "sandbox" | "day" | "label";
   readonly all?: boolean;
 };
 

@@ -155,10 +155,11 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .description("tokens and cost per sandbox, provider and model")
     .option("--sandbox <name>", "only this sandbox")
     .option("--since <duration>", "only the last so long, as 7d")
-    .option("--by <key>", "model, provider, sandbox or day")
+    .option("--by <key>", "model, provider, sandbox, day or label")
     .option("--all", "earlier sandboxes of the same name too")
     .option("--json", "print the result as JSON")
     .option("--csv", "print the result as CSV")
+    .option("--watch", "show it again whenever it has changed")
     .action(lazily(async () => (await import("./commands/llm.ts")).usage));
 
   const budget = llm.command("budget").description("limits on money, tokens and calls");

@@ -69,7 +69,7 @@ export interface Client extends Disposable {
   detachedKill(name: string, id: string, call?: CallOptions): Promise<string>;
 
   usage(options?: UsageOptions): Promise<Readonly<Record<string, readonly UsageEntry[]>>>;
-  usageBy(by: "model" | "provider" | "sandbox" | "day", options?: UsageOptions): Promise<readonly UsageGroup[]>;
+  usageBy(by: "model" | "provider" | "sandbox" | "day" | "label", options?: UsageOptions): Promise<readonly UsageGroup[]>;
   usageOf(sandbox: string, options?: UsageOptions): Promise<readonly UsageEntry[]>;
   clearUsage(sandbox: string, call?: CallOptions): Promise<string>;
   llmEvents(

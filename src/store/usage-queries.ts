@@ -4,7 +4,7 @@ import type { LlmEvent } from "../schema/event.ts";
 import { prunedBefore } from "./ledger.ts";
 import { integerOf, type Row, type Sql, textOf } from "./sql.ts";
 
-export type UsageBy = "model" | "provider" | "sandbox" | "day";
+export type UsageBy = "model" | "provider" | "sandbox" | "day" | "label";
 
 /** `sandbox` is a name and means its newest uuid, with `all` every one it ever had. */
 export type UsageFilter = { readonly sandbox?: string; readonly sinceMs?: number; readonly all?: boolean };
@@ -16,15 +16,20 @@ const SUMS = `
   sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
   sum(cost_nano) AS cost_nano, max(last_request) AS last_request`;
 
-/** Single calls in the shape of the sums. */
-const CALLS = `(
-  SELECT sandbox_uuid, sandbox, provider, model, strftime('%Y-%m-%d', at / 1000, 'unixepoch') AS day, at AS last_request,
+/** Single calls in the shape of the sums; `label` is one of a call's labels where `from` joins them. */
+const callsFrom = (from: string, label: string): string => `(
+  SELECT ${label} AS label, sandbox_uuid, sandbox, provider, model, strftime('%Y-%m-%d', at / 1000, 'unixepoch') AS day, at AS last_request,
     1 AS request_count, streaming AS streaming_count, error AS error_count, unmetered AS unmetered_requests, unpriced AS unpriced_requests,
     cost_nano IS NOT NULL AS priced_requests, coalesce(cost_nano, 0) AS cost_nano,
     iif(counts_usage, coalesce(input_tokens, 0), 0) AS total_input_tokens, iif(counts_usage, coalesce(output_tokens, 0), 0) AS total_output_tokens,
     iif(counts_usage, coalesce(total_tokens, 0), 0) AS total_tokens, iif(counts_usage, coalesce(cache_read_tokens, 0), 0) AS cache_read_tokens,
     iif(counts_usage, coalesce(cache_write_tokens, 0), 0) AS cache_write_tokens, iif(counts_usage, coalesce(reasoning_tokens, 0), 0) AS reasoning_tokens
-  FROM llm_calls WHERE at >= ?)`;
+  FROM ${from} WHERE at >= ?)`;
+
+const CALLS = callsFrom("llm_calls", "''");
+
+/** A call with several labels stands in several rows, one without any in none. */
+const LABELLED_CALLS = callsFrom("llm_calls, json_each(llm_calls.event, '$.labels') AS labels", "labels.key || '=' || labels.value");
 
 /** The same over whole days, where single calls of that time are forgotten. */
 const DAYS = "(SELECT * FROM llm_usage WHERE day >= ?)";
@@ -48,7 +53,10 @@ export class UsageQueries {
     return result;
   }
 
-  /** Sums over every sandbox of the filter, without one over all that was ever booked. Where several providers or models meet, the field says `*`. */
+  /**
+   * Sums over every sandbox of the filter, without one over all that was ever booked. Where several providers or models meet, the field
+   * says `*`. By label they are of the calls that are still kept one by one, and a call counts under each of its labels.
+   */
   grouped(filter: UsageFilter & { readonly by: UsageBy }): readonly (UsageEntry & { readonly key: string })[] {
     const only = (column: string): string => `iif(min(${column}) = max(${column}), min(${column}), '*') AS ${column}`;
     return this.#sums(`${filter.by} AS key, ${only("provider")}, ${only("model")}`, filter.by, filter).map((row) => ({
@@ -91,6 +99,9 @@ export class UsageQueries {
   #sums(columns: string, group: string, filter: UsageFilter): readonly Row[] {
     const { where, values } = this.#where(filter);
     const tail = `${where} GROUP BY ${group} ORDER BY ${group}`;
+    // sums per day know no labels
+    if (group === "label")
+      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${LABELLED_CALLS} ${tail}`, filter.sinceMs ?? 0, ...values);
     if (filter.sinceMs === undefined) return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM llm_usage ${tail}`, ...values);
     if (filter.sinceMs >= prunedBefore(this.#sql))
       return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${CALLS} ${tail}`, filter.sinceMs, ...values);

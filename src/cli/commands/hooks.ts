@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
+import type { HookInfo } from "../../schema/hook.ts";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connect.ts";
 import { count, jsonText, printable, table } from "../output.ts";
@@ -54,10 +55,7 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
       table(hooks, [
         { title: "NAME", value: ({ name }) => name },
         { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
-        {
-          title: "TARGET",
-          value: ({ target }) => [target["url"], target["path"], target.type].find((part) => typeof part === "string") ?? "",
-        },
+        { title: "TARGET", value: ({ target }) => placeOf(target) },
         { title: "STATE", value: ({ status }) => status.state },
         { title: "LAST SUCCESS", value: ({ status }) => status.last_success?.slice(0, 19).replace("T", " ") ?? "–" },
         { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
@@ -108,6 +106,11 @@ export async function replay(cli: Cli, name: string, flags: { readonly since?: s
     await client.replayHook(name, { ...(since === undefined ? {} : { since }), ...(flags.dead === true ? { dead: true } : {}) }),
   );
   return 0;
+}
+
+function placeOf(target: HookInfo["target"]): string {
+  const place = target["url"] ?? target["path"];
+  return typeof place === "string" ? place : target.type;
 }
 
 function pairOf(text: string): readonly [string, string] {

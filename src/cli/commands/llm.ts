@@ -1,5 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "../../base/error.ts";
+import type { Client } from "../../client/client.ts";
 import { connect } from "../connect.ts";
+import { jsonText } from "../output.ts";
 import type { Cli } from "../cli.ts";
 import { type UsageRow, usageTable } from "../usage-table.ts";
 
@@ -10,41 +13,57 @@ type UsageFlags = {
   readonly all?: boolean;
   readonly json?: boolean;
   readonly csv?: boolean;
+  readonly watch?: boolean;
 };
 
-const KEYS = ["model", "provider", "sandbox", "day"] as const;
+const KEYS = ["model", "provider", "sandbox", "day", "label"] as const;
+
+/** ms between looks while watching */
+const WATCH_MS = 1_000;
 
 /** `agentkernel llm usage` */
 export async function usage(cli: Cli, flags: UsageFlags): Promise<number> {
   const by = KEYS.find((key) => key === flags.by);
   if (flags.by !== undefined && by === undefined)
     throw new AppError("VALIDATION", `--by ${flags.by}: unknown`, { hint: `one of ${KEYS.join(", ")}` });
+  if (by !== undefined && flags.sandbox !== undefined) throw new AppError("VALIDATION", "give --by or --sandbox, not both");
   using client = await connect(cli);
+  const print = (text: string | undefined): void =>
+    text === undefined ? cli.output.note("no model calls recorded") : cli.output.out(text);
+  const first = await textOf(client, by, flags);
+  print(first);
+  if (flags.watch !== true) return 0;
+  const stop = new AbortController();
+  process.once("SIGINT", () => stop.abort()).once("SIGTERM", () => stop.abort());
+  for (let shown = first; ; ) {
+    await delay(WATCH_MS, undefined, { signal: stop.signal }).catch(() => "stopped: the next line sees it");
+    if (stop.signal.aborted) return 0;
+    const text = await textOf(client, by, flags);
+    if (text !== shown) print(text);
+    shown = text;
+  }
+}
+
+/** What there is to print; undefined: no calls, which people are told in words. */
+async function textOf(client: Client, by: (typeof KEYS)[number] | undefined, flags: UsageFlags): Promise<string | undefined> {
   const query = {
     ...(flags.since === undefined ? {} : { since: flags.since }),
     ...(flags.all === true ? { all: true } : {}),
   };
   if (by !== undefined) {
-    if (flags.sandbox !== undefined) throw new AppError("VALIDATION", "give --by or --sandbox, not both");
     const rows = await client.usageBy(by, query);
-    if (flags.json === true) cli.output.json(rows);
-    else show(cli, rows, by.toUpperCase(), flags.csv === true);
-    return 0;
+    return flags.json === true ? jsonText(rows, 2) : shownRows(rows, by.toUpperCase(), flags.csv === true);
   }
   const bySandbox =
     flags.sandbox === undefined ? await client.usage(query) : { [flags.sandbox]: await client.usageOf(flags.sandbox, query) };
-  if (flags.json === true) cli.output.json(bySandbox);
-  else {
-    const rows = Object.entries(bySandbox).flatMap(([sandbox, entries]) => entries.map((entry) => ({ ...entry, key: sandbox })));
-    show(cli, rows, "SANDBOX", flags.csv === true);
-  }
-  return 0;
+  if (flags.json === true) return jsonText(bySandbox, 2);
+  const rows = Object.entries(bySandbox).flatMap(([sandbox, entries]) => entries.map((entry) => ({ ...entry, key: sandbox })));
+  return shownRows(rows, "SANDBOX", flags.csv === true);
 }
 
-function show(cli: Cli, rows: readonly UsageRow[], keyTitle: string, asCsv: boolean): void {
-  if (asCsv) cli.output.out(csv(rows, keyTitle.toLowerCase()));
-  else if (rows.length === 0) cli.output.note("no model calls recorded");
-  else cli.output.out(usageTable(rows, keyTitle));
+function shownRows(rows: readonly UsageRow[], keyTitle: string, asCsv: boolean): string | undefined {
+  if (asCsv) return csv(rows, keyTitle.toLowerCase());
+  return rows.length === 0 ? undefined : usageTable(rows, keyTitle);
 }
 
 const CSV_COLUMNS = [

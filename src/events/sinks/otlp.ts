@@ -46,7 +46,7 @@ export function createOtlp(options: OtlpOptions, client: HttpClient): Sink {
       const rejected = Number(field(partial, "rejectedLogRecords") ?? 0);
       if (!(rejected > 0)) return DELIVERED;
       const said = field(partial, "errorMessage");
-      const reason = `${rejected} records were rejected: ${excerpt(typeof said === "string" ? said : "no reason given")}`;
+      const reason = `${rejected} records were rejected: ${typeof said === "string" ? excerpt(said) : "no reason given"}`;
       if (rejected < flatten(batch.items).length) return { kind: "rejected", reason, rest: "again" };
       return { kind: "rejected", reason, poison: batch.items.map((_, index) => ({ index, reason })), rest: "delivered" };
     },

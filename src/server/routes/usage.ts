@@ -26,7 +26,7 @@ export const usageRoutes: readonly Route[] = [
       summary: "Usage per sandbox, or, with `by`, in rows over all of them",
       answer: { kind: "json", schema: z.union([z.record(z.string(), z.array(usageEntry)), z.array(usageGroup)]) },
     },
-    { query: z.strictObject({ ...usageQuery, by: z.enum(["model", "provider", "sandbox", "day"]).optional() }) },
+    { query: z.strictObject({ ...usageQuery, by: z.enum(["model", "provider", "sandbox", "day", "label"]).optional() }) },
     ({ app, clock, query }) => {
       const filter = queryOf(query, clock.now());
       return query.by === undefined ? app.usage.bySandbox(filter) : app.usage.grouped({ ...filter, by: query.by });
