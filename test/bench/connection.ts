@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as connectTcp } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 
 /** Where the load goes: a TLS listener on loopback that answers for `servername`. */
@@ -12,6 +13,12 @@ export type Outcome = {
   /** bytes of the body, framing included */
   readonly bytes: number;
 };
+
+/**
+ * Another loopback address than the gateways dial from: a client and a gateway may be given the same port for different
+ * destinations, and mockttp takes equal ports of equal addresses for a loop.
+ */
+const CLIENT_ADDRESS = "127.0.0.2";
 
 /** A keep-alive HTTP/1.1 connection with no more to it than sending bytes and finding the end of an answer. */
 export class Connection {
@@ -27,7 +34,12 @@ export class Connection {
   }
 
   static async open({ port, servername, ca }: Target): Promise<Connection> {
-    const socket = connect({ host: "127.0.0.1", port, servername, ca, ALPNProtocols: ["http/1.1"] });
+    const socket = connect({
+      socket: connectTcp({ host: "127.0.0.1", localAddress: CLIENT_ADDRESS, port }),
+      servername,
+      ca,
+      ALPNProtocols: ["http/1.1"],
+    });
     socket.setNoDelay(true);
     await once(socket, "secureConnect", { signal: AbortSignal.timeout(20_000) });
     return new Connection(socket);

@@ -168,7 +168,8 @@ describe("reading", () => {
     expect(await tailEvents({ dir: place.dir, last: 3, sinceMs: Date.now() + 1000 })).toEqual([]);
     const all: Event[] = [];
     for await (const event of readEvents({ dir: place.dir })) all.push(event);
-    const times = all.map((event) => event.timestamp);
+    // what the log says of itself is made while a commit is under way, and keeps its place in its chain
+    const times = all.filter((event) => event.type !== "audit.log").map((event) => event.timestamp);
     expect(times).toEqual([...times].sort().reverse());
     await one[Symbol.asyncDispose]();
     await two[Symbol.asyncDispose]();
