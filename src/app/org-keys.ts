@@ -1,7 +1,7 @@
 import { AppError } from "../base/error.ts";
 import type { GatewaySecret } from "../egress/gateway.ts";
 import type { LlmKeyInfo } from "../schema/llm-key.ts";
-import { hostsOfTarget } from "../schema/llm-key.ts";
+import { hostsOfTarget } from "../schema/llm-key-hosts.ts";
 import type { NewEvent } from "../schema/event.ts";
 import type { Config } from "../schema/settings.ts";
 import { makeBinding } from "../secrets/binding.ts";

@@ -65,7 +65,7 @@ describe("a configuration", () => {
       ca_file = "~/roots.pem"
       unsafe_allow_private = true
       [[egress.rules]]
-      host = "*.npmjs.org"
+      host = "*.example.com"
       ports = []
       methods = ["GET"]
       paths = ["/v1/**"]
@@ -129,7 +129,7 @@ describe("a configuration", () => {
         caFile: "/home/ann/roots.pem",
         unsafeAllowPrivate: true,
         rules: [
-          { host: "*.npmjs.org", ports: [], methods: ["GET"], paths: ["/v1/**"], effect: "deny" },
+          { host: "*.example.com", ports: [], methods: ["GET"], paths: ["/v1/**"], effect: "deny" },
           { host: "b.com", effect: "allow" },
         ],
         upstreams: [{ host: "llm.local", url: "http://127.0.0.1:11434", caFile: "/etc/ca.pem" }],

@@ -70,8 +70,8 @@ const workspaceEvents = workspaceEvent.shape.operation.options.map(
 const exchange = {
   ...inside,
   type: "egress.exchange",
-  url: "https://registry.npmjs.org/left-pad",
-  host: "registry.npmjs.org",
+  url: "https://packages.example.com/left-pad",
+  host: "packages.example.com",
   port: 443,
   status: 200,
   decision: "allow",

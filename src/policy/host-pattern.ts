@@ -1,6 +1,6 @@
 import { parseHost, type CanonicalHost, type HostError } from "./host.ts";
 
-/** A host of a rule: one host, or every name below a suffix (`*.npmjs.org`: any depth, not `npmjs.org` itself). */
+/** A host of a rule: one host, or every name below a suffix (`*.example.com`: any depth, not `example.com` itself). */
 export type HostPattern =
   | { readonly kind: "exact"; readonly host: CanonicalHost }
   | { readonly kind: "below"; readonly suffix: CanonicalHost };

@@ -28,19 +28,19 @@ const verdict = (over: Partial<PolicyParts>, at: string, port = 443) =>
 describe("policyInputFor", () => {
   it("allows what was bound, configured, templated and asked for, and no host by itself", () => {
     const over: Partial<PolicyParts> = {
-      egress: { ...egress, rules: [{ host: "*.npmjs.org", effect: "allow" }] },
+      egress: { ...egress, rules: [{ host: "*.example.com", effect: "allow" }] },
       allow: ["a.com", "b.com:8443"],
       templateAllow: ["t.com"],
       secrets: [{ name: "K", host: "api.openai.com", origin: "caller" }],
     };
-    expect(["registry.npmjs.org", "a.com", "t.com", "api.openai.com"].map((at) => verdict(over, at))).toEqual([
+    expect(["packages.example.com", "a.com", "t.com", "api.openai.com"].map((at) => verdict(over, at))).toEqual([
       "allow",
       "allow",
       "allow",
       "allow",
     ]);
     expect(verdict(over, "b.com", 8443)).toBe("allow");
-    expect(["b.com", "npmjs.org", "example.com", "api.anthropic.com"].map((at) => verdict(over, at))).toEqual([
+    expect(["b.com", "example.com", "example.org", "api.anthropic.com"].map((at) => verdict(over, at))).toEqual([
       "deny",
       "deny",
       "deny",

@@ -5,7 +5,7 @@ import type { CanonicalHost } from "./host.ts";
 export type RuleInput = {
   /** stable name shown in decisions: `egress.rules[3]`, `--allow`, `profile:moderate`, `secret:OPENAI_API_KEY` */
   readonly id: string;
-  /** `api.openai.com`, `*.npmjs.org` (not the apex), an IP literal */
+  /** `api.openai.com`, `*.example.com` (not the apex), an IP literal */
   readonly host: string;
   /** undefined: 80 and 443; `[]`: none */
   readonly ports?: readonly number[];

@@ -45,7 +45,7 @@ describe("the native audit record", () => {
       action: "egress.request",
       outcome: "deny",
       actor: { user_id: "web" },
-      resource: { resource_type: "url", resource_id: "https://registry.npmjs.org/left-pad", attributes: { rule: "address" } },
+      resource: { resource_type: "url", resource_id: "https://packages.example.com/left-pad", attributes: { rule: "address" } },
       policy: { policy_id: "moderate", policy_name: "moderate", policy_version: 7 },
       metadata: { product_name: "agentkernel", vendor_name: "agentkernel", product_version: "0.1.0", hostname: "node-1" },
     });
