@@ -170,9 +170,9 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     paths,
     secret: secretOf,
     vault: {
-      set: async (name, value) => (await secrets.vault()).set(name, value),
+      set: async (name, value) => (await secrets.wholeVault()).set(name, value),
       removeAll: async (prefix) => {
-        const vault = await secrets.vault();
+        const vault = await secrets.wholeVault();
         for (const { name } of vault.list()) if (name.startsWith(prefix)) vault.remove(name);
       },
     },
@@ -250,7 +250,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     clock,
     log,
   });
-  const recovering = caretaker.recover();
+  const recovering = caretaker.recover().then(() => secrets.prune((uuid) => store.sandboxes.byUuid(uuid) !== undefined));
   background("recover", recovering, log);
   const timer = setInterval(() => background("reap", caretaker.reap(), log), REAP_MS);
   timer.unref();

@@ -18,6 +18,7 @@ function generationOf(version: number, refused: readonly string[] = []): EgressG
 function setUp() {
   let current = generationOf(1);
   let value = "one";
+  let broken = "";
   const told = new Map<string, Told>();
   const disposed: string[] = [];
   const secretOf = () => [{ name: "KEY", placeholder: "p", value: new Secret(value), isRevoked: false, seen: value }];
@@ -39,7 +40,13 @@ function setUp() {
         },
       }),
     generation: () => current,
-    secrets: { materialise: () => Promise.resolve(secretOf()), refresh: () => Promise.resolve(secretOf()) },
+    secrets: {
+      materialise: () => Promise.resolve(secretOf()),
+      refresh: (record: SandboxRecord) => {
+        if (record.uuid === broken) return Promise.reject(new Error("its value cannot be read"));
+        return Promise.resolve(secretOf());
+      },
+    },
     hostEnv: () => undefined,
     settled: () => Promise.resolve(),
     applied: () => undefined,
@@ -49,7 +56,15 @@ function setUp() {
     const { network } = await links.surroundings(record);
     if (network.kind === "gateway") await network.attach({ tcp: new Map() });
   };
-  return { links, told, disposed, attach, force: (next: EgressGeneration) => (current = next), rotate: () => (value = "two") };
+  return {
+    links,
+    told,
+    disposed,
+    attach,
+    force: (next: EgressGeneration) => (current = next),
+    rotate: () => (value = "two"),
+    breakFor: (uuid: string) => (broken = uuid),
+  };
 }
 
 it("puts a generation into force for sandboxes that came after it was prepared", async () => {
@@ -86,4 +101,13 @@ it("does not bring back a value that was rotated meanwhile", async () => {
   force(next);
   putIntoForce();
   expect(told.get("early")).toEqual({ version: 2, secrets: ["two"] });
+});
+
+it("gives the others their new values when those of one sandbox cannot be read", async () => {
+  const { links, told, attach, rotate, breakFor } = setUp();
+  for (const uuid of ["first", "second", "third"]) await attach(uuid);
+  rotate();
+  breakFor("first");
+  await expect(links.refreshSecrets()).rejects.toThrow("its value cannot be read");
+  expect([told.get("first")?.secrets, told.get("second")?.secrets, told.get("third")?.secrets]).toEqual([["one"], ["two"], ["two"]]);
 });

@@ -113,19 +113,28 @@ export class EgressLinks {
     }
   }
 
-  /** Gives every running sandbox the values of now. Placeholders stay, and so do connections. */
+  /**
+   * Gives every running sandbox the values of now. Placeholders stay, and so do connections. A sandbox whose values cannot be read
+   * keeps those it has, and does not keep the others from theirs.
+   * @throws what the first of them failed with, when all have had their turn
+   */
   async refreshSecrets(): Promise<void> {
-    for (const live of this.#live.values()) {
-      if (live.secrets.length === 0) continue;
-      const secrets = await this.#options.secrets.refresh(live.record, live.secrets);
-      const isSame = secrets.every((secret, at) => {
-        const before = live.secrets[at];
-        return before?.value.reveal() === secret.value.reveal() && before.isRevoked === secret.isRevoked;
-      });
-      if (isSame || this.#live.get(live.record.uuid) !== live) continue;
-      live.secrets = secrets;
-      live.attachment.update(this.#egressOf(live.record, secrets, true));
-    }
+    const turns = await Promise.allSettled([...this.#live.values()].map((live) => this.#refresh(live)));
+    const failed = turns.find((turn) => turn.status === "rejected");
+    if (failed !== undefined) throw failed.reason as unknown;
+  }
+
+  async #refresh(live: Live): Promise<void> {
+    if (live.secrets.length === 0) return;
+    const before = live.secrets;
+    const secrets = await this.#options.secrets.refresh(live.record, before);
+    const isSame = secrets.every((secret, at) => {
+      const held = before[at];
+      return held?.value.reveal() === secret.value.reveal() && held.isRevoked === secret.isRevoked;
+    });
+    if (isSame || this.#live.get(live.record.uuid) !== live) return;
+    live.secrets = secrets;
+    live.attachment.update(this.#egressOf(live.record, secrets, true));
   }
 
   #applied(live: Live, { policy }: SandboxEgress): void {

@@ -28,6 +28,9 @@ export type SandboxSecretsOptions = {
 /** Values that came with a request are kept under names that `secret set` cannot make: they hold the sandbox's uuid. */
 const OWN_PREFIX = "sandbox.";
 
+/** ms for which a value may be kept whose sandbox is not there yet: it is stored before the sandbox is recorded */
+const UNCLAIMED_MS = 60 * 60 * 1000;
+
 /** Secrets of sandboxes: from bindings to what the gateway needs. The vault is opened when the first of them is needed. */
 export class SandboxSecrets {
   readonly #options: SandboxSecretsOptions;
@@ -101,10 +104,25 @@ export class SandboxSecrets {
     return (await this.#open()).resolver.resolve(reference, AbortSignal.timeout(60_000));
   }
 
-  /** Entries that people made. */
+  /** Entries that people made. Those of sandboxes and hooks have a dot in their names, which no name of a person's has. */
   async vault(): Promise<Vault> {
     const { vault } = await this.#open();
-    return { ...vault, list: () => vault.list().filter(({ name }) => !name.startsWith(OWN_PREFIX)) };
+    return { ...vault, list: () => vault.list().filter(({ name }) => !name.includes(".")) };
+  }
+
+  /** Every entry, those that are kept for sandboxes and hooks too. */
+  async wholeVault(): Promise<Vault> {
+    return (await this.#open()).vault;
+  }
+
+  /** Forgets values of sandboxes that are not known: their process died between keeping the value and recording the sandbox. */
+  prune(isKnown: (uuid: string) => boolean): void {
+    const { repository, clock } = this.#options;
+    for (const { name, updatedAt } of repository.list()) {
+      if (!name.startsWith(OWN_PREFIX) || updatedAt > clock.now() - UNCLAIMED_MS) continue;
+      const uuid = name.slice(OWN_PREFIX.length).split(".", 1)[0] ?? "";
+      if (!isKnown(uuid)) repository.remove(name);
+    }
   }
 
   async #open() {
