@@ -117,8 +117,8 @@ function originOf(isOperators: boolean | undefined): "operator" | "caller" {
   return isOperators === true ? "operator" : "caller";
 }
 
-export function addedRule({ id, rule }: AddedRule): RuleInput {
-  return { ...rule, id: `api.rules[${id}]`, origin: "api" };
+export function addedRule({ id, rule, sandboxUuid }: AddedRule): RuleInput {
+  return { ...rule, id: `api.rules[${id}]`, origin: "api", ...(sandboxUuid === null ? { isForAll: true } : {}) };
 }
 
 function ownAddresses(): readonly string[] {

@@ -49,6 +49,13 @@ describe("decide", () => {
     const api = { rules: [rule("a.com", { effect: "deny", origin: "api", id: "api.rules[4]" })], sandbox: "web" };
     expect(decide(api, "a.com")).toMatchObject({ rule: "api.rules[4]", hint: "agentkernel policy allow a.com --sandbox web" });
     expect(decide({ default: "none", sandbox: "web" }, "a.com").hint).toBeUndefined();
+    const undo = (over: Partial<RuleInput>, at = "a.com", port = 443) =>
+      decide({ rules: [rule("a.com", { effect: "deny", origin: "api", id: "api.rules[4]", ...over })], sandbox: "web" }, at, port).hint;
+    expect(undo({ isForAll: true })).toBe("agentkernel policy allow a.com");
+    expect(undo({ isForAll: true, ports: [443] })).toBe("agentkernel policy allow a.com:443");
+    expect(undo({ isForAll: true }, "a.com", 8443)).toBe("agentkernel policy allow a.com:8443");
+    expect(undo({ ports: [443, 8443] })).toBe("agentkernel policy rm api.rules[4]");
+    expect(undo({ host: "*.a.com" }, "x.a.com")).toBe("agentkernel policy rm api.rules[4]");
   });
 
   it("keeps rules of the API inside what the operator permits", () => {
@@ -214,6 +221,14 @@ describe("decide", () => {
       },
     };
     expect(policy.decideAddress(host("a.com"), "1.1.1.1", brokenOptions)).toMatchObject({ verdict: "deny", rule: "error" });
+  });
+
+  it("a denial without ports closes every port, one with ports only those", () => {
+    const open = rule("a.com", { id: "open", ports: [443, 8443] });
+    const verdicts = (deny: RuleInput) => [443, 8443].map((port) => decide({ rules: [open, deny] }, "a.com", port).verdict);
+    expect(verdicts(rule("a.com", { effect: "deny" }))).toEqual(["deny", "deny"]);
+    expect(verdicts(rule("a.com", { effect: "deny", ports: [443] }))).toEqual(["deny", "allow"]);
+    expect(verdicts(rule("a.com", { effect: "deny", ports: [] }))).toEqual(["allow", "allow"]);
   });
 
   it("lists the ports to listen on", () => {

@@ -23,7 +23,7 @@ export function compilePolicy(input: PolicyInput): Policy {
     if (text === undefined) throw new AppError("INTERNAL", `own address ${JSON.stringify(address)} is not an IP address`);
     return text;
   });
-  const opened = rules.filter((rule) => rule.effect !== "deny").flatMap((rule) => rule.ports);
+  const opened = rules.filter((rule) => rule.effect !== "deny").flatMap((rule) => rule.ports ?? []);
   const ports = input.default === "none" ? [] : [...new Set([...DEFAULT_PORTS, ...opened])].sort((a, b) => a - b);
   const index = new RuleIndex(rules);
   const addresses = { ref: input.ref, ownAddresses, ownPorts: input.ownPorts, unsafeAllowPrivate: input.unsafeAllowPrivate };
@@ -73,7 +73,7 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
     const reason = `${what(request)} is denied by ${MAKERS[denying.origin]}.`;
     // what a command denied, a command allows
     return denying.origin === "api"
-      ? { ...deny(input, denying.id, reason), hint: hintFor(input, request) }
+      ? { ...deny(input, denying.id, reason), hint: undoing(denying, input, request) }
       : deny(input, denying.id, reason);
   }
   const allowing = matching.filter((rule) => rule.effect !== "deny");
@@ -121,10 +121,19 @@ function hintFor(input: PolicyInput, { host, port }: PolicyRequest): string {
   return allowCommand(allowTarget(host, port), input.sandbox);
 }
 
+/** The one command that undoes a denial made by a command: an allow in its place, where it speaks of the same; else its removal. */
+function undoing(rule: Rule, input: PolicyInput, { host, port }: PolicyRequest): string {
+  const speaksOfAll = rule.methods === undefined && rule.paths === undefined && rule.host.kind === "exact";
+  if (!speaksOfAll || (rule.ports !== undefined && rule.ports.length > 1)) return `agentkernel policy rm ${rule.id}`;
+  const target = rule.ports === undefined ? allowTarget(host, port) : formatAuthority(host, port);
+  if (rule.isForAll) return `agentkernel policy allow ${target}`;
+  return allowCommand(target, input.sandbox);
+}
+
 function unnamed(index: RuleIndex, { host, port }: PolicyRequest): string {
   if (host.kind !== "name") return `No rule allows the address ${host.text}; addresses need a rule of their own.`;
-  const elsewhere = index.names(host).find((rule) => rule.effect !== "deny" && rule.ports.length > 0);
-  return elsewhere === undefined
+  const elsewhere = index.names(host).find((rule) => rule.effect !== "deny" && rule.ports?.length !== 0);
+  return elsewhere?.ports === undefined
     ? `No rule allows ${host.text}.`
     : `No rule allows ${host.text} on port ${port}; ${elsewhere.id} allows it on ${elsewhere.ports.join(", ")}.`;
 }

@@ -4,7 +4,7 @@ import type { EgressSettings } from "../schema/settings.ts";
 import { parseAllow } from "./allow.ts";
 import { coversPattern, formatHostPattern, patternsOverlap } from "./host-pattern.ts";
 import type { PolicyInput, RuleInput } from "./policy.ts";
-import { compileRule, type Rule } from "./rule.ts";
+import { compileRule, sharePort } from "./rule.ts";
 
 /** A secret and the host it is for; `operator`: it comes from the configuration. */
 export type SecretHost = { readonly name: string; readonly host: string; readonly origin: "operator" | "caller" };
@@ -121,17 +121,13 @@ function refuseSecretsInTunnels(inputs: readonly RuleInput[]): void {
   }
 }
 
-function sharePort(a: Rule, b: Rule): boolean {
-  return a.ports.some((port) => b.ports.includes(port));
-}
-
 /** Beyond a locked list a request is refused by name, at create time, instead of failing later inside. */
 function refuseBeyondOperator(inputs: readonly RuleInput[]): void {
   const rules = inputs.map(compileRule);
   const bound = rules.filter(({ origin, effect }) => origin === "operator" && effect !== "deny");
   for (const rule of rules) {
     if (rule.origin === "operator" || rule.effect === "deny") continue;
-    const isInside = rule.ports.some((port) => bound.some((outer) => outer.ports.includes(port) && coversPattern(outer.host, rule.host)));
+    const isInside = bound.some((outer) => sharePort(outer, rule) && coversPattern(outer.host, rule.host));
     if (!isInside) {
       throw new AppError(
         "POLICY_DENIED",

@@ -7,7 +7,7 @@ export type RuleInput = {
   readonly id: string;
   /** `api.openai.com`, `*.example.com` (not the apex), an IP literal */
   readonly host: string;
-  /** undefined: 80 and 443; `[]`: none */
+  /** undefined: 80 and 443, and every port for a denial; `[]`: none */
   readonly ports?: readonly number[];
   /** undefined: every method; `[]`: none */
   readonly methods?: readonly string[];
@@ -16,6 +16,8 @@ export type RuleInput = {
   readonly effect: "allow" | "deny" | "tunnel";
   /** `caller`, `template` and `api` (made while running): judged inside what the operator permits */
   readonly origin: "operator" | "profile" | "template" | "caller" | "api";
+  /** made while running, and not for one sandbox alone */
+  readonly isForAll?: true;
 };
 
 /** Everything one sandbox's policy is made from. */

@@ -4,7 +4,7 @@ import { matchesHost, parseHostPattern, patternsOverlap, type HostPattern } from
 import { matchesPath, parsePathPattern, type NormalPath, type PathPattern } from "./path.ts";
 import type { RuleInput } from "./policy.ts";
 
-/** Ports of a rule that names none. */
+/** Ports of a rule that opens a host and names none. */
 export const DEFAULT_PORTS: readonly number[] = [80, 443];
 
 /** A rule that was checked and is ready to match. */
@@ -12,8 +12,10 @@ export type Rule = {
   readonly id: string;
   readonly effect: RuleInput["effect"];
   readonly origin: RuleInput["origin"];
+  readonly isForAll: boolean;
   readonly host: HostPattern;
-  readonly ports: readonly number[];
+  /** undefined: every port; only of a denial */
+  readonly ports: readonly number[] | undefined;
   /** upper-case; undefined: every method */
   readonly methods: readonly string[] | undefined;
   /** undefined: every path */
@@ -27,8 +29,9 @@ const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/;
 export function compileRule(input: RuleInput): Rule {
   const host = parseHostPattern(input.host);
   if (host.kind === "invalid") throw ruleError(input, `the host ${host.reason}`);
-  const ports = input.ports ?? DEFAULT_PORTS;
-  for (const port of ports) {
+  // a rule opens no more than it says, and closes no less
+  const ports = input.ports ?? (input.effect === "deny" ? undefined : DEFAULT_PORTS);
+  for (const port of ports ?? []) {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw ruleError(input, `${port} is not a port from 1 to 65535`);
     if (port === 53 && input.effect !== "deny") throw ruleError(input, "port 53 cannot be opened: names are answered inside the sandbox");
     if (port === 22 && input.effect !== "deny")
@@ -47,15 +50,13 @@ export function compileRule(input: RuleInput): Rule {
     }
   }
   const methods = input.methods?.map((method) => method.toUpperCase());
-  return { id: input.id, effect: input.effect, origin: input.origin, host, ports, methods, paths };
+  return { id: input.id, effect: input.effect, origin: input.origin, isForAll: input.isForAll === true, host, ports, methods, paths };
 }
 
 /** A rule that looks into requests cannot hold for a host whose TLS stays closed. @throws CONFIG_INVALID */
 export function refuseRulesThatTunnelsDefeat(rules: readonly Rule[]): void {
   for (const tunnel of rules.filter((rule) => rule.effect === "tunnel")) {
-    const blind = rules.find(
-      (rule) => looksInside(rule) && patternsOverlap(rule.host, tunnel.host) && rule.ports.some((port) => tunnel.ports.includes(port)),
-    );
+    const blind = rules.find((rule) => looksInside(rule) && patternsOverlap(rule.host, tunnel.host) && sharePort(rule, tunnel));
     if (blind !== undefined) {
       throw new AppError("CONFIG_INVALID", `${blind.id} looks at methods or paths of a host that ${tunnel.id} passes unopened`, {
         hint: `remove methods and paths from ${blind.id}, or the tunnel`,
@@ -69,7 +70,13 @@ export function looksInside(rule: Rule): boolean {
 }
 
 export function matchesOrigin(rule: Rule, host: CanonicalHost, port: number): boolean {
-  return rule.ports.includes(port) && matchesHost(rule.host, host);
+  return (rule.ports?.includes(port) ?? true) && matchesHost(rule.host, host);
+}
+
+/** Is there a port that both are for? */
+export function sharePort(a: Rule, b: Rule): boolean {
+  if (a.ports === undefined) return b.ports === undefined || b.ports.length > 0;
+  return a.ports.some((port) => b.ports?.includes(port) ?? true);
 }
 
 export type RequestLine = { readonly method: string | undefined; readonly path: NormalPath | undefined };

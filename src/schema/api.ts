@@ -256,7 +256,7 @@ export type PolicyCheck = z.infer<typeof policyCheck>;
 const ruleFields = {
   /** `api.example.com`, `*.example.com` or an address */
   host: z.string().min(1).max(260),
-  /** absent: 80 and 443; an empty list: none */
+  /** absent: 80 and 443, and every port for `deny`; an empty list: none */
   ports: z.array(z.int().min(1).max(65_535)).max(64).optional(),
   /** absent: every method; an empty list: none */
   methods: z.array(z.string().max(32)).max(32).optional(),

@@ -70,7 +70,7 @@ const sandbox = z.strictObject({
 
 const rule = z.strictObject({
   host: host.meta({ description: "`api.example.com`, `*.example.com` (every name below, not `example.com` itself) or an address" }),
-  ports: z.array(port).optional().meta({ description: "absent: 80 and 443; an empty list: none" }),
+  ports: z.array(port).optional().meta({ description: "absent: 80 and 443, and every port for `deny`; an empty list: none" }),
   methods: z
     .array(z.string())
     .optional()

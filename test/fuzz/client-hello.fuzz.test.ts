@@ -2,11 +2,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readClientHello } from "../../src/egress/tls/client-hello.ts";
 import { clientHello } from "../support/gateway/hello.ts";
+import { fuzz } from "../support/fuzz.ts";
 
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_261_121);
-
-test("no bytes make the parser throw, and what it answers is one of its three answers", () => {
-  fc.assert(
+test("no bytes make the parser throw, and what it answers is one of its three answers", async () => {
+  await fuzz(
     fc.property(fc.uint8Array({ maxLength: 600 }), fc.boolean(), (bytes, dressed) => {
       const input = dressed
         ? Buffer.concat([
@@ -16,13 +15,13 @@ test("no bytes make the parser throw, and what it answers is one of its three an
         : bytes;
       expect(["more", "invalid", "hello"]).toContain(readClientHello(input).kind);
     }),
-    { seed, numRuns: 20_000 },
+    { runs: 20_000 },
   );
 });
 
-test("a mutated hello never yields a name that is not in its bytes", () => {
+test("a mutated hello never yields a name that is not in its bytes", async () => {
   const mutation = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
-  fc.assert(
+  await fuzz(
     fc.property(fc.array(mutation, { maxLength: 8 }), fc.integer({ min: 2, max: 300 }), fc.nat(), (mutations, recordSize, cut) => {
       const bytes = clientHello({ serverName: "name.example.com", alpn: ["h2"], recordSize: 16_384, ech: true });
       for (const [at, value] of mutations) bytes[at % bytes.length] = value;
@@ -35,11 +34,11 @@ test("a mutated hello never yields a name that is not in its bytes", () => {
       const split = readClientHello(clientHello({ serverName: "name.example.com", recordSize }));
       expect(split).toMatchObject({ hello: { serverName: "name.example.com" } });
     }),
-    { seed, numRuns: 5_000 },
+    { runs: 5_000 },
   );
 });
 
-test("16 KB of one-byte records cost little", () => {
+test("16 KB of one-byte records cost little", async () => {
   const bytes = Buffer.concat(Array.from({ length: 3000 }, (_, i) => Buffer.from([0x16, 3, 1, 0, 1, i === 0 ? 1 : 0])));
   const startedAt = performance.now();
   for (let i = 0; i < 100; i += 1) readClientHello(bytes);

@@ -7,9 +7,8 @@ import { encodeFrame, FRAME, type Frame, FrameDecoder, FrameError, type FrameTyp
 import { encodeExec, encodeHello } from "../../src/backends/init/message.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { execRequest, startInitProcess } from "../support/init-process.ts";
+import { fuzz } from "../support/fuzz.ts";
 
-/** Replay one: AGENTKERNEL_FUZZ_SEED=… with the seed that the failure prints. */
-const seed = Number(process.env["AGENTKERNEL_FUZZ_SEED"] ?? 20_261_121);
 const MAX = 4096;
 
 const bytes = (max: number) => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array));
@@ -48,20 +47,20 @@ function decode(chunks: readonly Buffer[]): { readonly frames: Frame[]; readonly
 const sizes = fc.array(fc.integer({ min: 1, max: 700 }), { maxLength: 20 });
 
 describe("the frame decoder", () => {
-  test("gives the frames that were encoded, in any chunking", () => {
-    fc.assert(
+  test("gives the frames that were encoded, in any chunking", async () => {
+    await fuzz(
       fc.property(fc.array(frame, { maxLength: 20 }), sizes, (frames, at) => {
         const wire = Buffer.concat(frames.map((one) => encodeFrame(one.type, one.channel, one.stream, one.payload)));
         const result = decode(cut(wire, at));
         expect(result.error).toBe(false);
         expect(result.frames).toEqual(frames);
       }),
-      { seed, numRuns: 500 },
+      { runs: 500 },
     );
   });
 
-  test("gives the same for garbage in any chunking, within its bounds", () => {
-    fc.assert(
+  test("gives the same for garbage in any chunking, within its bounds", async () => {
+    await fuzz(
       fc.property(bytes(3000), sizes, (garbage, at) => {
         const whole = decode([garbage]);
         const parts = decode(cut(garbage, at));
@@ -69,14 +68,14 @@ describe("the frame decoder", () => {
         expect(parts.error).toBe(whole.error);
         expect(parts.held).toBeLessThanOrEqual(HEADER_BYTES + MAX);
       }),
-      { seed, numRuns: 500 },
+      { runs: 500 },
     );
   });
 });
 
 describe("the client", () => {
   test("answers whatever an init says with results or a named error, and never hangs", async () => {
-    await fc.assert(
+    await fuzz(
       fc.asyncProperty(fc.array(fc.oneof(frame, frame, bytes(200)), { maxLength: 30 }), sizes, fc.boolean(), async (said, at, greets) => {
         const wire = Buffer.concat([
           greets ? encodeFrame(FRAME.hello, 0, 0, encodeHello("fuzz")) : Buffer.alloc(0),
@@ -111,7 +110,7 @@ describe("the client", () => {
             expect(["SANDBOX_START_FAILED", "BACKEND_UNAVAILABLE", "SANDBOX_ENDED"]).toContain(result.reason.code);
         }
       }),
-      { seed, numRuns: 300 },
+      { runs: 300, share: 0 },
     );
   });
 });
@@ -168,7 +167,7 @@ const legal = fc
 
 describe("init itself", () => {
   test("lives through any legal sequence, read or unread, and still answers", async () => {
-    await fc.assert(
+    await fuzz(
       fc.asyncProperty(legal, sizes, fc.boolean(), async (said, at, isRead) => {
         await using init = startInitProcess();
         const socket = init.pipe(3);
@@ -203,12 +202,12 @@ describe("init itself", () => {
         socket.destroy();
         expect(await init.ended).toEqual({ kind: "exited", code: 0 });
       }),
-      { seed, numRuns: 40 },
+      { runs: 40, share: 0 },
     );
-  }, 120_000);
+  });
 
   test("ends or waits after any input, and never spins", async () => {
-    await fc.assert(
+    await fuzz(
       fc.asyncProperty(fc.array(almost, { minLength: 1, maxLength: 25 }), sizes, fc.boolean(), async (said, at, greets) => {
         const init = startInitProcess();
         const socket = init.pipe(3);
@@ -228,9 +227,9 @@ describe("init itself", () => {
         expect([0, 70]).toContain(end.kind === "exited" ? end.code : -1);
         if (end.kind === "exited" && end.code === 70) expect(complaint).toMatch(/^agentkernel-init: .+\n$/);
       }),
-      { seed, numRuns: 60 },
+      { runs: 60, share: 0 },
     );
-  }, 120_000);
+  });
 
   test("a flood of commands that do not exist is answered one by one within its buffers", async () => {
     await using init = startInitProcess();

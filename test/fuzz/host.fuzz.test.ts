@@ -2,15 +2,12 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { classifyAddress } from "../../src/policy/address.ts";
 import { parseAuthority, parseHost } from "../../src/policy/host.ts";
+import { fuzz } from "../support/fuzz.ts";
 
 /**
  * The host canonicaliser against WHATWG URL, the parser most clients use: what we accept, it must read as the same host, so that no
  * name is judged as one and dialled as another. We may refuse more than it does.
- *
- * Replay: AGENTKERNEL_FUZZ_SEED=… ; long run: AGENTKERNEL_FUZZ_RUNS=1000000.
  */
-const seed = Number(process.env["AGENTKERNEL_FUZZ_SEED"] ?? 4_242);
-const numRuns = Number(process.env["AGENTKERNEL_FUZZ_RUNS"] ?? 20_000);
 
 const piece = fc.oneof(
   {
@@ -86,9 +83,9 @@ function whatwgHost(authority: string): string | undefined {
 }
 
 describe("host canonicaliser", () => {
-  it("reads what it accepts as WHATWG URL does, and its own answer the same", () => {
+  it("reads what it accepts as WHATWG URL does, and its own answer the same", async () => {
     const seen = { name: 0, ipv4: 0, ipv6: 0, invalid: 0 };
-    fc.assert(
+    const numRuns = await fuzz(
       fc.property(hostLike, (text) => {
         const host = parseHost(text);
         seen[host.kind] += 1;
@@ -100,18 +97,18 @@ describe("host canonicaliser", () => {
         expect(parseHost(host.text)).toEqual(host);
         if (host.kind !== "name") expect(classifyAddress(host.text)).toBeTypeOf("string");
       }),
-      { seed, numRuns },
+      { runs: 20_000 },
     );
     for (const kind of ["name", "ipv4", "ipv6", "invalid"] as const) expect(seen[kind], kind).toBeGreaterThan(numRuns / 100);
   });
 
-  it("reads an authority as WHATWG URL does", () => {
+  it("reads an authority as WHATWG URL does", async () => {
     let accepted = 0;
     const port = fc.oneof(
       fc.constantFrom("", ":", ":0", ":080", ":80", ":443", ":65535", ":65536", ":1e3", ":+1", ":8 0"),
       fc.nat({ max: 70_000 }).map((n) => `:${n}`),
     );
-    fc.assert(
+    const numRuns = await fuzz(
       fc.property(hostLike, port, (text, suffix) => {
         const read = parseAuthority(text + suffix, 443);
         if (read.kind === "invalid") return;
@@ -122,7 +119,7 @@ describe("host canonicaliser", () => {
         expect(Number(url.port === "" ? 443 : url.port)).toBe(read.port);
         expect(url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "")).toBe(read.host.text);
       }),
-      { seed, numRuns },
+      { runs: 20_000 },
     );
     expect(accepted).toBeGreaterThan(numRuns / 20);
   });

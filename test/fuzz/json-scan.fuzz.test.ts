@@ -4,9 +4,8 @@ import { expect, it } from "vitest";
 import { planUsageInjection } from "../../src/providers/inject.ts";
 import { createRequestReader } from "../../src/providers/request-reader.ts";
 import type { Recognition, RequestFacts } from "../../src/providers/types.ts";
+import { fuzz } from "../support/fuzz.ts";
 
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_261_121);
-const numRuns = Number(process.env["FUZZ_RUNS"] ?? 1000);
 const chat: Recognition = { provider: "openai", shape: "openai-chat", operation: "chat", billable: true, injectUsage: true };
 
 const fragment = fc.oneof(
@@ -68,7 +67,7 @@ function nameOf(value: unknown): string | null {
 }
 
 it("agrees with JSON.parse on every body that JSON.parse takes, in any chunking", async () => {
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(fc.oneof(valid, soup), sizes, async (bytes, at) => {
       const facts = await read(bytes, at);
       expect(await read(bytes, [1 << 20])).toEqual(facts);
@@ -82,19 +81,19 @@ it("agrees with JSON.parse on every body that JSON.parse takes, in any chunking"
       expect(facts.model).toBe(nameOf(parsed["model"]));
       expect(facts.streaming).toBe(parsed["stream"] === true);
     }),
-    { seed, numRuns },
+    { runs: 2000 },
   );
 });
 
 it("reads compressed bodies as their plain ones", async () => {
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(valid, sizes, async (bytes, at) => {
       const plain = await read(bytes, at);
       expect(await read(gzipSync(bytes), at, "gzip")).toEqual(plain);
       expect(await read(brotliCompressSync(bytes), at, "br")).toEqual(plain);
       expect(await read(zstdCompressSync(bytes), at, "zstd")).toEqual(plain);
     }),
-    { seed, numRuns: Math.ceil(numRuns / 20) },
+    { runs: 50, share: 1 / 20 },
   );
 });
 
@@ -103,17 +102,17 @@ it("survives compressed garbage", async () => {
   const garbage = fc
     .tuple(fc.uint8Array({ maxLength: 60 }), fc.constantFrom([], [0x1f, 0x8b, 8], [0x28, 0xb5, 0x2f, 0xfd], [0x78, 0x9c]))
     .map(([tail, head]) => Buffer.from([...head, ...tail]));
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(garbage, sizes, coding, async (bytes, at, encoding) => {
       const facts = await read(bytes, at, encoding);
       expect(facts.model).toBeNull();
     }),
-    { seed, numRuns: Math.ceil(numRuns / 4) },
+    { runs: 250, share: 1 / 4 },
   );
 });
 
 it("injects only into what stays valid and equal but for the option", async () => {
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(fc.oneof(valid, soup), async (bytes) => {
       const plan = planUsageInjection(chat, await read(bytes, [1 << 20]), bytes);
       if (plan === null) return;
@@ -127,6 +126,6 @@ it("injects only into what stays valid and equal but for the option", async () =
       const options = (before["stream_options"] ?? {}) as Record<string, unknown>;
       expect(after).toEqual({ ...before, stream_options: { ...options, include_usage: true } });
     }),
-    { seed, numRuns },
+    { runs: 1000, share: 1 / 4 },
   );
 });

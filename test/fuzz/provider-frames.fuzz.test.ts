@@ -9,21 +9,10 @@ import { FrameParser } from "../../src/providers/websocket/frame-parser.ts";
 import type { SocketCall } from "../../src/providers/websocket/session.ts";
 import { eventStreamMessage } from "../support/vectors.ts";
 import { frame } from "../support/websocket-frames.ts";
+import { cut, fuzz } from "../support/fuzz.ts";
 
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_261_121);
-const numRuns = Number(process.env["FUZZ_RUNS"] ?? 500);
 const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 8 });
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
-
-function cut(whole: Buffer, at: readonly number[]): readonly Buffer[] {
-  const parts: Buffer[] = [];
-  for (let i = 0, from = 0; from < whole.length; i += 1) {
-    const size = at[i % at.length] ?? 1;
-    parts.push(whole.subarray(from, from + size));
-    from += size;
-  }
-  return parts;
-}
 
 describe("event streams", () => {
   const header = fc.tuple(fc.constantFrom(":event-type", ":message-type", "x"), fc.string({ maxLength: 20 }));
@@ -40,19 +29,19 @@ describe("event streams", () => {
     return { seen, failed: parser.failed };
   }
 
-  it("come back as they were sent, in any chunking", () => {
-    fc.assert(
+  it("come back as they were sent, in any chunking", async () => {
+    await fuzz(
       fc.property(messages, sizes, (sent, at) => {
         const wire = Buffer.concat(sent.map(([headers, payload]) => eventStreamMessage(Object.fromEntries(headers), payload)));
         const wanted = sent.map(([headers, payload]) => ({ headers: Object.fromEntries(headers), payload: payload.toString("hex") }));
         expect(read(cut(wire, at))).toEqual({ seen: wanted, failed: false });
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("give nothing behind a bit that was turned over, and nothing that was not sent", () => {
-    fc.assert(
+  it("give nothing behind a bit that was turned over, and nothing that was not sent", async () => {
+    await fuzz(
       fc.property(messages, fc.nat(), sizes, (sent, at, pieces) => {
         const wire = Buffer.concat(sent.map(([headers, payload]) => eventStreamMessage(Object.fromEntries(headers), payload)));
         if (wire.length === 0) return;
@@ -63,16 +52,16 @@ describe("event streams", () => {
         expect(seen.length).toBeLessThan(whole.length);
         expect(seen).toEqual(whole.slice(0, seen.length));
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("never throw, and hold no more than one message", () => {
-    fc.assert(
+  it("never throw, and hold no more than one message", async () => {
+    await fuzz(
       fc.property(bytes(300), sizes, (wire, at) => {
         expect(read(cut(wire, at)).failed).toBe(read([wire]).failed);
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
     // a length of 24 MiB is believed, and costs nothing
     const prelude = eventStreamMessage({}, Buffer.alloc(0)).subarray(0, 12);
@@ -116,11 +105,11 @@ describe("multipart forms", () => {
     return { fields, end: parser.finish() };
   }
 
-  it("give their wanted fields wherever they stand, in any chunking", () => {
+  it("give their wanted fields wherever they stand, in any chunking", async () => {
     const form = boundary.chain((mark) =>
       fc.tuple(fc.constant(mark), fc.array(fc.tuple(name, nasty(mark), fc.boolean()), { minLength: 1, maxLength: 6 }), sizes, nasty(mark)),
     );
-    fc.assert(
+    await fuzz(
       fc.property(form, ([mark, parts, at, preamble]) => {
         const text = parts
           .map(
@@ -136,28 +125,28 @@ describe("multipart forms", () => {
         const type = `multipart/form-data; boundary="${mark}"`;
         expect(read(type, cut(Buffer.from(`${before}${text}--${mark}--\r\n`), at))).toEqual({ fields: wanted, end: "complete" });
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("never throw on anything, and read the same in every chunking", () => {
+  it("never throw on anything, and read the same in every chunking", async () => {
     const noise = fc.array(
       fc.constantFrom("--b", "\r\n", "--", "-", "content-disposition: form-data; name=model", '; name="x"', "\r", "é", "b"),
       {
         maxLength: 40,
       },
     );
-    fc.assert(
+    await fuzz(
       fc.property(noise, sizes, (parts, at) => {
         const whole = Buffer.from(parts.join(""));
         const type = "multipart/form-data;boundary=b";
         expect(read(type, cut(whole, at))).toEqual(read(type, [whole]));
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("hold no headers without end", () => {
+  it("hold no headers without end", async () => {
     const before = process.memoryUsage().arrayBuffers;
     const wire = [Buffer.from("--b\r\nx: "), ...Array.from({ length: 64 }, () => Buffer.alloc(1 << 20, "y"))];
     expect(read("multipart/form-data;boundary=b", wire).end).toBe("failed");
@@ -187,8 +176,8 @@ describe("WebSocket frames", () => {
     return { seen, failed: parser.failed };
   }
 
-  it("come back as messages, fragmented, masked, with control frames between, in any chunking", () => {
-    fc.assert(
+  it("come back as messages, fragmented, masked, with control frames between, in any chunking", async () => {
+    await fuzz(
       fc.property(messages, sizes, (sent, at) => {
         const wire = sent.flatMap(([opcode, parts]) =>
           parts.flatMap(([payload, key, ping], index) => {
@@ -203,20 +192,20 @@ describe("WebSocket frames", () => {
         expect(read(cut(whole, at))).toEqual({ seen: wanted, failed: false });
         expect(whole.equals(before), "the parser changed a byte").toBe(true);
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("never throw, and read the same in every chunking", () => {
-    fc.assert(
+  it("never throw, and read the same in every chunking", async () => {
+    await fuzz(
       fc.property(bytes(200), sizes, (wire, at) => {
         expect(read(cut(wire, at))).toEqual(read([wire]));
       }),
-      { seed, numRuns },
+      { runs: 2000 },
     );
   });
 
-  it("never make the tap throw, whatever is compressed, and every call is reported once", () => {
+  it("never make the tap throw, whatever is compressed, and every call is reported once", async () => {
     const table = createProviderTable({ customDomains: [] });
     const paths = [
       ["api.openai.com", "/v1/responses"],
@@ -237,7 +226,7 @@ describe("WebSocket frames", () => {
       "[1,2]",
     ];
     const one = fc.tuple(fc.constantFrom(...texts), fc.boolean(), fc.boolean(), fc.constantFrom("plain", "deflated", "noise"));
-    fc.assert(
+    await fuzz(
       fc.property(fc.constantFrom(...paths), fc.array(one, { maxLength: 12 }), sizes, ([host, path], sent, at) => {
         const recognition = table.recognize({ host, method: "GET", path, query: "model=q", upgrade: true });
         if (recognition === undefined) throw new Error("not recognised");
@@ -263,7 +252,7 @@ describe("WebSocket frames", () => {
           for (const value of [response.usage?.input, response.usage?.output]) expect(value == null || value >= 0).toBe(true);
         }
       }),
-      { seed, numRuns },
+      { runs: 500, share: 1 / 10 },
     );
   });
 });

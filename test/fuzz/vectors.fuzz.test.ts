@@ -4,9 +4,7 @@ import { createRequestReader } from "../../src/providers/request-reader.ts";
 import { createResponseTap } from "../../src/providers/response-tap.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { encodeFlushed, ENCODINGS, loadVectors, requestBody, responseChunks, type Vector } from "../support/vectors.ts";
-
-const seed = Number(process.env["FUZZ_SEED"] ?? 20_261_121);
-const numRuns = Number(process.env["FUZZ_RUNS"] ?? 1500);
+import { cut, fuzz } from "../support/fuzz.ts";
 
 /** those of an ordinary size: the large ones have their own runs */
 const VECTORS = loadVectors().filter((vector) => JSON.stringify(vector).length < 30_000 && !JSON.stringify(vector).includes("random_b64"));
@@ -32,20 +30,10 @@ async function record(vector: Vector, request: readonly Buffer[], response: read
   return { request: await reader.end(), response: await tap.end(ended ?? "complete") };
 }
 
-function cut(whole: Buffer, at: readonly number[]): readonly Buffer[] {
-  const parts: Buffer[] = [];
-  for (let i = 0, from = 0; from < whole.length; i += 1) {
-    const size = at[i % at.length] ?? 1;
-    parts.push(whole.subarray(from, from + size));
-    from += size;
-  }
-  return parts;
-}
-
 it("any chunking of any vector in any coding gives the same record, and no byte changes", async () => {
   expect(VECTORS.length).toBeGreaterThan(100);
   const sizes = fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1, maxLength: 6 });
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(fc.constantFrom(...VECTORS), fc.constantFrom(...ENCODINGS), sizes, async (vector, encoding, at) => {
       const body = requestBody(vector);
       const whole = Buffer.concat(responseChunks(vector));
@@ -55,12 +43,12 @@ it("any chunking of any vector in any coding gives the same record, and no byte 
       expect(await record(vector, cut(body, at), cut(coded, at), encoding)).toEqual(wanted);
       expect(coded.equals(before)).toBe(true);
     }),
-    { seed, numRuns },
+    { runs: 1500, share: 1 / 100 },
   );
-}, 120_000);
+});
 
 it("a vector cut anywhere, or damaged anywhere, never throws and never invents tokens", async () => {
-  await fc.assert(
+  await fuzz(
     fc.asyncProperty(fc.constantFrom(...VECTORS), fc.nat(), fc.nat(255), fc.boolean(), async (vector, place, byte, isCut) => {
       const whole = Buffer.concat(responseChunks(vector));
       if (whole.length === 0) return;
@@ -76,6 +64,6 @@ it("a vector cut anywhere, or damaged anywhere, never throws and never invents t
       for (const value of [response.usage?.input, response.usage?.output])
         expect(value == null || (Number.isSafeInteger(value) && value >= 0)).toBe(true);
     }),
-    { seed, numRuns },
+    { runs: 1500, share: 1 / 100 },
   );
-}, 120_000);
+});

@@ -55,10 +55,14 @@ function isDecided(event: Event): event is Decided {
 }
 
 /** Rules that another rule can overrule; whatever else denies is not for `policy allow` to open. */
-const OVERRULED = /^(?:default|--allow|template|secret:.*|api\.rules\[\d+\])$/;
+const OVERRULED = /^(?:default|--allow|template|secret:.*)$/;
+/** Rules that a command made, and a command removes. */
+const REMOVABLE = /^api\.rules\[\d+\]$/;
 
 function hintOf(event: Decided): string | undefined {
-  if (event.decision !== "deny" || event.host === undefined || !OVERRULED.test(event.rule)) return undefined;
+  if (event.decision !== "deny" || event.host === undefined) return undefined;
+  if (REMOVABLE.test(event.rule)) return `agentkernel policy rm ${event.rule}`;
+  if (!OVERRULED.test(event.rule)) return undefined;
   const { host, port } = event;
   const name = host.includes(":") ? `[${host}]` : host;
   const target = port === undefined || port === 80 || port === 443 ? name : `${name}:${port}`;

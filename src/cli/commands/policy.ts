@@ -74,7 +74,7 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
         { title: "ID", value: (rule) => rule.id },
         { title: "EFFECT", value: (rule) => rule.effect },
         { title: "HOST", value: (rule) => printable(rule.host) },
-        { title: "PORTS", value: (rule) => rule.ports?.join(",") ?? "80,443" },
+        { title: "PORTS", value: (rule) => rule.ports?.join(",") ?? (rule.effect === "deny" ? "all" : "80,443") },
         { title: "SANDBOX", value: (rule) => rule.sandbox ?? "every" },
         { title: "FROM", value: (rule) => (rule.source === "file" ? (report.file ?? "file") : "api") },
       ]),
@@ -116,12 +116,16 @@ async function change(client: Client, edit: (rules: Rules, before: PolicyReport)
   }
 }
 
-/** The same host, ports and sandbox: the newer rule replaces the older one, whatever either says. */
-function speaksOf(rule: Rules[number], wanted: Pick<PolicyRule, "host" | "ports" | "sandbox">): boolean {
+/**
+ * The same host, ports and sandbox: the newer rule replaces the older one, whatever either says. A denial of every port gives way to
+ * whatever is opened of its host, which it would otherwise keep closed.
+ */
+function speaksOf(rule: Rules[number], wanted: Pick<PolicyRule, "host" | "ports" | "sandbox" | "effect">): boolean {
   const isPlain = rule.methods === undefined && rule.paths === undefined;
   const ports = (list: readonly number[] | undefined): string => [...(list ?? [80, 443])].sort((a, b) => a - b).join();
-  const isSame = ports(rule.ports) === ports(wanted.ports) && rule.sandbox === wanted.sandbox;
-  return isPlain && isSame && rule.host.toLowerCase() === wanted.host.toLowerCase();
+  const isSame =
+    ports(rule.ports) === ports(wanted.ports) || (rule.effect === "deny" && rule.ports === undefined && wanted.effect === "allow");
+  return isPlain && isSame && rule.sandbox === wanted.sandbox && rule.host.toLowerCase() === wanted.host.toLowerCase();
 }
 
 /** ms until every running sandbox has to be under a new policy */

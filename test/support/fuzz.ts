@@ -1,0 +1,61 @@
+import { setImmediate as turn } from "node:timers/promises";
+import fc from "fast-check";
+import { expect, vi } from "vitest";
+
+/** Replay: AGENTKERNEL_FUZZ_SEED=…, with the seed that the failure prints. */
+const seed = Number(process.env["AGENTKERNEL_FUZZ_SEED"] ?? 20_261_121);
+/** A long run: AGENTKERNEL_FUZZ_RUNS=1000000. */
+const wanted = process.env["AGENTKERNEL_FUZZ_RUNS"];
+
+/** inputs between two looks at the memory */
+const SLICE = 5_000;
+/** MiB that a target may grow by, however many inputs it is given */
+const GROWTH = 384;
+
+// a long run is hours
+vi.setConfig({ testTimeout: wanted === undefined ? 120_000 : 8 * 3_600_000 });
+
+export type FuzzOptions = {
+  /** inputs in the ordinary suite */
+  readonly runs: number;
+  /** part of a long run's inputs, for what takes processes or compression; 0: never more than `runs` */
+  readonly share?: number;
+};
+
+/**
+ * Holds a property over many inputs, in slices with seeds of their own, and the memory of the process over all of them: a parser that
+ * keeps something of each input is found by its growth.
+ * @returns how many inputs there were
+ */
+export async function fuzz<T>(property: fc.IRawProperty<T>, { runs, share = 1 }: FuzzOptions): Promise<number> {
+  const total = wanted === undefined ? runs : Math.max(runs, Math.ceil(Number(wanted) * share));
+  const startedAt = performance.now();
+  let first: number | undefined;
+  let peak = 0;
+  for (let done = 0, slice = 0; done < total; done += SLICE, slice += 1) {
+    await fc.assert(property, { seed: seed + slice, numRuns: Math.min(SLICE, total - done) });
+    const rss = process.memoryUsage.rss() / 1024 ** 2;
+    // what the first slice loads and compiles is no growth
+    first ??= rss;
+    peak = Math.max(peak, rss);
+    expect(peak - first, "the memory grows with the inputs (MiB)").toBeLessThan(GROWTH);
+    await turn();
+  }
+  if (wanted !== undefined) {
+    const name = expect.getState().currentTestName ?? "";
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    process.stderr.write(`fuzz: ${name}: ${total} inputs, ${seconds} s, at most ${peak.toFixed(0)} MiB, seed ${seed}\n`);
+  }
+  return total;
+}
+
+/** Cuts bytes into pieces of these sizes, over and over. */
+export function cut(whole: Buffer, at: readonly number[]): readonly Buffer[] {
+  const parts: Buffer[] = [];
+  for (let i = 0, from = 0; from < whole.length; i += 1) {
+    const size = at[i % at.length] ?? 1;
+    parts.push(whole.subarray(from, from + size));
+    from += size;
+  }
+  return parts;
+}
