@@ -30,6 +30,7 @@ import { createEventService } from "./event-service.ts";
 import type { App } from "./facade.ts";
 import { LazyGateway } from "./lazy-gateway.ts";
 import { LedgerWriter } from "./ledger-writer.ts";
+import { createLlmCatalog } from "./llm-catalog.ts";
 import { planSandbox } from "./plan.ts";
 import { createLlmKeyService, orgKeysOf } from "./org-keys.ts";
 import { PolicyGenerations } from "./policy-generations.ts";
@@ -296,6 +297,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     usage: createUsageService({ store, settled: () => reporter.settled(), report, now: () => clock.now() }),
     events: eventService,
     secrets: vault,
+    llmCatalog: createLlmCatalog({ generation: () => generations.current, now: () => clock.now() }),
     llmKeys: createLlmKeyService({
       table: store.llmKeys,
       config: () => generations.current.config,

@@ -6,6 +6,7 @@ import { compilePolicy } from "../policy/compile.ts";
 import { HOST_NAME, policyInputFor } from "../policy/policy-input.ts";
 import type { Policy, RuleInput } from "../policy/policy.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
+import type { PriceFile } from "../schema/price-file.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 
@@ -25,6 +26,9 @@ export type GenerationParts = {
   readonly orgKeys?: readonly GatewaySecret[];
 };
 
+/** What the configuration names by path, as it was read for this generation. */
+type GenerationFiles = Pick<EgressGeneration, "upstreams" | "extraCa" | "ownPrices">;
+
 /**
  * One generation of the operator's configuration and of the rules made while running, from which every sandbox's policy is made: by
  * create, start and reload alike.
@@ -35,11 +39,13 @@ export class EgressGeneration {
   readonly upstreams: readonly Upstream[];
   /** PEM of `[egress].ca_file` */
   readonly extraCa: string | undefined;
+  /** the operator's own prices, `[llm].price_file` */
+  readonly ownPrices: PriceFile | undefined;
   readonly added: readonly AddedRule[];
   readonly orgKeys: readonly GatewaySecret[];
   readonly #ownPorts: readonly number[];
 
-  private constructor(version: number, parts: GenerationParts, files: { upstreams: readonly Upstream[]; extraCa: string | undefined }) {
+  private constructor(version: number, parts: GenerationParts, files: GenerationFiles) {
     this.version = version;
     this.config = parts.config;
     this.added = parts.added;
@@ -47,6 +53,7 @@ export class EgressGeneration {
     this.#ownPorts = parts.ownPorts;
     this.upstreams = files.upstreams;
     this.extraCa = files.extraCa;
+    this.ownPrices = files.ownPrices;
   }
 
   /**
@@ -63,8 +70,12 @@ export class EgressGeneration {
         return { host, url: new URL(url), ...ca };
       }),
     );
+    // the schema of prices is loaded by those who have some
+    const { priceFile } = config.llm;
+    const ownPrices = priceFile === null ? undefined : await (await import("../config/price-file.ts")).loadPriceFile(priceFile);
+    const files: GenerationFiles = { upstreams, extraCa, ownPrices };
     // a rule that is wrong shows now, not at the first sandbox
-    const probe = new EgressGeneration(0, parts, { upstreams, extraCa });
+    const probe = new EgressGeneration(0, parts, files);
     const { profile } = config.sandbox;
     const sandboxes = [undefined, ...new Set(added.flatMap(({ sandboxUuid }) => sandboxUuid ?? []))];
     for (const uuid of sandboxes) probe.policyFor({ profile, allow: [], secrets: [], ...(uuid === undefined ? {} : { uuid }) });
@@ -78,7 +89,7 @@ export class EgressGeneration {
       ...(keys.length === 0 ? [] : [keys]),
     ]);
     const version = versionOf(createHash("sha256").update(content).digest("base64url"));
-    return new EgressGeneration(version, parts, { upstreams, extraCa });
+    return new EgressGeneration(version, parts, files);
   }
 
   /** @throws VALIDATION, POLICY_DENIED for what the caller asked for and the operator does not permit */

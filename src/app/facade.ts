@@ -17,6 +17,8 @@ import type {
 } from "../schema/api.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
+import type { LlmPrices, LlmProvider } from "../schema/llm-catalog.ts";
+import type { ProviderId } from "../schema/provider.ts";
 import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { Hook, HookInfo, HookTestResult } from "../schema/hook.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
@@ -137,6 +139,14 @@ export interface BudgetService {
   remove(caller: Caller, id: string): Promise<void>;
 }
 
+/** What is recognised, and what it costs. */
+export interface LlmCatalog {
+  /** in the order in which hosts are looked up; empty while recognition is off */
+  providers(): Promise<readonly LlmProvider[]>;
+  /** `model` with `*` lists, a plain one is looked up as a call of it would be; what has no price is not in it */
+  prices(query: { readonly provider?: ProviderId; readonly model?: string }): Promise<LlmPrices>;
+}
+
 export interface LlmKeyService {
   /** never a value */
   list(): Promise<readonly LlmKeyInfo[]>;
@@ -196,6 +206,7 @@ export interface App extends AsyncDisposable {
   readonly policy: PolicyService;
   readonly budgets: BudgetService;
   readonly llmKeys: LlmKeyService;
+  readonly llmCatalog: LlmCatalog;
   readonly hooks: HookService;
   readonly audit: AuditService;
   readonly delivery: DeliveryControl;

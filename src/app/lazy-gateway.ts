@@ -40,6 +40,16 @@ export type LazyGatewayOptions = {
   readonly resolveSecret: (reference: SecretReference | null) => Promise<Secret | undefined>;
 };
 
+/** What is made of a part of the generation in force, made again when that part is another one. */
+function following<P, T>(part: () => P, make: (part: P) => T): () => T {
+  let made: { readonly of: P; readonly it: T } | undefined;
+  return () => {
+    const of = part();
+    if (made === undefined || made.of !== of) made = { of, it: make(of) };
+    return made.it;
+  };
+}
+
 /** The gateway, made when the first sandbox with a network needs it: most command lines never do. */
 export class LazyGateway implements AsyncDisposable {
   readonly #options: LazyGatewayOptions;
@@ -78,18 +88,22 @@ export class LazyGateway implements AsyncDisposable {
         log.warn("the table of prices cannot be read, so calls have no price", { error: messageOf(error) });
       }
     }, WARM_MS).unref();
-    const costOf = createCostOf();
+    const costOf = following(
+      () => generation().ownPrices,
+      (own) => createCostOf(own === undefined ? {} : { own }),
+    );
+    const table = following(() => generation().config.llm, createProviderTable);
     return createGateway({
       authorityDir: paths.authority,
       ...(extraCa === undefined ? {} : { extraCa }),
       ...(await this.#proxy(config.egress.upstreamProxy)),
       // every sandbox brings those of its generation
       upstreams: [],
-      providers: config.llm.enabled ? createProviderTable({ customDomains: config.llm.customDomains }) : { recognize: () => undefined },
+      providers: { recognize: (request) => (generation().config.llm.enabled ? table().recognize(request) : undefined) },
       includeUsage: config.llm.includeUsage,
-      costOf,
+      costOf: (call) => costOf()(call),
       judge: this.#options.judge,
-      gate: this.#options.gate({ costOf, dearestModel }),
+      gate: this.#options.gate({ costOf: (call) => costOf()(call), dearestModel }),
       limits: EGRESS_LIMITS,
       report: reporter.egress,
       metrics,

@@ -139,7 +139,7 @@ export class PolicyGenerations {
 
 type Made = { readonly generation: EgressGeneration; readonly revision: number; readonly putIntoForce: () => void };
 
-const SECTIONS = ["server", "llm", "audit"] as const;
+const SECTIONS = ["server", "audit"] as const;
 
 /** A section without what is read for every call. */
 function settledAtStart(config: Config, section: (typeof SECTIONS)[number]): unknown {
@@ -147,9 +147,7 @@ function settledAtStart(config: Config, section: (typeof SECTIONS)[number]): unk
     const { streams: _streams, ...settled } = config.audit;
     return settled;
   }
-  if (section !== "llm") return config[section];
-  const { budgets: _budgets, models: _models, unknownPrice: _unknownPrice, ...rest } = config.llm;
-  return rest;
+  return config[section];
 }
 
 /** Settings that are read once, when the process starts. */
@@ -157,6 +155,8 @@ function needingRestart(before: Config, after: Config): readonly string[] {
   const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
   return [
     ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
+    // everything else about models holds from the next call on
+    ...(before.llm.includeUsage === after.llm.includeUsage ? [] : ["llm.include_usage"]),
     ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
     ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),
   ];

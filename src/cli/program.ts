@@ -149,7 +149,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .addOption(new Option("--background").hideHelp())
     .action(lazily(async () => (await import("./commands/serve.ts")).serve));
 
-  const llm = program.command("llm").description("model calls: usage, budgets and keys");
+  const llm = program.command("llm").description("model calls: usage, providers, prices, budgets and keys");
   llm
     .command("usage")
     .description("tokens and cost per sandbox, provider and model")
@@ -161,6 +161,19 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .option("--csv", "print the result as CSV")
     .option("--watch", "show it again whenever it has changed")
     .action(lazily(async () => (await import("./commands/llm.ts")).usage));
+
+  llm
+    .command("providers")
+    .description("model APIs that are recognised, and where")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/llm-catalog.ts")).providers));
+  llm
+    .command("prices")
+    .description("what models cost, in US dollars for a million tokens")
+    .argument("[model]", "a model, looked up as a call of it would be, or a pattern such as 'claude-*'")
+    .option("--provider <provider>", "only at this provider")
+    .option("--json", "print the result as JSON")
+    .action(lazily(async () => (await import("./commands/llm-catalog.ts")).prices));
 
   const budget = llm.command("budget").description("limits on money, tokens and calls");
   budget

@@ -22,6 +22,7 @@ import type {
   UsageGroup,
 } from "../schema/api.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
+import type { LlmPrices, LlmProvider } from "../schema/llm-catalog.ts";
 import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { AuditReport, auditReplayRequest, auditVerifyRequest, ChainHeadInfo, DeadLetterInfo } from "../schema/delivery.ts";
 import type { hook, HookDeliveries, HookInfo, hookReplayRequest, HookTestResult } from "../schema/hook.ts";
@@ -95,6 +96,8 @@ export interface Client extends Disposable {
   budgets(call?: CallOptions): Promise<readonly BudgetReport[]>;
   setBudget(id: string, budget: BudgetRequest, call?: CallOptions): Promise<BudgetReport>;
   removeBudget(id: string, call?: CallOptions): Promise<string>;
+  llmProviders(call?: CallOptions): Promise<readonly LlmProvider[]>;
+  llmPrices(options?: CallOptions & { readonly provider?: string; readonly model?: string }): Promise<LlmPrices>;
   llmKeys(call?: CallOptions): Promise<readonly LlmKeyInfo[]>;
   setLlmKey(target: string, key: LlmKeyRequest, call?: CallOptions): Promise<LlmKeyInfo>;
   removeLlmKey(target: string, call?: CallOptions): Promise<string>;
@@ -163,6 +166,8 @@ export function createClient(options: ClientOptions): Client {
 
     budgets: (c) => get("/llm/budgets", c),
     setBudget: (id, body, c) => call("PUT", `/llm/budgets/${encodeURIComponent(id)}`, { ...c, body }),
+    llmProviders: (c) => get("/llm/providers", c),
+    llmPrices: ({ provider, model, ...c } = {}) => get("/llm/prices", { ...c, query: { provider, model } }),
     llmKeys: (c) => get("/llm/keys", c),
     setLlmKey: (target, body, c) => call("PUT", `/llm/keys/${encodeURIComponent(target)}`, { ...c, body }),
     removeLlmKey: (target, c) => remove(`/llm/keys/${encodeURIComponent(target)}`, c),

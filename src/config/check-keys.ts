@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { configFile } from "../schema/config.ts";
 import { isLaterKey, LATER_VALUES } from "../schema/later-config.ts";
 import type { RawTable } from "./parse-toml.ts";
 
@@ -26,8 +25,8 @@ export function findLater(raw: RawTable): Fault | undefined {
 }
 
 /** Keys that the schema has at a place, for "did you mean". */
-export function knownKeysAt(path: KeyPath): readonly string[] {
-  let at: unknown = z.toJSONSchema(configFile, { io: "input", unrepresentable: "any" });
+export function knownKeysAt(path: KeyPath, schema: z.ZodType): readonly string[] {
+  let at: unknown = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
   const root = at;
   for (const part of path) at = child(resolve(at, root), part);
   const properties = property(resolve(at, root), "properties");

@@ -9,6 +9,7 @@ export function checkSettings(config: Config): Fault | undefined {
     oneUpstreamEach(config) ??
     oneStreamEach(config) ??
     oneHookEach(config) ??
+    oneProviderEach(config) ??
     limitsAreMetered(config)
   );
 }
@@ -53,6 +54,33 @@ function limitsAreMetered({ llm }: Config): Fault | undefined {
   if (llm.budgets.length > 0) return { key: "llm.budgets", message: "cannot be enforced with llm.enabled = false", hint };
   if (llm.models.allow.length > 0 || llm.models.deny.length > 0)
     return { key: "llm.models", message: "cannot be enforced with llm.enabled = false", hint };
+  return undefined;
+}
+
+/** A host belongs to one provider: a second row for it would be read and do nothing. */
+function oneProviderEach({ llm }: Config): Fault | undefined {
+  const names = new Set<string>();
+  const hosts = new Map<string, string>();
+  const claim = (key: string, host: string): Fault | undefined => {
+    const name = host.toLowerCase().replace(/\.$/, "");
+    const other = hosts.get(name);
+    if (other !== undefined) return { key, message: `is named in ${other} as well`, hint: "keep one provider for each host" };
+    hosts.set(name, key);
+    return undefined;
+  };
+  for (const [at, provider] of llm.providers.entries()) {
+    if (names.has(provider.name))
+      return { key: `llm.providers[${at}].name`, message: "is that of another provider", hint: "add its hosts to the other one" };
+    names.add(provider.name);
+    for (const [host, name] of provider.hosts.entries()) {
+      const fault = claim(`llm.providers[${at}].hosts[${host}]`, name);
+      if (fault !== undefined) return fault;
+    }
+  }
+  for (const [at, host] of llm.customDomains.entries()) {
+    const fault = claim(`llm.custom_domains[${at}]`, host);
+    if (fault !== undefined) return fault;
+  }
   return undefined;
 }
 

@@ -55,3 +55,31 @@ test("permitted models and unknown prices", () => {
   });
   expect(() => load('[llm]\nmodels = { allow = ["a b"] }')).toThrow("llm.models.allow[0]");
 });
+
+const provider = (more: string): string => `[[llm.providers]]\nname = "vllm"\nhosts = ["gpu.example"]\nshape = "openai-chat"\n${more}`;
+
+test("an operator's own providers and prices", () => {
+  expect(load("")).toMatchObject({ providers: [], priceFile: null });
+  expect(load(provider("include_usage = false")).providers).toEqual([
+    { name: "vllm", hosts: ["gpu.example"], shape: "openai-chat", includeUsage: false },
+  ]);
+  expect(load(provider("")).providers).toEqual([{ name: "vllm", hosts: ["gpu.example"], shape: "openai-chat" }]);
+  expect(load('[llm]\nprice_file = "~/prices.toml"').priceFile).toBe("/home/ann/prices.toml");
+});
+
+test.each([
+  [provider("").replace("openai-chat", "openai-chatt"), "llm.providers[0].shape is none of"],
+  [provider("").replace('["gpu.example"]', "[]"), "llm.providers[0].hosts has no host"],
+  [provider("").replace("gpu.example", "https://gpu.example"), "llm.providers[0].hosts[0] is not a host of a model provider"],
+  [provider("").replace("gpu.example", "gpu.example:8000"), "llm.providers[0].hosts[0] is not a host of a model provider"],
+  [provider("").replace("gpu.example", "*"), "llm.providers[0].hosts[0] is not a host of a model provider"],
+  [provider("").replace("gpu.example", "a*b.example"), "llm.providers[0].hosts[0] is not a host of a model provider"],
+  [provider("").replace("vllm", "v llm"), "llm.providers[0].name is not a name"],
+  [provider("key = 1"), "llm.providers[0].key is no key"],
+  [provider("") + provider(""), "llm.providers[1].name is that of another provider"],
+  [`[llm]\ncustom_domains = ["GPU.example."]\n${provider("")}`, "llm.custom_domains[0] is named in llm.providers[0].hosts[0] as well"],
+  ['[llm]\ncustom_domains = ["gpu.example:8000"]', "llm.custom_domains[0] is not a host of a model provider"],
+  ['[llm]\nprice_file = "prices.toml"', "llm.price_file must be absolute"],
+])("a provider that could not be recognised is refused: %j", (text, message) => {
+  expect(() => load(text)).toThrow(message);
+});

@@ -20,6 +20,8 @@ describe("a configuration", () => {
         customDomains: [],
         includeUsage: "inject_strip",
         unknownPrice: "deny",
+        priceFile: null,
+        providers: [],
         models: { allow: [], deny: [] },
         budgets: [],
       },
@@ -80,6 +82,12 @@ describe("a configuration", () => {
       enabled = false
       custom_domains = ["llm.corp.example"]
       include_usage = "off"
+      price_file = "~/prices.toml"
+      [[llm.providers]]
+      name = "vllm"
+      hosts = ["gpu.corp.example"]
+      shape = "openai-chat"
+      include_usage = false
       [secrets]
       OPENAI_API_KEY = "api.openai.com"
       OTHER = { host = "a.com", header = "x-key", scheme = "raw" }
@@ -139,6 +147,8 @@ describe("a configuration", () => {
         customDomains: ["llm.corp.example"],
         includeUsage: "off",
         unknownPrice: "deny",
+        priceFile: "/home/ann/prices.toml",
+        providers: [{ name: "vllm", hosts: ["gpu.corp.example"], shape: "openai-chat", includeUsage: false }],
         models: { allow: [], deny: [] },
         budgets: [],
       },

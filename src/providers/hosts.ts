@@ -19,6 +19,8 @@ export type ProviderRow = {
   readonly hosts: readonly string[];
   /** hosts with a region in their name; matched against the whole canonical host */
   readonly hostPattern?: RegExp;
+  /** the pattern as people read it, `{…}` for what differs */
+  readonly hostNames?: readonly string[];
   /** takes `stream_options` in a streaming chat call and answers with a usage chunk; Mistral answers 422, some send usage anyway */
   readonly injectUsage: boolean | ((request: RecognizeRequest) => boolean);
   /** routes may stand below any base path */
@@ -56,6 +58,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "vertex",
     hosts: ["aiplatform.googleapis.com"],
     hostPattern: /^(?:[a-z0-9-]+-aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com)$/,
+    hostNames: ["{region}-aiplatform.googleapis.com", "aiplatform.{region}.rep.googleapis.com"],
     injectUsage: false,
     routes: ["v1", "v1beta1"].flatMap(vertexRoutes),
   },
@@ -98,6 +101,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "copilot",
     hosts: ["api.githubcopilot.com"],
     hostPattern: /^api\.[a-z0-9-]+\.githubcopilot\.com$/,
+    hostNames: ["api.{plan}.githubcopilot.com"],
     injectUsage: false,
     routes: [...openaiRoutes(""), ...anthropicRoutes("/v1")],
   },
@@ -105,6 +109,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "azure",
     hosts: [],
     hostPattern: /^[a-z0-9-]+(?:\.[a-z0-9-]+)?\.(?:openai\.azure\.com|services\.ai\.azure\.com|cognitiveservices\.azure\.com)$/,
+    hostNames: ["{name}.openai.azure.com", "{name}.services.ai.azure.com", "{name}.cognitiveservices.azure.com"],
     injectUsage: azureTakesStreamOptions,
     routes: AZURE_ROUTES,
   },
@@ -113,6 +118,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "azure",
     hosts: [],
     hostPattern: /^[a-z0-9-]+\.azure-api\.net$/,
+    hostNames: ["{name}.azure-api.net"],
     anyBase: true,
     injectUsage: azureTakesStreamOptions,
     routes: AZURE_ROUTES,
@@ -122,6 +128,11 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     hosts: [],
     hostPattern:
       /^(?:bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|[a-z0-9-]+\.bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.vpce\.amazonaws\.com)$/,
+    hostNames: [
+      "bedrock-runtime.{region}.amazonaws.com",
+      "bedrock-runtime-fips.{region}.amazonaws.com",
+      "{endpoint}.bedrock-runtime.{region}.vpce.amazonaws.com",
+    ],
     injectUsage: false,
     routes: BEDROCK_ROUTES,
   },
@@ -129,6 +140,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "bedrock",
     hosts: [],
     hostPattern: /^bedrock-mantle\.[a-z0-9-]+\.api\.aws$/,
+    hostNames: ["bedrock-mantle.{region}.api.aws"],
     injectUsage: false,
     routes: [...openaiRoutes("/openai/v1"), ...openaiRoutes("/v1"), ...anthropicRoutes("/anthropic/v1")],
   },

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { AppError } from "../base/error.ts";
 import { PROVIDER_IDS } from "../schema/provider-ids.ts";
 import { BUILT_IN_PROVIDERS } from "./hosts.ts";
-import { createProviderTable } from "./table.ts";
+import { createProviderTable, listProviders } from "./table.ts";
 import type { Recognition } from "./types.ts";
 
 const table = createProviderTable({ customDomains: ["llm.corp.example", "*.models.corp.example", "api.mistral.ai"] });
@@ -220,4 +220,15 @@ describe("recognition", () => {
     expect(hosts.length).toBeGreaterThan(20);
     for (const row of BUILT_IN_PROVIDERS) expect(PROVIDER_IDS).toContain(row.provider);
   });
+});
+
+it("names every host of a built-in provider, and those that differ by customer or region as they are matched", () => {
+  const shown = listProviders({ customDomains: [] }).flatMap(({ hosts }) => hosts);
+  for (const { provider, hosts, hostPattern, hostNames = [], routes } of BUILT_IN_PROVIDERS) {
+    expect(hosts.length + hostNames.length).toBeGreaterThan(0);
+    expect(hostPattern === undefined).toBe(hostNames.length === 0);
+    for (const name of hostNames) expect(name.replaceAll(/\{\w+\}/g, "some-part")).toMatch(hostPattern ?? /never/);
+    expect(shown).toEqual(expect.arrayContaining([...hosts, ...hostNames]));
+    expect(routes.length, provider).toBeGreaterThan(0);
+  }
 });

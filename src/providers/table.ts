@@ -1,6 +1,8 @@
 import { AppError } from "../base/error.ts";
 import type { ProviderId } from "../schema/provider.ts";
+import type { OperatorShape } from "../schema/operator-shapes.ts";
 import { PROVIDER_IDS } from "../schema/provider-ids.ts";
+import type { ModelProviderSettings } from "../schema/settings.ts";
 import { BUILT_IN_PROVIDERS, type ProviderRow } from "./hosts.ts";
 import { canonicalPath } from "./path.ts";
 import type { ProviderTable } from "./recognize.ts";
@@ -19,7 +21,7 @@ import {
 import type { Recognition, RecognizeRequest } from "./types.ts";
 
 /** What an operator's own server speaks; the first of them says what it is mostly asked with. */
-const OPERATOR_SHAPES = {
+const ROUTES_OF_SHAPE: Readonly<Record<OperatorShape, readonly Route[]>> = {
   "openai-chat": CUSTOM_ROUTES,
   "openai-responses": [...responsesRoutes(""), ...CUSTOM_ROUTES],
   "anthropic-messages": anthropicRoutes(""),
@@ -29,24 +31,60 @@ const OPERATOR_SHAPES = {
   azure: AZURE_ROUTES,
   cohere: COHERE_ROUTES,
   ollama: OLLAMA_ROUTES,
-} satisfies Readonly<Record<string, readonly Route[]>>;
-
-export type OperatorShape = keyof typeof OPERATOR_SHAPES;
-
-/** An operator's own provider, `[[llm.providers]]`; reports `name` where that is a provider id, else `custom`. */
-export type OperatorProvider = {
-  readonly name: string;
-  readonly hosts: readonly string[];
-  readonly shape: OperatorShape;
-  /** takes `stream_options.include_usage`; default: yes for the OpenAI shapes and Ollama, no for the rest */
-  readonly includeUsage?: boolean;
 };
 
 export type ProviderTableOptions = {
   /** hosts that report `custom` and speak the OpenAI shape; override built-ins */
   readonly customDomains: readonly string[];
-  readonly providers?: readonly OperatorProvider[];
+  readonly providers?: readonly ModelProviderSettings[];
 };
+
+/** One kind of host, and what is understood there. */
+export type ListedProvider = {
+  readonly provider: ProviderId;
+  readonly name: string | null;
+  readonly source: "built_in" | "file";
+  readonly hosts: readonly string[];
+  readonly shapes: readonly string[];
+  readonly operations: readonly string[];
+  /** null: it depends on the request */
+  readonly includeUsage: boolean | null;
+};
+
+/** Every provider of the table that these options make, in the order in which hosts are looked up. */
+export function listProviders({ customDomains, providers = [] }: ProviderTableOptions): readonly ListedProvider[] {
+  const listed = (row: Omit<ListedProvider, "shapes" | "operations">, routes: readonly Route[]): ListedProvider => ({
+    ...row,
+    shapes: [...new Set(routes.map(({ shape }) => shape))],
+    operations: [...new Set(routes.map(({ operation }) => operation))],
+  });
+  const own = providers.map((one) => {
+    const { name, hosts, shape } = one;
+    return listed({ provider: reportedAs(one), name, source: "file", hosts, includeUsage: asksForUsage(one) }, ROUTES_OF_SHAPE[shape]);
+  });
+  const custom = listed({ provider: "custom", name: null, source: "file", hosts: customDomains, includeUsage: true }, CUSTOM_ROUTES);
+  const builtIn = BUILT_IN_PROVIDERS.map(({ provider, hosts, hostNames = [], injectUsage, routes }) =>
+    listed(
+      {
+        provider,
+        name: null,
+        source: "built_in",
+        hosts: [...hosts, ...hostNames],
+        includeUsage: typeof injectUsage === "boolean" ? injectUsage : null,
+      },
+      routes,
+    ),
+  );
+  return [...own, ...(customDomains.length === 0 ? [] : [custom]), ...builtIn];
+}
+
+function reportedAs({ name }: ModelProviderSettings): ProviderId {
+  return PROVIDER_IDS.find((id) => id === name) ?? "custom";
+}
+
+function asksForUsage({ includeUsage, shape }: ModelProviderSettings): boolean {
+  return includeUsage ?? TAKE_STREAM_OPTIONS.has(shape);
+}
 
 type Entry = { readonly provider: ProviderId; readonly injectUsage: ProviderRow["injectUsage"]; readonly routes: RouteTable };
 
@@ -74,10 +112,8 @@ export function createProviderTable(options: ProviderTableOptions): ProviderTabl
     else if (!exact.has(name)) exact.set(name, entry);
   };
   for (const own of options.providers ?? []) {
-    const provider = PROVIDER_IDS.find((id) => id === own.name) ?? "custom";
-    const injectUsage = own.includeUsage ?? TAKE_STREAM_OPTIONS.has(own.shape);
-    for (const host of own.hosts)
-      add(host, { provider, injectUsage, routes: new RouteTable(OPERATOR_SHAPES[own.shape], { suffixes: true }) });
+    const routes = new RouteTable(ROUTES_OF_SHAPE[own.shape], { suffixes: true });
+    for (const host of own.hosts) add(host, { provider: reportedAs(own), injectUsage: asksForUsage(own), routes });
   }
   const custom: Entry = { provider: "custom", injectUsage: true, routes: new RouteTable(CUSTOM_ROUTES, { suffixes: true }) };
   for (const host of options.customDomains) add(host, custom);

@@ -5,6 +5,7 @@ import { budgetSection } from "./budget.ts";
 import { llmKeyTarget, vaultKeyName } from "./llm-key.ts";
 import { duration, path, size } from "./config-values.ts";
 import { proxySection } from "./hook.ts";
+import { modelHost, operatorProvider } from "./operator-provider.ts";
 import { secretReference } from "./secret-reference.ts";
 
 /**
@@ -141,13 +142,17 @@ const modelGlob = z
 
 const llm = z.strictObject({
   enabled: z.boolean().prefault(true).meta({ description: "recognise and meter model calls; policy holds either way" }),
-  custom_domains: z.array(host).prefault([]).meta({ description: "hosts that speak the OpenAI shape and are reported as `custom`" }),
+  custom_domains: z.array(modelHost).prefault([]).meta({ description: "hosts that speak the OpenAI shape and are reported as `custom`" }),
   include_usage: z.enum(["inject_strip", "inject", "off"]).prefault("inject_strip").meta({
     description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
   }),
   unknown_price: z.enum(["deny", "assume_max", "allow"]).prefault("deny").meta({
     description:
       "what a budget in dollars does with a model whose price is not known: refuse it, count the provider's dearest model (and refuse where none is known), or let it pass uncounted",
+  }),
+  price_file: path.optional().meta({
+    description: "TOML file with prices of one's own, which come before the built-in ones: models, service tiers, units",
+    examples: ["/etc/agentkernel/prices.toml"],
   }),
   models: z
     .strictObject({
@@ -165,6 +170,7 @@ const llm = z.strictObject({
       description:
         "models that sandboxes may call, by name: `*` stands for any characters, case does not matter, and a name fits without its date (`-20251001`) and without what stands before a slash",
     }),
+  providers: z.array(operatorProvider).prefault([]),
   budgets: z.array(budgetSection).prefault([]),
 });
 

@@ -4,6 +4,7 @@ import { budgetIdOf } from "./budget-id.ts";
 import type { ConfigFile } from "./config.ts";
 import type { Hook, HookTarget } from "./hook.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
+import type { OperatorShape } from "./operator-shapes.ts";
 import type { SecretReference } from "./secret-reference.ts";
 
 /** Limits that somebody set; absent: not set. */
@@ -45,6 +46,15 @@ export type BudgetSettings = {
   readonly onExceed: "deny" | "warn";
 };
 
+/** An operator's own provider; `name` is reported where it is a provider id, else `custom`. */
+export type ModelProviderSettings = {
+  readonly name: string;
+  readonly hosts: readonly string[];
+  readonly shape: OperatorShape;
+  /** takes `stream_options.include_usage`; absent: as its shape does */
+  readonly includeUsage?: boolean;
+};
+
 export type EgressSettings = {
   readonly default: "deny" | "allow";
   readonly mode: "enforce" | "observe";
@@ -82,6 +92,9 @@ export type Config = {
     readonly customDomains: readonly string[];
     readonly includeUsage: "inject_strip" | "inject" | "off";
     readonly unknownPrice: "deny" | "assume_max" | "allow";
+    /** absolute; null: the built-in prices alone */
+    readonly priceFile: string | null;
+    readonly providers: readonly ModelProviderSettings[];
     readonly models: { readonly allow: readonly string[]; readonly deny: readonly string[] };
     readonly budgets: readonly BudgetSettings[];
   };
@@ -145,6 +158,10 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       customDomains: llm.custom_domains,
       includeUsage: llm.include_usage,
       unknownPrice: llm.unknown_price,
+      priceFile: llm.price_file === undefined ? null : from.expand(llm.price_file),
+      providers: llm.providers.map(({ include_usage, ...provider }) =>
+        include_usage === undefined ? provider : { ...provider, includeUsage: include_usage },
+      ),
       models: llm.models,
       budgets: llm.budgets.map((budget) => {
         const { scope, unit, limit, window, on_exceed: onExceed } = budget;

@@ -10,7 +10,7 @@ import { toNanoUsd } from "./nano.ts";
 import { ownPrice, ownPriceRow, type OwnPrice, type PricedTokens } from "./own-prices.ts";
 
 /** Our provider ids in the price table; absent ones have no prices there. Its remote updater is never called: the table is the pinned package. */
-const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
+export const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
   openai: "openai",
   anthropic: "anthropic",
   google: "google",
@@ -31,7 +31,7 @@ const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
 let prices: typeof genaiPrices | undefined;
 
 /** The table is large and only needed once a call has ended, so it is read then; at once, since the call's record waits for the price. */
-function priceTable(): typeof genaiPrices {
+export function priceTable(): typeof genaiPrices {
   prices ??= createRequire(import.meta.url)("@pydantic/genai-prices") as typeof genaiPrices;
   return prices;
 }

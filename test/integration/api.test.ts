@@ -320,6 +320,9 @@ describe("usage, events, secrets, policy", () => {
     expect((await api("GET", "/llm/usage")).body.data).toEqual({});
     expect((await api("GET", "/llm/usage?by=model&since=1h&all=true")).body.data).toEqual([]);
     expect((await api("DELETE", "/llm/usage/nobody")).status).toBe(200);
+    expect((await api("GET", "/llm/providers")).body.data).toMatchObject([{ provider: "openai", source: "built_in" }]);
+    expect((await api("GET", "/llm/prices?provider=openai&model=gpt-5*")).body.data).toMatchObject({ currency: "USD", prices: [] });
+    expect((await api("GET", "/llm/prices?provider=nobody")).status).toBe(400);
   });
 
   it("sets, lists and removes a secret without ever showing it", async () => {

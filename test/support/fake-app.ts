@@ -367,6 +367,24 @@ export function createFakeApp(): FakeApp {
       request: async (caller, ...args) => note("delivery.request", caller, args),
     },
     budgets: createFakeBudgets(note),
+    llmCatalog: {
+      providers: async () => [
+        {
+          provider: "openai",
+          name: null,
+          source: "built_in",
+          hosts: ["api.openai.com"],
+          shapes: ["openai-chat"],
+          operations: ["chat"],
+          include_usage: true,
+          priced_models: 1,
+        },
+      ],
+      prices: async (query) => {
+        calls.push({ method: "prices", user: "", args: query });
+        return { currency: "USD", unknown_price: "deny", price_file: null, prices: [] };
+      },
+    },
     llmKeys: {
       list: async () => [],
       put: async (caller, target, { vault_key_name }) => {

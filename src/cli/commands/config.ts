@@ -1,15 +1,27 @@
+import { loadCaFile } from "../../config/ca-file.ts";
 import { plainSecrets } from "../../config/plain-secrets.ts";
+import { loadPriceFile } from "../../config/price-file.ts";
+import type { Config } from "../../schema/settings.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import type { Cli } from "../cli.ts";
 
-/** `agentkernel config check`: loading it is the check. */
+/** `agentkernel config check`: loading it, and the files that it names, is the check. */
 export async function check(cli: Cli): Promise<number> {
   const { config } = await loadCliConfig(cli);
+  await loadNamedFiles(config);
   for (const key of [...plainSecrets("audit.streams", config.audit.streams), ...plainSecrets("proxy.hooks", config.proxy.hooks)]) {
     cli.output.note(`warning: ${key} holds a secret as text: write { env = "NAME" }, { file = "/path" } or { vault = "NAME" } instead`);
   }
   cli.output.out(config.file === null ? "no configuration file; the defaults hold" : `${config.file} is valid`);
   return 0;
+}
+
+/** @throws CONFIG_INVALID for the first that cannot be used */
+async function loadNamedFiles({ egress, llm }: Config): Promise<void> {
+  if (egress.caFile !== undefined) await loadCaFile("egress.ca_file", egress.caFile);
+  for (const [at, { caFile }] of egress.upstreams.entries())
+    if (caFile !== undefined) await loadCaFile(`egress.upstreams[${at}].ca_file`, caFile);
+  if (llm.priceFile !== null) await loadPriceFile(llm.priceFile);
 }
 
 /** `agentkernel config explain KEY` */

@@ -4,6 +4,7 @@ import { budgetRoutes } from "./budgets.ts";
 import { hookRoutes } from "./hooks.ts";
 import { eventRoutes } from "./events.ts";
 import { execRoutes } from "./exec.ts";
+import { llmCatalogRoutes } from "./llm-catalog.ts";
 import { llmKeyRoutes } from "./llm-keys.ts";
 import { policyRoutes } from "./policy.ts";
 import { runRoutes } from "./run.ts";
@@ -20,6 +21,7 @@ export const ROUTES: readonly Route[] = [
   ...execRoutes,
   ...usageRoutes,
   ...budgetRoutes,
+  ...llmCatalogRoutes,
   ...llmKeyRoutes,
   ...eventRoutes,
   ...auditRoutes,

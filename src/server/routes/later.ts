@@ -4,8 +4,6 @@ export const LATER_PATHS: readonly { readonly path: string; readonly feature: st
   { path: "/sandboxes/:name/files/*", feature: "Files of a sandbox" },
   ...trees("/snapshots", "Snapshots"),
   ...trees("/volumes", "Volumes"),
-  ...trees("/llm/prices", "The price list"),
-  ...trees("/llm/providers", "The list of providers"),
   ...trees("/pool", "Pools of warm sandboxes"),
   ...trees("/templates", "Templates"),
   ...trees("/opencode", "OpenCode attach"),

@@ -1,0 +1,79 @@
+import type { LlmPrice, LlmProvider } from "../../schema/llm-catalog.ts";
+import { connect } from "../connect.ts";
+import { count, printable, table } from "../output.ts";
+import type { Cli } from "../cli.ts";
+
+/** `agentkernel llm providers` */
+export async function providers(cli: Cli, flags: { readonly json?: boolean }): Promise<number> {
+  using client = await connect(cli);
+  const found = await client.llmProviders();
+  if (flags.json === true) cli.output.json(found);
+  else if (found.length === 0) cli.output.note("model calls are not recognised: llm.enabled = false");
+  else cli.output.out(providerTable(found));
+  return 0;
+}
+
+/** One line for each host: a provider has one or many. */
+function providerTable(found: readonly LlmProvider[]): string {
+  const rows = found.flatMap((row) => row.hosts.map((host, at) => ({ ...row, host, isFirst: at === 0 })));
+  return table(rows, [
+    {
+      title: "PROVIDER",
+      value: ({ isFirst, provider, name }) => (isFirst ? (name === null || name === provider ? provider : `${provider} (${name})`) : ""),
+    },
+    { title: "HOST", value: ({ host }) => printable(host) },
+    { title: "SHAPES", value: ({ isFirst, shapes }) => (isFirst ? shapes.join(" ") : "") },
+    { title: "PRICED MODELS", value: (row) => (row.isFirst ? count(row.priced_models) : ""), align: "right" },
+    { title: "FROM", value: ({ isFirst, source }) => (isFirst ? SOURCES[source] : "") },
+  ]);
+}
+
+const SOURCES = { built_in: "built in", file: "file" } as const;
+
+/** `agentkernel llm prices [MODEL]` */
+export async function prices(
+  cli: Cli,
+  model: string | undefined,
+  flags: { readonly provider?: string; readonly json?: boolean },
+): Promise<number> {
+  using client = await connect(cli);
+  const found = await client.llmPrices({
+    ...(flags.provider === undefined ? {} : { provider: flags.provider }),
+    ...(model === undefined ? {} : { model }),
+  });
+  if (flags.json === true) cli.output.json(found);
+  else if (found.prices.length === 0) cli.output.note(`no price is known; unknown_price is "${found.unknown_price}"`);
+  else cli.output.out(priceTable(found.prices));
+  return 0;
+}
+
+function priceTable(found: readonly LlmPrice[]): string {
+  return table(found, [
+    { title: "PROVIDER", value: ({ provider }) => provider ?? "every" },
+    { title: "MODEL", value: ({ model }) => printable(model) },
+    { title: "INPUT", value: ({ input }) => perMillion(input), align: "right" },
+    { title: "OUTPUT", value: ({ output }) => perMillion(output), align: "right" },
+    { title: "CACHE READ", value: (row) => perMillion(row.cache_read), align: "right" },
+    { title: "CACHE WRITE", value: (row) => perMillion(row.cache_write), align: "right" },
+    { title: "BESIDE", value: beside },
+    { title: "FROM", value: ({ source }) => SOURCES[source] },
+  ]);
+}
+
+function perMillion(price: number | null): string {
+  return price === null ? "–" : `$${figure(price)}`;
+}
+
+/** Without the digits that a float adds. */
+function figure(price: number): string {
+  return String(Number(price.toPrecision(6)));
+}
+
+/** What is not by the token, and what changes with the size of the context. */
+function beside({ request, units, steps }: LlmPrice): string {
+  return [
+    ...(request === null ? [] : [`$${figure(request)}/call`]),
+    ...Object.entries(units).map(([unit, price]) => `${printable(unit)} $${figure(price)}`),
+    ...steps.map(({ from_tokens: from, of, price }) => `${of} $${figure(price)} from ${count(from)}`),
+  ].join(", ");
+}
