@@ -132,6 +132,16 @@ export function addedRule({ id, rule, sandboxUuid }: AddedRule): RuleInput {
   return { ...rule, id: `api.rules[${id}]`, origin: "api", ...(sandboxUuid === null ? { isForAll: true } : {}) };
 }
 
+/** ms that this machine's addresses are taken for what they were: the system call takes longer than the rest of a policy */
+const ADDRESSES_MS = 500;
+let addresses: { readonly readAt: number; readonly list: readonly string[] } | undefined;
+
 function ownAddresses(): readonly string[] {
+  const now = performance.now();
+  if (addresses === undefined || now - addresses.readAt > ADDRESSES_MS) addresses = { readAt: now, list: readOwnAddresses() };
+  return addresses.list;
+}
+
+function readOwnAddresses(): readonly string[] {
   return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.replace(/%.*$/, "")));
 }

@@ -85,34 +85,32 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
     const planned = await options.plan({ ...place, name: ephemeralName() }, undefined);
     const record: SandboxRecord = keep ? planned : { ...planned, isEphemeral: true };
-    await manager.create(caller, record, cancel.signal);
     const { name } = record;
     const end = async (): Promise<WorkspaceOutcome> => {
       const apply = appliesByItself(record);
       const result = keep ? (await manager.stop(caller, name, { apply })).workspace : await manager.remove(caller, record, { apply });
       return outcomeOf(result, () => manager.applyKept(caller, record));
     };
+    const call = execCallOf({
+      command,
+      ...(workdir === undefined ? {} : { workdir }),
+      ...(timeout_ms === undefined ? {} : { timeout_ms }),
+      ...(tty === undefined ? {} : { tty }),
+    });
     let started: SandboxExec;
     try {
-      started = await manager.exec(
-        caller,
-        name,
-        execCallOf({
-          command,
-          ...(workdir === undefined ? {} : { workdir }),
-          ...(timeout_ms === undefined ? {} : { timeout_ms }),
-          ...(tty === undefined ? {} : { tty }),
-        }),
-        cancel.signal,
-      );
+      started = await manager.createFor(caller, record, call, cancel.signal);
     } catch (error) {
-      await end();
+      // nothing is left of a sandbox that could not be made; one whose command could not be started is still there
+      if (repository.byUuid(record.uuid) !== undefined) await end();
       throw error;
     }
     feed(started, stdin);
-    const finished = started.exited.then(end, async (error: unknown) => {
-      await end();
-      throw error;
+    // the sandbox ends while the end of its command is being recorded
+    const finished = started.over.then(async () => {
+      const outcome = await end();
+      await started.exited;
+      return outcome;
     });
     ignore(finished, "awaited by whoever wants the workspace's outcome");
     return { ...runningExecOf(started), sandbox: infoOf(name), finished };

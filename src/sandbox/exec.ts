@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import { ignore } from "../base/background.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { newId } from "../base/id.ts";
 import { startTimer } from "../base/long-timer.ts";
@@ -15,7 +16,10 @@ export interface SandboxExec {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
+  /** settles when its end is recorded */
   readonly exited: Promise<ExecEnd>;
+  /** settles when it has ended, while that is still being recorded; never rejects */
+  readonly over: Promise<void>;
   kill(signal: ExecSignal): void;
   resize(size: { readonly rows: number; readonly cols: number }): void;
 }
@@ -33,35 +37,62 @@ export type ExecContext = {
 /** ms between SIGTERM and SIGKILL for a command that exceeded its time */
 const GRACE_MS = 2_000;
 
-/** Launches a command and records it. The launch event is on disk before the command starts. */
-export async function launchExec(
-  context: ExecContext,
-  request: ExecRequest,
-  options: { readonly signal: AbortSignal; readonly timeoutMs?: number },
-): Promise<SandboxExec> {
-  const id = newId("exe");
+/** A command whose launch is being recorded. */
+export type AnnouncedExec = {
+  readonly about: Omit<Extract<NewEvent, { type: "sandbox.exec" }>, "operation" | "outcome">;
+  readonly startedAt: number;
+  readonly recorded: Promise<unknown>;
+};
+
+/** Records that a command is about to be launched; it may be so while its sandbox is still being made. */
+export function announceExec(
+  context: Pick<ExecContext, "subject" | "report" | "now">,
+  request: Pick<ExecRequest, "argv" | "cwd" | "tty">,
+): AnnouncedExec {
   const startedAt = context.now();
   const about = {
     ...context.subject,
     type: "sandbox.exec" as const,
-    exec_id: id,
+    exec_id: newId("exe"),
     command: [...request.argv],
     cwd: request.cwd,
     tty: request.tty !== undefined,
   };
-  await context.report({ ...about, operation: "launch", outcome: "permit" });
+  const recorded = context.report({ ...about, operation: "launch", outcome: "permit" });
+  ignore(recorded, "awaited before the command starts, but its failure may come before that");
+  return { about, startedAt, recorded };
+}
+
+/** Records that an announced command did not start. */
+export async function withdrawExec(
+  context: Pick<ExecContext, "report" | "now">,
+  { about, startedAt }: AnnouncedExec,
+  error: unknown,
+): Promise<void> {
+  await context.report({
+    ...about,
+    operation: "exit",
+    outcome: "error",
+    reason: messageOf(error),
+    ...(error instanceof AppError ? { error_code: error.code } : {}),
+    duration_ms: context.now() - startedAt,
+  });
+}
+
+/** Launches a command and records it. The launch event is on disk before the command starts. */
+export async function launchExec(
+  context: ExecContext,
+  request: ExecRequest,
+  options: { readonly signal: AbortSignal; readonly timeoutMs?: number; readonly announced?: AnnouncedExec | undefined },
+): Promise<SandboxExec> {
+  const announced = options.announced ?? announceExec(context, request);
+  const { about, startedAt } = announced;
+  await announced.recorded;
   let exec: BackendExec;
   try {
     exec = await context.launch(request, { signal: options.signal });
   } catch (error) {
-    await context.report({
-      ...about,
-      operation: "exit",
-      outcome: "error",
-      reason: messageOf(error),
-      ...(error instanceof AppError ? { error_code: error.code } : {}),
-      duration_ms: context.now() - startedAt,
-    });
+    await withdrawExec(context, announced, error);
     throw error;
   }
 
@@ -74,6 +105,7 @@ export async function launchExec(
   if (options.signal.aborted) onAbort();
   else options.signal.addEventListener("abort", onAbort, { once: true });
 
+  const over = Promise.withResolvers<void>();
   const exited = (async (): Promise<ExecEnd> => {
     let end: ExecEnd;
     try {
@@ -87,6 +119,7 @@ export async function launchExec(
     } finally {
       stopTimer?.();
       options.signal.removeEventListener("abort", onAbort);
+      over.resolve();
     }
     await context.report({
       ...about,
@@ -100,12 +133,13 @@ export async function launchExec(
     return reason === undefined ? end : { ...end, reason };
   })();
   return {
-    id,
+    id: about.exec_id,
     pid: exec.pid,
     stdin: exec.stdin,
     stdout: exec.stdout,
     stderr: exec.stderr,
     exited,
+    over: over.promise,
     kill: (signal) => exec.kill(signal),
     resize: (size) => exec.resize(size),
   };

@@ -1,6 +1,7 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../base/log.ts";
+import { removeTree } from "../base/remove-tree.ts";
 import type { FileOwner } from "./backend.ts";
 import type { SandboxRecord } from "./record.ts";
 import { handOver } from "./workspace/copy.ts";
@@ -28,9 +29,7 @@ export async function prepareFolders(record: SandboxRecord, dir: string, log: Lo
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
   await mkdir(dir, { recursive: true, mode: 0o711 });
-  await chmod(dir, 0o711);
-  await mkdir(homeDir, { recursive: true, mode: 0o700 });
-  await mkdir(runDir, { recursive: true, mode: 0o700 });
+  await Promise.all([chmod(dir, 0o711), mkdir(homeDir, { recursive: true, mode: 0o700 }), mkdir(runDir, { recursive: true, mode: 0o700 })]);
   const copy = copyOf(record, dir);
   const skipped = (await copy?.prepare(signal)) ?? [];
   if (skipped.length > 0)
@@ -51,4 +50,16 @@ export async function prepareFolders(record: SandboxRecord, dir: string, log: Lo
       if (!done) await handOverAll(undefined);
     },
   };
+}
+
+/** Removes what `prepareFolders` made, and what came to lie there since. */
+export async function removeFolders(dir: string): Promise<void> {
+  try {
+    // most sandboxes leave their home empty, and a walk through empty folders takes several times as long
+    await Promise.all([rmdir(join(dir, "home")), rmdir(join(dir, "run"))]);
+    await rmdir(dir);
+  } catch {
+    // whatever stood in the way: the walk removes it, or tells why it cannot
+    await removeTree(dir);
+  }
 }

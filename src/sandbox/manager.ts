@@ -4,10 +4,10 @@ import { timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
 import { removeTree } from "../base/remove-tree.ts";
-import type { Backend, BackendSandbox, EndReason } from "./backend.ts";
+import type { Backend, BackendSandbox, EndReason, ExecRequest } from "./backend.ts";
 import { DetachedExecs } from "./detached.ts";
-import { type ExecContext, launchExec, type SandboxExec } from "./exec.ts";
-import { copyOf, prepareFolders } from "./folders.ts";
+import { announceExec, type AnnouncedExec, type ExecContext, launchExec, type SandboxExec, withdrawExec } from "./exec.ts";
+import { copyOf, prepareFolders, removeFolders } from "./folders.ts";
 import { INSIDE } from "./inside.ts";
 import { LiveSandbox } from "./live.ts";
 import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
@@ -20,6 +20,12 @@ type Entry = {
   readonly env: Readonly<Record<string, string>>;
   readonly detached: DetachedExecs;
   readonly copy: WorkspaceCopySession | undefined;
+};
+
+type Halt = {
+  readonly workspace: WorkspaceResult | undefined;
+  readonly recorded: Promise<unknown>;
+  readonly reason: EndReason | undefined;
 };
 
 /** All sandboxes of this process: their states, their lifecycle, one operation per sandbox at a time. */
@@ -83,7 +89,14 @@ export class SandboxManager implements AsyncDisposable {
   /** Ends the sandbox; home and workspace stay. `apply`: write a copied workspace back. */
   async stop(asker: Asker, name: string, options: { readonly apply: boolean; readonly reason?: EndReason }): Promise<StopOutcome> {
     const found = this.find(name);
-    return this.#turns.run(found.uuid, () => this.#halt(asker, this.#current(found), options));
+    return this.#turns.run(found.uuid, async () => {
+      const record = this.#current(found);
+      const { workspace, recorded, reason } = await this.#halt(asker, record, options);
+      await recorded;
+      // not before its files are settled: another process may start or remove what is stopped
+      if (reason !== undefined) this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
+      return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
+    });
   }
 
   /** Ends and forgets it; a second call for one that is going waits for the first. */
@@ -92,17 +105,20 @@ export class SandboxManager implements AsyncDisposable {
       const record = this.#options.repository.byUuid(uuid);
       if (record === undefined || options.unless?.(record) === true) return undefined;
       const startedAt = this.#options.clock.now();
-      const { workspace } = await this.#halt(asker, record, options);
+      const { workspace, recorded } = await this.#halt(asker, record, options);
       if (options.keepChanged === true && workspace?.keptAt !== undefined) {
-        this.#options.repository.update(uuid, { isEphemeral: false, reason: "it ended early; its workspace copy holds changes" });
+        await recorded;
+        const reason = "it ended early; its workspace copy holds changes";
+        this.#options.repository.update(uuid, { state: "stopped", isEphemeral: false, reason });
         return workspace;
       }
-      await this.#options.report({
+      const removal = this.#options.report({
         ...this.#about(asker, record),
         operation: "remove",
         outcome: "permit",
         duration_ms: this.#options.clock.now() - startedAt,
       });
+      await Promise.all([recorded, removal]);
       this.#options.metrics.removeSandbox(record.name);
       await this.#erase(record, workspace?.keptAt !== undefined);
       return workspace;
@@ -130,26 +146,28 @@ export class SandboxManager implements AsyncDisposable {
     return workspace;
   }
 
-  async exec(asker: Asker, name: string, call: ExecCall, signal: AbortSignal): Promise<SandboxExec> {
+  /** Makes a sandbox for a command, whose launch is recorded meanwhile, and starts it. */
+  async createFor(asker: Asker, record: SandboxRecord, call: ExecCall, signal: AbortSignal): Promise<SandboxExec> {
+    const announced = announceExec(this.#recording(asker, record), requestOf(call));
+    try {
+      await this.create(asker, record, signal);
+    } catch (error) {
+      await withdrawExec(this.#recording(asker, record), announced, error);
+      throw error;
+    }
+    return this.exec(asker, record.name, call, signal, announced);
+  }
+
+  async exec(asker: Asker, name: string, call: ExecCall, signal: AbortSignal, announced?: AnnouncedExec): Promise<SandboxExec> {
     const record = this.find(name);
     const entry = this.#running(record);
     const context: ExecContext = {
-      subject: { ...subjectOf(asker, record) },
-      report: this.#options.report,
+      ...this.#recording(asker, record),
       launch: (request, options) => entry.live.exec(request, options),
       ended: entry.live.ended,
-      now: () => this.#options.clock.now(),
     };
-    return launchExec(
-      context,
-      {
-        argv: call.argv,
-        env: { ...entry.env, ...call.env },
-        cwd: call.cwd ?? INSIDE.workspace,
-        ...(call.tty === undefined ? {} : { tty: call.tty }),
-      },
-      { signal, ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }) },
-    );
+    const options = { signal, announced, ...(call.timeoutMs === undefined ? {} : { timeoutMs: call.timeoutMs }) };
+    return launchExec(context, { ...requestOf(call), env: { ...entry.env, ...call.env } }, options);
   }
 
   /** Detached commands of a running sandbox. */
@@ -264,14 +282,12 @@ export class SandboxManager implements AsyncDisposable {
     await this.#options.report({ ...this.#about(SYSTEM, record), operation: "end", outcome: "info", reason: reason.message });
   }
 
-  async #halt(
-    asker: Asker,
-    record: SandboxRecord,
-    options: { readonly apply: boolean; readonly reason?: EndReason },
-  ): Promise<StopOutcome> {
+  /** Ends what runs, and settles its workspace; `reason` when something ran. Its end is being `recorded`: awaited before it is `stopped`, or gone. */
+  async #halt(asker: Asker, record: SandboxRecord, options: { readonly apply: boolean; readonly reason?: EndReason }): Promise<Halt> {
     const entry = this.#entries.get(record.uuid);
     if (entry === undefined && this.#isElsewhere(record.uuid)) throw elsewhere(record);
     const reason = options.reason ?? { kind: "stopped", message: `stopped by ${asker.actor.user_id}` };
+    let recorded: Promise<unknown> = Promise.resolve();
     if (entry !== undefined) {
       const startedAt = this.#options.clock.now();
       // forgotten first: the watcher then leaves state and event to us
@@ -281,20 +297,14 @@ export class SandboxManager implements AsyncDisposable {
       this.#count();
       this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
       const duration = this.#options.clock.now() - startedAt;
-      await this.#options.report({
-        ...this.#about(asker, record),
-        operation: "stop",
-        outcome: "permit",
-        reason: reason.message,
-        duration_ms: duration,
-      });
+      const event = { ...this.#about(asker, record), operation: "stop" as const, outcome: "permit" as const };
+      recorded = this.#options.report({ ...event, reason: reason.message, duration_ms: duration });
+      ignore(recorded, "awaited by the caller, but its failure may come before that");
     }
     const workspace = await (entry?.copy ?? copyOf(record, this.#dir(record.uuid)))?.finish(options.apply);
-    // not before its files are settled: another process may start or remove what is stopped
-    if (entry !== undefined) this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
     if (workspace !== undefined && (workspace.conflict !== undefined || workspace.created + workspace.modified + workspace.deleted > 0))
       await this.#reportWorkspace(asker, record, workspace);
-    return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
+    return { workspace, recorded, reason: entry === undefined ? undefined : reason };
   }
 
   async #reportWorkspace(asker: Asker, record: SandboxRecord, result: WorkspaceResult): Promise<void> {
@@ -321,7 +331,8 @@ export class SandboxManager implements AsyncDisposable {
     this.#options.repository.remove(record.uuid);
     await this.#options.forget(record);
     const dir = this.#dir(record.uuid);
-    for (const gone of keepCopy ? ["home", "run", "detached"].map((name) => join(dir, name)) : [dir]) await removeTree(gone);
+    if (keepCopy) for (const name of ["home", "run", "detached"]) await removeTree(join(dir, name));
+    else await removeFolders(dir);
   }
 
   /** The record as it is now. @throws NOT_FOUND when it was removed meanwhile */
@@ -349,6 +360,10 @@ export class SandboxManager implements AsyncDisposable {
     return backend;
   }
 
+  #recording(asker: Asker, record: SandboxRecord): Pick<ExecContext, "subject" | "report" | "now"> {
+    return { subject: { ...subjectOf(asker, record) }, report: this.#options.report, now: () => this.#options.clock.now() };
+  }
+
   #about(asker: Asker, record: SandboxRecord) {
     return {
       ...subjectOf(asker, record),
@@ -367,6 +382,10 @@ export class SandboxManager implements AsyncDisposable {
     if (this.#closing.signal.aborted)
       throw new AppError("CONFLICT", "agentkernel is shutting down", { hint: "try again when it has started" });
   }
+}
+
+function requestOf({ argv, env, cwd = INSIDE.workspace, tty }: ExecCall): ExecRequest {
+  return { argv, env, cwd, ...(tty === undefined ? {} : { tty }) };
 }
 
 function elsewhere({ name }: SandboxRecord): AppError {

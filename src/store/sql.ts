@@ -9,6 +9,7 @@ export class Sql implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #isInTransaction = false;
+  #isDurable: boolean | undefined;
 
   constructor(file: string, database: DatabaseSync) {
     this.file = file;
@@ -38,7 +39,8 @@ export class Sql implements Disposable {
    */
   transaction<T>(work: () => T, options: { readonly isDurable: boolean }): T {
     if (this.#isInTransaction) return work();
-    this.exec(`PRAGMA synchronous = ${options.isDurable ? "FULL" : "NORMAL"}`);
+    if (this.#isDurable !== options.isDurable) this.exec(`PRAGMA synchronous = ${options.isDurable ? "FULL" : "NORMAL"}`);
+    this.#isDurable = options.isDurable;
     this.exec("BEGIN IMMEDIATE");
     this.#isInTransaction = true;
     try {

@@ -22,6 +22,7 @@ function command(id: string) {
     stdout,
     stderr,
     exited: exited.promise,
+    over: exited.promise.then(() => undefined),
     kill: (signal) => void killed.push(signal),
     resize: () => undefined,
   };

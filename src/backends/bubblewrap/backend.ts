@@ -1,6 +1,7 @@
 import { ignore } from "../../base/background.ts";
 import type { Log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
+import { Turnstile } from "../../base/turnstile.ts";
 import type { Backend, BackendSandbox, Capabilities, ProbeReport, SandboxSpec } from "../../sandbox/backend.ts";
 import type { Controller } from "./cgroup.ts";
 import { launch, validateSpec } from "./launch.ts";
@@ -26,6 +27,7 @@ class BubblewrapBackend implements Backend {
   readonly name = "bubblewrap";
   readonly #options: BubblewrapOptions;
   readonly #starts = new Semaphore(STARTS_AT_ONCE);
+  readonly #forks = new Turnstile();
   #machine: Promise<Machine> | undefined;
   #controllers: ReadonlySet<Controller> | undefined;
   #probed: ProbeReport | undefined;
@@ -75,7 +77,7 @@ class BubblewrapBackend implements Backend {
     validateSpec(spec);
     const machine = await this.#ready();
     const timeoutMs = this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS;
-    return launch(machine, spec, { signal, log: log.child({ sandbox: spec.name }), timeoutMs, starts: this.#starts });
+    return launch(machine, spec, { signal, log: log.child({ sandbox: spec.name }), timeoutMs, starts: this.#starts, forks: this.#forks });
   }
 
   #ready(): Promise<Machine> {

@@ -17,16 +17,16 @@ describe("a held path", () => {
   afterAll(() => rm(base, { recursive: true, force: true }));
 
   test("is the directory or file itself", async () => {
-    await using directory = await holdPath(join(base, "a/b/"), "it");
+    using directory = await holdPath(join(base, "a/b/"), "it");
     expect(directory.isDirectory).toBe(true);
     expect(readlinkSync(`/proc/self/fd/${directory.fd}`)).toBe(join(base, "a/b"));
-    await using file = await holdPath(join(base, "a/file"), "it");
+    using file = await holdPath(join(base, "a/file"), "it");
     expect(file.isDirectory).toBe(false);
   });
 
   test("stays what it was when its name becomes something else", async () => {
     await mkdir(join(base, "moved"));
-    await using held = await holdPath(join(base, "moved"), "it");
+    using held = await holdPath(join(base, "moved"), "it");
     await rm(join(base, "moved"), { recursive: true });
     await symlink("/etc", join(base, "moved"));
     expect(readlinkSync(`/proc/self/fd/${held.fd}`)).toContain("(deleted)");
@@ -59,7 +59,7 @@ describe("a held path", () => {
     });
     await expect(holdPath(join(base, "a"), "it", reader)).rejects.toMatchObject({ message: expect.stringContaining("cannot be read") });
     await chmod(join(base, "a"), 0o755);
-    await using held = await holdPath(join(base, "a/b"), "it", reader);
+    using held = await holdPath(join(base, "a/b"), "it", reader);
     expect(held.isDirectory).toBe(true);
   });
 });

@@ -2,6 +2,7 @@ import { closeSync, openSync } from "node:fs";
 import { AppError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import type { Semaphore } from "../../base/semaphore.ts";
+import type { Turnstile } from "../../base/turnstile.ts";
 import type { BackendSandbox, FileOwner, SandboxSpec } from "../../sandbox/backend.ts";
 import { connectInit, type InitClient } from "../init/client.ts";
 import { assertTargets, bwrapArguments, encodeArguments } from "./bwrap-arguments.ts";
@@ -20,6 +21,8 @@ export type LaunchOptions = {
   readonly log: Log;
   readonly timeoutMs: number;
   readonly starts: Semaphore;
+  /** one fork at a time, and the rest of this process gets its turn in between */
+  readonly forks: Turnstile;
 };
 
 /** pipes, sockets and files of one start beside its listeners, mounts and files */
@@ -62,7 +65,7 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
   const timer = setTimeout(() => deadline.abort(late), options.timeoutMs);
   try {
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const { stage, bwrapOptions, group } = await beginStage(machine, spec, plan, owner, taken, options.log);
+    const { stage, bwrapOptions, group } = await beginStage(machine, spec, plan, owner, taken, options);
     await attachNetwork(spec, stage, signal);
     const init = await enterStageTwo(stage, bwrapOptions, signal, options);
     return new BubblewrapSandbox({ stage, init, group, limits: plan.enforced, cleanUp: undo.move(), log: options.log });
@@ -98,7 +101,14 @@ async function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, lo
   return lease.owner;
 }
 
-async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, owner: FileOwner | undefined, taken: Taken, log: Log) {
+async function beginStage(
+  machine: Machine,
+  spec: SandboxSpec,
+  plan: LimitPlan,
+  owner: FileOwner | undefined,
+  taken: Taken,
+  { log, forks }: LaunchOptions,
+) {
   const ports = spec.network.kind === "none" ? [] : [...new Set([53, ...spec.network.ports])];
   await using open = new AsyncDisposableStack();
   const hold = async (path: string, what: string): Promise<HeldPath> => open.use(await holdPath(path, what, owner));
@@ -110,6 +120,7 @@ async function beginStage(machine: Machine, spec: SandboxSpec, plan: LimitPlan, 
   for (const mount of spec.mounts) mounts.push(await hold(mount.source, `the mount at ${mount.target}`));
   const files = await prepareFiles(machine, spec);
   open.defer(() => files.close());
+  await forks.pass();
   assertDescriptors(DESCRIPTORS + ports.length);
 
   const inherited: number[] = [];
