@@ -3,8 +3,7 @@ import { faultsOf } from "../../test/support/exposition.ts";
 import { llmCall } from "../../test/support/llm-event.ts";
 import { createMetrics } from "./create-metrics.ts";
 
-/** V99 */
-test("10,000 invented model names make at most 200 series and `_other`, whose sum is that of the records", async () => {
+test("V99: 10,000 invented model names make at most 200 series and `_other`, whose sum is that of the records", async () => {
   const metrics = createMetrics();
   for (let call = 0; call < 10_000; call += 1)
     metrics.llm(llmCall({ model: `invented-${call}`, response_model: `invented-${call}`, sandbox: "web" }));

@@ -209,7 +209,6 @@ describe("unknown prices", () => {
   });
 });
 
-// V97
 describe("model lists", () => {
   it.each([
     ["claude-*", "claude-opus-4-6", true],

@@ -140,7 +140,7 @@ describe("model calls of an operator's own provider", requires("bwrap", "curl"),
     expect(await total()).toBe(0.08);
   }, 60_000);
 
-  it("stay counted when the server is killed, comes back, and the sandbox is removed", async () => {
+  it("V101: stay counted when the server is killed, comes back, and the sandbox is removed", async () => {
     await call();
     serving.kill("SIGKILL");
     await serving.ended;

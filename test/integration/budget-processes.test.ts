@@ -49,7 +49,7 @@ test("100 parallel calls of two processes against a budget that fits 10: exactly
   expect(await taken(file)).toEqual([10n, 0n]);
 });
 
-test("a budget survives kill -9 and a new start: what a dead process had reserved is used", { timeout: 60_000 }, async () => {
+test("V101: a budget survives kill -9 and a new start: what a dead process had reserved is used", { timeout: 60_000 }, async () => {
   await using dir = await tempDir();
   const file = join(dir.path, "state.db");
   const dead = start(file, 7, "hold");

@@ -47,7 +47,7 @@ const CHAOS: readonly { readonly what: string; readonly misbehave: Behaviour; re
 describe.each(COLLECTORS)("$name", (collector) => {
   const hasEvents = (request: Received): boolean => collector.ids(request).length > 0;
 
-  test.each(CHAOS)("that $what misses nothing, in order, and fills no dead letters", async ({ misbehave, times }) => {
+  test.each(CHAOS)("V98: that $what misses nothing, in order, and fills no dead letters", async ({ misbehave, times }) => {
     await using place = await logPlace();
     await using target = await receiver();
     const taken: string[] = [];
@@ -209,7 +209,7 @@ describe("answers of 200 that report a loss", () => {
 describe("a signed webhook over TLS", () => {
   const KEYS = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"];
 
-  test("verifies with the standardwebhooks package, under the new secret and the old, and with a constant id over retries", async () => {
+  test("V98: verifies with the standardwebhooks package, under the new secret and the old, and with a constant id over retries", async () => {
     await using place = await logPlace();
     await using target = await receiver({ tls: true });
     const verdicts: unknown[] = [];
@@ -316,7 +316,7 @@ describe("syslog over TLS", () => {
 describe("a file", () => {
   const lines = (text: string): readonly string[] => text.split("\n").filter((line) => line !== "");
 
-  test("is private, has one line for each event, is renamed past its size and found again after it was moved", async () => {
+  test("V98: is private, has one line for each event, is renamed past its size and found again after it was moved", async () => {
     await using place = await logPlace();
     const path = join(place.path, "deep", "er", "audit.jsonl");
     await using log = await openAt(place);

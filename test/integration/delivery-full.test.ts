@@ -40,7 +40,7 @@ async function fill(
 }
 
 describe("past max_bytes, with events that a stream has not received", () => {
-  test("drop_oldest removes them, counts them and says which in the log", async () => {
+  test("V98: drop_oldest removes them, counts them and says which in the log", async () => {
     await using place = await logPlace();
     await using target = await receiver();
     target.behave(() => ({ status: 503 }));

@@ -73,7 +73,7 @@ test("a stream's first chunk arrives before the upstream sends its second", asyn
   expect(chunks).toEqual(["data: one\n\n", "data: two\n\n"]);
 });
 
-test("keep-alive: later requests of a connection are judged anew, and upstream connections are used again", async () => {
+test("V87: later requests of a connection are judged anew, and upstream connections are used again", async () => {
   await using upstream = await testUpstream((_request, response) => response.end("ok"));
   await using fixture = await gatewayFixture({
     allow: [HOST, "other.example.com"],

@@ -32,7 +32,7 @@ async function answer(
   return { status: headers[":status"], headers, body: Buffer.concat(chunks), trailers };
 }
 
-test("HTTP/2 streams become HTTP/1.1 exchanges of their own, 20 at a time", async () => {
+test("V89: HTTP/2 streams become HTTP/1.1 exchanges of their own, 20 at a time", async () => {
   await using upstream = await testUpstream((request, response) => {
     let size = 0;
     request.on("data", (chunk: Buffer) => (size += chunk.length));
@@ -87,7 +87,7 @@ test("every stream's :authority is held against the connection", async () => {
   expect(upstream.requests).toHaveLength(1);
 });
 
-test("a stream that its client resets ends its upstream request and no other", async () => {
+test("V89: a stream that its client resets ends its upstream request and no other", async () => {
   let closed = 0;
   await using upstream = await testUpstream((request, response) => {
     response.on("close", () => (closed += request.url === "/endless" ? 1 : 0));

@@ -45,7 +45,7 @@ test.each([
   expect(fixture.seen.exchanges[0]).toMatchObject({ end: "upstream_error", status: 502 });
 });
 
-test("a body shorter than its length resets the client; one that ends with the connection is whole", async () => {
+test("V85: a body shorter than its length resets the client; one that ends with the connection is whole", async () => {
   await using short = await rawOrigin("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok");
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [short.upstream] });
   await expect(fetchInside(fixture, `http://${HOST}/`)).rejects.toThrow();

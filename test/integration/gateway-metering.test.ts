@@ -134,7 +134,7 @@ test("a client that asks for usage itself gets every byte; a compressed request 
   expect(fixture.seen.calls[0]).toMatchObject({ model: "gpt-5-mini", input_tokens: 57, output_tokens: 9, streaming: true });
 });
 
-test("a gzip-coded answer is metered and passed as it is", async () => {
+test("V40: a gzip-coded answer is metered and passed as it is", async () => {
   const events = [
     'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"claude-x","usage":{"input_tokens":9,"cache_creation_input_tokens":0,"cache_read_input_tokens":15000,"output_tokens":1}}}\n\n',
     'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":418}}\n\n',

@@ -13,7 +13,6 @@ const GOOGLE = "generativelanguage.googleapis.com";
 const AZURE = "corp.openai.azure.com";
 const CHAT = `https://${OPENAI}/v1/chat/completions`;
 
-/** V97 */
 async function setting(models: { readonly allow?: readonly string[]; readonly deny?: readonly string[] }) {
   const stack = new AsyncDisposableStack();
   const store = stack.use(openStore(":memory:", { log: silentLog }));
@@ -48,7 +47,7 @@ async function ask(fixture: Fixture, body: string, url = CHAT): Promise<number> 
 
 const named = (model: unknown): string => JSON.stringify({ messages: [], model });
 
-test("an allow list takes globs, any case, dates and prefixes; everything else is refused", async () => {
+test("V97: an allow list takes globs, any case, dates and prefixes; everything else is refused", async () => {
   await using at = await setting({ allow: ["gpt-5-mini", "claude-*"] });
   const statuses = async (...models: readonly unknown[]) => Promise.all(models.map((model) => ask(at.fixture, named(model))));
   expect(await statuses("gpt-5-mini", "GPT-5-MINI", "gpt-5-mini-2025-08-07", "openai/gpt-5-mini", "Claude-Opus-4-5")).toEqual(
@@ -62,7 +61,7 @@ test("an allow list takes globs, any case, dates and prefixes; everything else i
   expect(at.fixture.seen.calls.filter(({ response_model }) => response_model === "o3-pro")).toHaveLength(5);
 });
 
-test("a deny list wins over an allow list", async () => {
+test("V97: a deny list wins over an allow list", async () => {
   await using at = await setting({ allow: ["gpt-*"], deny: ["*-PRO", "gpt-4*"] });
   const models = ["gpt-5", "gpt-5-pro", "gpt-5-pro-2025-10-06", "gpt-4o", "azure/gpt-4o"];
   expect(await Promise.all(models.map((model) => ask(at.fixture, named(model))))).toEqual([200, 403, 403, 403, 403]);

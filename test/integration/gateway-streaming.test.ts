@@ -163,7 +163,7 @@ test("a kept connection that the upstream closed meanwhile costs no failure", as
   expect(fixture.metrics.count("upstreamRetry")).toBe(1);
 });
 
-test("trailers and interim responses arrive", async () => {
+test("V86: trailers and interim responses arrive", async () => {
   await using upstream = await testUpstream((_request, response) => {
     response.writeEarlyHints({ link: "</style.css>; rel=preload" });
     response.writeHead(200, { trailer: "x-checksum" });
@@ -182,7 +182,7 @@ test("trailers and interim responses arrive", async () => {
   expect(answer.trailers).toEqual({ "x-checksum": "abc" });
 });
 
-test("100-continue comes from the gateway once policy allowed the request", async () => {
+test("V86: 100-continue comes from the gateway once policy allowed the request", async () => {
   await using upstream = await testUpstream((request, response) => {
     request.resume();
     request.on("end", () => response.end("done"));
@@ -202,7 +202,7 @@ test("100-continue comes from the gateway once policy allowed the request", asyn
   expect(text).toMatch(/connection: close/i);
 });
 
-test("a final response that comes before the body is complete reaches a client that still uploads", async () => {
+test("V86: a final response that comes before the body is complete reaches a client that still uploads", async () => {
   await using upstream = await testUpstream((request, response) => {
     request.once("data", () => {
       response.writeHead(413, { "content-type": "text/plain", connection: "close" });
@@ -220,7 +220,7 @@ test("a final response that comes before the body is complete reaches a client t
   upload.destroy();
 });
 
-test("pipelined requests are answered in order, each with its own record", async () => {
+test("V88: pipelined requests are answered in order, each with its own record", async () => {
   await using upstream = await testUpstream((request, response) => {
     // the first takes longest
     if (request.url === "/1") setTimeout(() => response.end("one"), 100);

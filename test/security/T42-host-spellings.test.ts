@@ -51,7 +51,7 @@ test.each([
   "",
   "evilallowed.example.com",
   "allowed.example.com.evil.com",
-])("Host %j reaches nobody", async (host) => {
+])("V92: Host %j reaches nobody", async (host) => {
   const { status, upstream } = await statusOf(host);
   expect(["400", "403", "421"]).toContain(status);
   expect(upstream).toBe(0);
@@ -63,7 +63,7 @@ test.each([
   ["a.wild.example.com.evil.com", "403"],
   ["a.wild.example.com", "502"],
   ["a.b.wild.example.com", "502"],
-])("a wildcard covers whole labels below it: %s answers %s", async (host, status) => {
+])("V93: a wildcard covers whole labels below it: %s answers %s", async (host, status) => {
   expect((await statusOf(host, host)).status).toBe(status);
 });
 

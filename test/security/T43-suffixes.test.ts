@@ -3,7 +3,7 @@ import { fetchInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
-test("a wildcard covers labels, and neither its own name nor what merely ends or begins like it", async () => {
+test("V93: a wildcard covers labels, and neither its own name nor what merely ends or begins like it", async () => {
   const hosts = ["sub.allowed.com", "deep.sub.allowed.com", "allowed.com", "evilallowed.com", "allowed.com.evil.com", "sub-allowed.com"];
   await using upstream = await testUpstream((_request, response) => response.end("ok"));
   await using fixture = await gatewayFixture({

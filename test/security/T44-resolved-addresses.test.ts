@@ -29,7 +29,7 @@ test.each([
   "2002:7f00:1::",
   "2001:0:7f00:1::",
   ...new Set(own),
-])("an allowed name that resolves to %s is not contacted", async (address) => {
+])("V92: an allowed name that resolves to %s is not contacted", async (address) => {
   await using fixture = await gatewayFixture({
     policy: testPolicy([HOST], { ownAddresses: own }),
     resolve: () => Promise.resolve([address]),

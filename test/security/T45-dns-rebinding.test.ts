@@ -29,7 +29,7 @@ function policyWithPublic(base: Policy): Policy {
   };
 }
 
-test("what was judged is what is dialled: one resolution for a connection, forbidden addresses of a mixed answer left out", async () => {
+test("V92: what was judged is what is dialled: one resolution for a connection, forbidden addresses of a mixed answer left out", async () => {
   const good = await listener("127.0.0.2");
   const { port } = good.address() as AddressInfo;
   const bad = await listener("127.0.0.1", port);

@@ -17,7 +17,7 @@ const SPELLINGS = [
   "①②⑦.0.0.1",
 ];
 
-test.each(SPELLINGS)("Host: %s is never dialled", async (host) => {
+test.each(SPELLINGS)("V92: Host: %s is never dialled", async (host) => {
   let resolved = 0;
   await using fixture = await gatewayFixture({
     policy: testPolicy([], { default: "public" }),

@@ -19,7 +19,7 @@ async function setting() {
   return { upstream, fixture, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-test("SNI of one host, Host of another: 421, nothing dialled, recorded", async () => {
+test("V90: SNI of one host, Host of another: 421, nothing dialled, recorded", async () => {
   await using at = await setting();
   const answer = await fetchInside(at.fixture, `https://${ALLOWED}/`, { headers: { host: EVIL } });
   expect(answer.status).toBe(421);
@@ -52,7 +52,7 @@ test("DNS over HTTPS through an allowed host's connection: 421", async () => {
   expect(at.upstream.connections()).toBe(0);
 });
 
-test("HTTP/2: another :authority on the same connection (coalescing), and :authority against Host", async () => {
+test("V90: another :authority over HTTP/2 on the same connection (coalescing), and :authority against Host", async () => {
   await using at = await setting();
   const socket = await tlsInside(at.fixture, ALLOWED, { alpn: ["h2"] });
   const session = connect(`https://${ALLOWED}`, { createConnection: () => socket });

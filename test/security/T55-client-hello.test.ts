@@ -10,7 +10,7 @@ import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "allowed.example.com";
 
-test("TLS without a name is refused, to a name and to an address", async () => {
+test("V94: TLS without a name is refused, to a name and to an address", async () => {
   await using fixture = await gatewayFixture({ allow: [HOST] });
   for (const destination of [HOST, "93.184.216.34"]) {
     const socket = connect({ host: "127.0.0.1", port: await fixture.reach(destination, 443), servername: "", rejectUnauthorized: false });
@@ -61,7 +61,7 @@ test("an address as the ClientHello's name, a malformed hello and a flood of tin
   }
 });
 
-test("a hello of 12 KB, split over segments and records, is answered", async () => {
+test("V94: a hello of 12 KB, split over segments and records, is answered", async () => {
   await using upstream = await testUpstream((_request, response) => response.end("ok"));
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   const hello = clientHello({ serverName: HOST, padding: 12_000, recordSize: 700, ech: true });

@@ -47,7 +47,7 @@ const HOSTILE: readonly (readonly [string, string])[] = [
   ["Connection that names Content-Length", `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 1\r\nConnection: content-length\r\n\r\na`],
 ];
 
-test.each(HOSTILE)("%s is refused and never forwarded", async (_name, bytes) => {
+test.each(HOSTILE)("V91: %s is refused and never forwarded", async (_name, bytes) => {
   await using upstream = await testUpstream((request, response) => {
     request.resume();
     response.end("reached");
@@ -64,7 +64,7 @@ test.each(HOSTILE)("%s is refused and never forwarded", async (_name, bytes) => 
   await waitFor(() => fixture.seen.decisions.length + fixture.seen.exchanges.length > 0);
 });
 
-test("chunk extensions are dropped, and trailers with credentials do not travel", async () => {
+test("V85: chunk extensions are dropped, and trailers with credentials do not travel", async () => {
   let body = "";
   let trailers: NodeJS.Dict<string> = {};
   await using upstream = await testUpstream((request, response) => {

@@ -6,7 +6,7 @@ import { testUpstream } from "../support/gateway/upstream.ts";
 const HOST = "allowed.example.com";
 
 test.each(["http://169.254.169.254/latest/meta-data/", "https://evil.example.com/", "http://10.0.0.1/"])(
-  "a redirect to %s is handed to the client, whose next request is denied",
+  "V100: a redirect to %s is handed to the client, whose next request is denied",
   async (location) => {
     await using upstream = await testUpstream((_request, response) => response.writeHead(307, { location }).end());
     await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });

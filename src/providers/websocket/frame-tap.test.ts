@@ -102,7 +102,7 @@ it("found its vectors", () => {
 
 describe.each(VECTORS.map((vector) => [vector.id, vector] as const))("%s", (_id, vector) => {
   for (const [style, how] of Object.entries(STYLES)) {
-    it(`reads every call, ${style}`, async () => {
+    it(`V27, V28: reads every call, ${style}`, async () => {
       for (const [name, cut] of Object.entries(CUTS)) {
         const calls = await run(vector, how, cut);
         const wanted = vector.expect.calls;
