@@ -2,6 +2,8 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Not among Node's constants; asm-generic/fcntl.h, the same on x86-64 and arm64. */
+const O_PATH = 0o10000000;
 
 /**
  * A directory that stays the one that was opened, whatever happens to its path meanwhile. Names are resolved against its
@@ -20,16 +22,38 @@ export class HeldDirectory implements AsyncDisposable {
     return new HeldDirectory(await open(path, DIRECTORY));
   }
 
+  /**
+   * The same for a path that was resolved before: no directory above may have become a symlink since.
+   * @throws ENOTDIR or ELOOP when one has
+   */
+  static async openResolved(path: string): Promise<HeldDirectory> {
+    const parts = path.split("/").filter((part) => part !== "");
+    const last = parts.pop();
+    if (last === undefined) return HeldDirectory.open("/");
+    // O_PATH: passing through a directory needs no right to list it
+    let above = new HeldDirectory(await open("/", O_PATH | constants.O_DIRECTORY));
+    try {
+      for (const part of parts) {
+        const next = new HeldDirectory(await open(above.entry(part, "utf8"), O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+        await above[Symbol.asyncDispose]();
+        above = next;
+      }
+      return new HeldDirectory(await open(above.entry(last, "utf8"), DIRECTORY));
+    } finally {
+      await above[Symbol.asyncDispose]();
+    }
+  }
+
   get fd(): number {
     return this.#handle.fd;
   }
 
-  /** Path of an entry for one system call; `name` is one component, latin1. */
-  entry(name: string): Buffer {
+  /** Path of an entry for one system call; `name` is one component, latin1 unless it says otherwise. */
+  entry(name: string, encoding: "latin1" | "utf8" = "latin1"): Buffer {
     if (name === "" || name === "." || name === ".." || name.includes("/") || name.includes("\0")) {
       throw new RangeError(`not one path component: ${JSON.stringify(name)}`);
     }
-    return Buffer.concat([Buffer.from(`/proc/self/fd/${this.#handle.fd}/`), Buffer.from(name, "latin1")]);
+    return Buffer.concat([Buffer.from(`/proc/self/fd/${this.#handle.fd}/`), Buffer.from(name, encoding)]);
   }
 
   /** The directory itself as a path, for readdir. */

@@ -83,7 +83,7 @@ describe("removeTree", () => {
     expect((await runAs(user, ["/bin/sh", "-c", make])).status).toBe(0);
     chmodSync(base, 0o755);
     // the sources may lie where that user cannot read
-    for (const name of ["remove-tree.ts", "beneath.ts", "error.ts"])
+    for (const name of ["remove-tree.ts", "error.ts"])
       writeFileSync(join(base, name), readFileSync(new URL(`../../src/base/${name}`, import.meta.url)), { mode: 0o644 });
     const program = `import { removeTree } from ${JSON.stringify(join(base, "remove-tree.ts"))}; await removeTree("tree");`;
     const node = join(user.home, "node");

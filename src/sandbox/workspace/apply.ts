@@ -14,7 +14,7 @@ import { type Owner, placeEntry } from "./place.ts";
  */
 export async function applyChanges(copy: string, original: string, changes: Changes): Promise<void> {
   await using from = await HeldDirectory.open(copy);
-  await using to = await HeldDirectory.open(original);
+  await using to = await HeldDirectory.openResolved(original);
   const top = await lstat(to.self);
   const owner: Owner | undefined = process.getuid?.() === 0 ? { uid: top.uid, gid: top.gid } : undefined;
   const now = await readManifest(copy, SANDBOX_TREE_LIMITS);

@@ -3,7 +3,16 @@ import { HeldDirectory } from "../../base/beneath.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { type Changes, changesBetween, isEmpty } from "./changes.ts";
 import { Descent } from "./descent.ts";
-import { DEFAULT_TREE_LIMITS, type Manifest, MAX_DEPTH, readManifest, SANDBOX_TREE_LIMITS, tooDeep, type TreeLimits } from "./manifest.ts";
+import {
+  DEFAULT_TREE_LIMITS,
+  type Manifest,
+  MAX_DEPTH,
+  readHeldManifest,
+  readManifest,
+  SANDBOX_TREE_LIMITS,
+  tooDeep,
+  type TreeLimits,
+} from "./manifest.ts";
 import { type Owner, placeEntry } from "./place.ts";
 
 /** A workspace that the sandbox works on as a copy, and what is needed to bring its changes back. */
@@ -16,7 +25,7 @@ export type WorkspaceCopy = {
   readonly skipped: readonly string[];
 };
 
-/** Copies a tree whole, ignored files too; reflinks where the file system has them. `copy` must not exist. */
+/** Copies a tree whole, ignored files too; reflinks where the file system has them. `original` is a real path, `copy` must not exist. */
 export async function copyWorkspace(
   original: string,
   copy: string,
@@ -24,10 +33,10 @@ export async function copyWorkspace(
 ): Promise<WorkspaceCopy> {
   const { limits = DEFAULT_TREE_LIMITS, signal } = options;
   try {
-    const originalBefore = await readManifest(original, limits, signal);
+    await using from = await HeldDirectory.openResolved(original);
+    const originalBefore = await readHeldManifest(from, original, limits, signal);
     await mkdir(copy, { recursive: true, mode: 0o700 });
     const skipped: string[] = [];
-    await using from = await HeldDirectory.open(original);
     await using to = await HeldDirectory.open(copy);
     await eachEntry(from, to, originalBefore.keys(), async (source, target, name, path) => {
       signal?.throwIfAborted();
@@ -77,7 +86,8 @@ export async function copyChanges(copy: string, copyBefore: Manifest): Promise<C
 
 /** True when nobody changed the original since it was copied. */
 export async function isOriginalUntouched(workspace: WorkspaceCopy): Promise<boolean> {
-  const now = await readManifest(workspace.original, SANDBOX_TREE_LIMITS);
+  await using original = await HeldDirectory.openResolved(workspace.original);
+  const now = await readHeldManifest(original, workspace.original, SANDBOX_TREE_LIMITS);
   return isEmpty(changesBetween(workspace.originalBefore, now));
 }
 

@@ -31,7 +31,13 @@ export const MAX_DEPTH = 512;
 const MAX_PATH = 4_095;
 
 /** Reads a tree without following any symlink. @throws TOO_LARGE past the limits */
-export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TREE_LIMITS, signal?: AbortSignal): Promise<Manifest> {
+export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TREE_LIMITS): Promise<Manifest> {
+  await using top = await HeldDirectory.open(root);
+  return await readHeldManifest(top, root, limits);
+}
+
+/** The same of a directory that is held; `root` is what errors call it. */
+export async function readHeldManifest(top: HeldDirectory, root: string, limits: TreeLimits, signal?: AbortSignal): Promise<Manifest> {
   const manifest = new Map<string, Entry>();
   let bytes = 0n;
 
@@ -51,7 +57,6 @@ export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TR
       await visit(below, path, depth + 1);
     }
   }
-  await using top = await HeldDirectory.open(root);
   await visit(top, "", 1);
   return manifest;
 }

@@ -1,8 +1,10 @@
 import { constants } from "node:fs";
-import { chmod, copyFile, lchown, lstat, mkdir, open, readlink, rename, rm, symlink, utimes } from "node:fs/promises";
+import { copyFile, type FileHandle, lchown, lstat, mkdir, open, readlink, rename, rm, symlink } from "node:fs/promises";
 import type { HeldDirectory } from "../../base/beneath.ts";
 import { newId } from "../../base/id.ts";
 import type { Entry } from "./manifest.ts";
+
+const COPY_BYTES = 256 * 1024;
 
 export type Owner = { readonly uid: number; readonly gid: number };
 
@@ -41,6 +43,7 @@ export async function placeEntry(
   }
 }
 
+/** Owner and mode are set through descriptors: whoever may write into `to` can put a link in an entry's place at any moment. */
 async function placeDirectory(target: Buffer, mode: number, owner: Owner | undefined): Promise<void> {
   const existing = await lstat(target).catch(() => undefined);
   if (existing === undefined) await mkdir(target, { mode: 0o700 });
@@ -48,9 +51,9 @@ async function placeDirectory(target: Buffer, mode: number, owner: Owner | undef
     await rm(target);
     await mkdir(target, { mode: 0o700 });
   }
-  if (owner !== undefined) await lchown(target, owner.uid, owner.gid);
-  // chmod follows symlinks, but what stands here was just seen or made as a directory in a directory that is held
-  await chmod(target, mode);
+  await using held = await open(target, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  if (owner !== undefined) await held.chown(owner.uid, owner.gid);
+  await held.chmod(mode);
 }
 
 async function placeFile(source: Buffer, to: HeldDirectory, target: Buffer, mode: number, owner: Owner | undefined): Promise<boolean> {
@@ -59,17 +62,30 @@ async function placeFile(source: Buffer, to: HeldDirectory, target: Buffer, mode
   const stats = await held.stat();
   if (!stats.isFile()) return false;
   const temporary = to.entry(temporaryName());
+  await using made = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
   try {
-    await copyFile(`/proc/self/fd/${held.fd}`, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    if (owner !== undefined) await lchown(temporary, owner.uid, owner.gid);
-    await chmod(temporary, mode);
-    await utimes(temporary, stats.atime, stats.mtime);
+    await copyContent(held, made, stats.mode);
+    if (owner !== undefined) await made.chown(owner.uid, owner.gid);
+    await made.chmod(mode);
+    await made.utimes(stats.atime, stats.mtime);
     await rename(temporary, target);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
   return true;
+}
+
+/** libuv gives the target the whole mode of the source, set-user-id bit and all: such a program of somebody else's would be ours for a moment. */
+async function copyContent(from: FileHandle, to: FileHandle, mode: number): Promise<void> {
+  if ((mode & 0o7000) === 0) return copyFile(`/proc/self/fd/${from.fd}`, `/proc/self/fd/${to.fd}`, constants.COPYFILE_FICLONE);
+  const chunk = Buffer.allocUnsafe(COPY_BYTES);
+  for (;;) {
+    const { bytesRead } = await from.read(chunk, 0, COPY_BYTES, null);
+    if (bytesRead === 0) return;
+    // at the present position, and all of it
+    await to.writeFile(chunk.subarray(0, bytesRead));
+  }
 }
 
 function temporaryName(): string {
