@@ -64,6 +64,18 @@ test.each(HOSTILE)("V91: %s is refused and never forwarded", async (_name, bytes
   await waitFor(() => fixture.seen.decisions.length + fixture.seen.exchanges.length > 0);
 });
 
+test("nothing that comes after a refused head is a request, though its sender framed it so", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("reached"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  for (const framing of ["Transfer-Encoding:,chunked", "Connection: host\r\nContent-Length: 5", "Content-Length: 5\r\nExpect: x"]) {
+    const socket = await tlsInside(fixture, HOST);
+    const body = framing.includes("chunked") ? "5\r\nhello\r\n0\r\n\r\n" : "hello";
+    socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\n${framing}\r\n\r\n${body}${SMUGGLED}`);
+    expect(await readUntilClose(socket), framing).toMatch(/^HTTP\/1\.1 4(?:00|17) /);
+  }
+  expect(upstream.requests).toEqual([]);
+});
+
 test("V85: chunk extensions are dropped, and trailers with credentials do not travel", async () => {
   let body = "";
   let trailers: NodeJS.Dict<string> = {};

@@ -24,6 +24,8 @@ export interface Http1 {
 /** HTTP/1.1 with sandboxes: Node's own server, strict parser, fed with connections that were accepted elsewhere. */
 export function createHttp1(runtime: Runtime): Http1 {
   const connections = new WeakMap<Duplex, Connection>();
+  /** those that were told what is wrong with them: what else they sent is nobody's request */
+  const refused = new WeakSet<Duplex>();
   const server: Server = createServer({
     insecureHTTPParser: false,
     maxHeaderSize: runtime.limits.headBytes,
@@ -39,6 +41,7 @@ export function createHttp1(runtime: Runtime): Http1 {
   server.maxHeadersCount = 0;
 
   const begin = (request: IncomingMessage, downstream: Http1Downstream, isUpgrade: boolean): void => {
+    if (refused.has(request.socket)) return;
     const connection = connections.get(request.socket);
     if (connection === undefined) throw new Error("a request came over a connection that nobody accepted");
     connection.deadlineAt = 0;
@@ -67,6 +70,8 @@ export function createHttp1(runtime: Runtime): Http1 {
   };
 
   const malformed = (connection: Connection, socket: Duplex, reason: string, status: number): void => {
+    if (refused.has(socket)) return;
+    refused.add(socket);
     const { expected, destination } = connection;
     const facts = { host: expected.text, port: destination.port };
     connection.attachment.decided("http", "deny", BUILT_IN_RULES.protocol, reason, facts);
@@ -89,6 +94,7 @@ export function createHttp1(runtime: Runtime): Http1 {
   server.on("upgrade", (request, socket, rest) => {
     const connection = connections.get(socket);
     if (connection === undefined) throw new Error("an upgrade came over a connection that nobody accepted");
+    if (refused.has(socket)) return;
     if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket" || request.method !== "GET") {
       malformed(connection, socket, "only an upgrade of a GET to websocket is known", 400);
       return;
