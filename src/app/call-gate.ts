@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/error.ts";
-import type { Admission, CallGate, CallRequest, EgressReporter } from "../egress/gateway.ts";
+import type { Admission, CallGate, CallRequest, EgressReporter, LiveCall } from "../egress/gateway.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
@@ -12,6 +12,7 @@ import { estimateCall, usageOfTokens } from "../usage/call-estimate.ts";
 import type { CostOfCall } from "../usage/cost.ts";
 import { decideModel, type ModelRules } from "../usage/model-glob.ts";
 import { decidePrice, type PriceDecision, type UnknownPrice } from "../usage/unknown-price.ts";
+import { LiveCalls } from "./live-calls.ts";
 import { type AdmittedCall, type Prices, usedBy } from "./call-usage.ts";
 
 export type CallGateOptions = {
@@ -36,6 +37,7 @@ const MODELS_RULE = "llm.models";
 /** Holds model calls against the permitted models, and reserves what they may use of every budget that counts them. */
 export class BudgetGate implements CallGate {
   readonly #options: CallGateOptions;
+  readonly #live = new LiveCalls();
 
   constructor(options: CallGateOptions) {
     this.#options = options;
@@ -46,9 +48,28 @@ export class BudgetGate implements CallGate {
     return allow.length > 0 || deny.length > 0 || this.#options.budgets().length > 0;
   }
 
+  begin(call: LiveCall): () => void {
+    return this.#live.begin(call);
+  }
+
+  /** Cuts the calls under way that a closed budget counts: a limit of 0 is the switch that stops them. Never throws. */
+  cutClosed(): void {
+    if (this.#live.size === 0) return;
+    const { budgets, metrics, log } = this.#options;
+    try {
+      this.#live.cut(budgets(), (call, budget) => {
+        metrics.budgetDenied(budget.scope, "closed");
+        this.#warn(call, budget, `the budget ${budget.id} (${budget.scope}) was closed, and this call was cut`);
+      });
+    } catch (error) {
+      log.error("budgets could not be looked at; calls under way go on until they can be", { error: messageOf(error) });
+    }
+  }
+
   admit(call: CallRequest): Admission {
     const { recognition, facts } = call;
     const model = recognition.model ?? facts.model;
+    this.#live.name(call.id, facts.ambiguous ? null : model);
     const refused = this.#judgeModel(call, model);
     if (refused !== undefined) {
       this.#options.metrics.budgetDenied("models", "model");
@@ -155,7 +176,7 @@ export class BudgetGate implements CallGate {
     return { verdict: "deny", rule: `budget:${id}`, reason, hint: "agentkernel llm budget ls shows what is left" };
   }
 
-  #warn({ sandbox, id }: CallRequest, budget: Budget, reason: string): void {
+  #warn({ sandbox, id }: Pick<LiveCall, "sandbox" | "id">, budget: Budget, reason: string): void {
     this.#options.finding({
       type: "security.finding",
       outcome: "info",

@@ -182,6 +182,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     log,
   });
   const judge = stack.use(new DecisionHooks({ registry, wayOf: (hook) => hooks.wayOf(hook), clock, log }));
+  let gate: BudgetGate | undefined;
   const gateway = stack.use(
     new LazyGateway({
       judge,
@@ -191,8 +192,8 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       metrics,
       log,
       clock,
-      gate: (prices) =>
-        new BudgetGate({
+      gate: (prices) => {
+        gate = new BudgetGate({
           ...prices,
           table: store.budgets,
           budgets: () => budgetsInForce(store.budgets, generations.current.config),
@@ -202,7 +203,9 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
           metrics,
           clock,
           log,
-        }),
+        });
+        return gate;
+      },
       resolveSecret: (reference) => secrets.resolve(reference),
     }),
   );
@@ -220,6 +223,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   };
   let secretsRevision = store.secrets.revision;
   const following = setInterval(() => {
+    gate?.cutClosed();
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
     if (links.count === 0 || store.secrets.revision === secretsRevision) return;
     secretsRevision = store.secrets.revision;

@@ -1,4 +1,5 @@
 import type { Recognition, RequestFacts, ResponseFacts } from "../providers/types.ts";
+import type { ProviderId } from "../schema/provider.ts";
 import type { LlmEvent } from "../schema/event.ts";
 
 /** A model call that wants to leave, as far as its request says. */
@@ -13,6 +14,19 @@ export type CallRequest = {
   readonly bodyBytes: number | null;
   /** a WebSocket: its calls are in frames, and nobody knows them yet */
   readonly isWebSocket: boolean;
+};
+
+/** A model call that is under way. */
+export type LiveCall = {
+  /** names the exchange in every record */
+  readonly id: string;
+  readonly sandbox: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly provider: ProviderId;
+  /** where the path carries it */
+  readonly model: string | null;
+  /** ends both sides of it at once; false: it cannot be cut yet */
+  readonly cut: (reason: string) => boolean;
 };
 
 /** How an admitted call ended. */
@@ -40,6 +54,8 @@ export type Admission =
 export interface CallGate {
   /** Is there anything that calls are held against? If not, their bodies need not be read before they leave. */
   readonly isActive: boolean;
+  /** Told of every call, admitted or not; what it gives is called once, when the call is over. */
+  begin(call: LiveCall): () => void;
   /** Synchronous, so that nothing comes between the decision and the reservation. A throw denies. */
   admit(call: CallRequest): Admission;
 }

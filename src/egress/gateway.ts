@@ -9,6 +9,7 @@ import { chain } from "./interceptors/chain.ts";
 import { forward } from "./interceptors/forward.ts";
 import { judgeInterceptor } from "./interceptors/judge.ts";
 import { identityInterceptor } from "./interceptors/identity.ts";
+import { liveInterceptor } from "./interceptors/live.ts";
 import { meterInterceptor } from "./interceptors/meter.ts";
 import { policyInterceptor } from "./interceptors/policy.ts";
 import { recordInterceptor } from "./interceptors/record.ts";
@@ -23,7 +24,7 @@ import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
 
 export type { Judge, JudgedRequest, Judgement } from "./judge.ts";
-export type { Admission, CallEnd, CallGate, CallRequest } from "./admission.ts";
+export type { Admission, CallEnd, CallGate, CallRequest, LiveCall } from "./admission.ts";
 export type {
   EgressAttachment,
   EgressLimits,
@@ -39,7 +40,11 @@ export type {
 const LEAVES = 1000;
 
 /** Where nobody limits model calls. */
-const OPEN_GATE: CallGate = { isActive: false, admit: () => ({ verdict: "allow", settle: () => undefined }) };
+const OPEN_GATE: CallGate = {
+  isActive: false,
+  begin: () => () => undefined,
+  admit: () => ({ verdict: "allow", settle: () => undefined }),
+};
 
 /**
  * The one way out of every sandbox.
@@ -78,6 +83,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       identityInterceptor(providers),
       policyInterceptor(runtime, options.judge),
       judgeInterceptor(runtime, options.judge),
+      liveInterceptor(runtime),
       meterInterceptor(runtime),
       secretsInterceptor(runtime),
     ],

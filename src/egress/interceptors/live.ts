@@ -1,0 +1,24 @@
+import type { Interceptor } from "../exchange/exchange.ts";
+import type { Runtime } from "../runtime.ts";
+
+/** Tells the gate which model calls are under way, from before they are admitted until they are over, so that it can cut them. */
+export function liveInterceptor({ gate }: Runtime): Interceptor {
+  return (next) => (exchange) => {
+    const { recognition } = exchange;
+    if (recognition === undefined) return next(exchange);
+    const { name, labels } = exchange.generation.egress;
+    const ended = gate.begin({
+      id: exchange.id,
+      sandbox: name,
+      labels,
+      provider: recognition.provider,
+      model: recognition.model ?? null,
+      cut: (reason) => {
+        const { abort } = exchange;
+        abort?.(reason);
+        return abort !== undefined;
+      },
+    });
+    return next(exchange).finally(ended);
+  };
+}
