@@ -14,6 +14,9 @@ import { serveExecSocket } from "./exec-socket.ts";
 import { originFacts } from "./http-app.ts";
 import { checkOrigin, type OriginRules } from "./origin.ts";
 
+/** ms that a peer gets to read a refusal and to close */
+const LINGER_MS = 1_000;
+
 export type UpgradeOptions = {
   readonly app: App;
   readonly rules: OriginRules;
@@ -88,12 +91,16 @@ export class Upgrades {
   }
 }
 
+/** The HTTP server has let go of this socket and its deadlines with it; a peer that never closes its side must not keep it. */
 function refuse(socket: Duplex, { status, body }: ReturnType<typeof failureOf>): void {
   const text = JSON.stringify(body);
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
   );
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 function decode(segment: string): string {

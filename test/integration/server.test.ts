@@ -255,6 +255,22 @@ describe("hostile connections", () => {
   });
 });
 
+it("a client that was refused a WebSocket and never closes its side is let go", async () => {
+  await using server = await startServer({ auth: { ownUid: 4_294_967_294 } });
+  const socket = connect({ port: Number(new URL(server.url).port), host: "127.0.0.1", allowHalfOpen: true });
+  socket.on("error", () => undefined);
+  socket.write("GET /sandboxes/web/exec/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  let answer = "";
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) answer += String(chunk);
+  expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+  // where nobody is any more the kernel answers with a reset
+  const isReset = (): boolean => {
+    if (!socket.destroyed) socket.write("x");
+    return socket.destroyed;
+  };
+  await waitFor(isReset, { timeoutMs: 10_000, what: "the server to close its side" });
+});
+
 describe("shutting down", () => {
   it("ends event streams at once, lets a short command finish, and refuses what is new", async () => {
     const server = await startServer({ graceMs: 5_000 });
