@@ -153,25 +153,30 @@ export class SandboxTable<R extends SandboxRow> {
    * `keep` leaves one as it is: a backend whose sandboxes outlive us looks for it itself.
    */
   markOrphansStopped(keep: (record: R) => boolean = () => false): readonly R[] {
-    const rows = this.#sql.all(
-      "SELECT record, owner_pid, owner_start, owner_boot, owner_namespace FROM sandboxes WHERE removed_at IS NULL AND state IN ('creating', 'running', 'stopping')",
+    const chosen = new Set(
+      this.#orphans()
+        .filter((record) => !keep(record))
+        .map(({ uuid }) => uuid),
     );
-    const orphans = rows
-      .filter(isOrphan)
-      .map(recordOf<R>)
-      .filter((record) => !keep(record));
-    if (orphans.length === 0) return [];
+    if (chosen.size === 0) return [];
     return this.#write(() =>
-      orphans.map((orphan) => {
-        const record = { ...orphan, state: "stopped", reason: "agentkernel ended while it ran" } as const;
-        this.#sql.run(
-          "UPDATE sandboxes SET state = 'stopped', record = ? WHERE uuid = ? AND removed_at IS NULL",
-          JSON.stringify(record),
-          orphan.uuid,
-        );
-        return record;
-      }),
+      // looked at again: another process may have taken one over since
+      this.#orphans()
+        .filter(({ uuid }) => chosen.has(uuid))
+        .map((orphan) => {
+          const record = { ...orphan, state: "stopped", reason: "agentkernel ended while it ran" } as const;
+          this.#sql.run("UPDATE sandboxes SET state = 'stopped', record = ? WHERE uuid = ?", JSON.stringify(record), orphan.uuid);
+          return record;
+        }),
     );
+  }
+
+  /** What processes that are dead left running. */
+  #orphans(): readonly R[] {
+    return this.#sql
+      .all(`SELECT record, ${OWNER} FROM sandboxes WHERE removed_at IS NULL AND state IN ('creating', 'running', 'stopping')`)
+      .filter((row) => ownerOf(row) === "none")
+      .map(recordOf<R>);
   }
 
   #own(uuid: string): void {
@@ -199,10 +204,6 @@ export class SandboxTable<R extends SandboxRow> {
 
 function recordOf<R>(row: Row): R {
   return JSON.parse(textOf(row, "record")) as R;
-}
-
-function isOrphan(row: Row): boolean {
-  return ownerOf(row) === "none";
 }
 
 /** Whose a row is; one whose process cannot be looked at counts as another's that lives. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
 import { openStore } from "../../src/store/open-store.ts";
+import type { SandboxRow } from "../../src/store/sandboxes.ts";
 import { expectNoChildren } from "../support/leftovers.ts";
 import { requires } from "../support/requires.ts";
 import { tempDir } from "../support/temp.ts";
@@ -78,6 +79,21 @@ test("sandboxes of a process that was killed are marked stopped, those of a livi
     alive.child.kill("SIGKILL");
     await alive.closed;
   }
+});
+
+test("a sandbox that another process takes over meanwhile is not marked stopped", { timeout: 60_000 }, async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, "state.db");
+  const dead = start(file, 1, "hold");
+  await dead.done;
+  dead.child.kill("SIGKILL");
+  await dead.closed;
+  await using store = openStore(file, { log: silentLog });
+  await using other = openStore(file, { log: silentLog });
+  // between the look and the mark
+  const takeOver = ({ uuid }: SandboxRow): boolean => !other.sandboxes.claim(uuid, "creating");
+  expect(store.sandboxes.markOrphansStopped(takeOver)).toEqual([]);
+  expect(store.sandboxes.byName("box1")?.state).toBe("creating");
 });
 
 test("a directory that cannot be written is one clear error", requires("unprivileged"), async () => {
