@@ -1,7 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ownIdentity } from "../../src/base/process-identity.ts";
 import type { SandboxInfo } from "../../src/schema/api.ts";
 import { cli, startCli, stateHome } from "../support/cli.ts";
 import { requires } from "../support/requires.ts";
@@ -84,4 +87,22 @@ describe("run beside serve on one state directory", requires("bwrap"), () => {
     const results = await Promise.all(Array.from({ length: 10 }, () => ak("ls", "--json")));
     expect(results.map(({ code, stderr }) => [code, stderr])).toEqual(results.map(() => [0, ""]));
   }, 60_000);
+});
+
+it("serve --stop leaves a process alone that has the number of a server in another container", async () => {
+  const bystander = spawn("sleep", ["60"], { stdio: "ignore" });
+  const gone = once(bystander, "exit");
+  try {
+    mkdirSync(join(home, "run"), { mode: 0o700 });
+    const elsewhere = { ...ownIdentity(), pid: bystander.pid, startTicks: "1", pidNamespace: "1" };
+    writeFileSync(join(home, "run", "serve.lock.holder"), JSON.stringify(elsewhere));
+    const result = await ak("serve", "--stop");
+    expect(result.stderr).toContain("another container");
+    expect(result.code).toBe(125);
+    expect(bystander.signalCode).toBeNull();
+  } finally {
+    bystander.kill("SIGKILL");
+    expect(await gone).toEqual([null, "SIGKILL"]);
+    rmSync(join(home, "run", "serve.lock.holder"));
+  }
 });

@@ -67,6 +67,11 @@ async function stopServer(cli: Cli, lockPath: string): Promise<number> {
     cli.output.note("no server runs");
     return 0;
   }
+  // in another pid namespace that number is no process, or somebody else's
+  if (livenessOf(holder) !== "alive")
+    throw new AppError("CONFLICT", "a server in another container, or outside of this one, holds this state directory", {
+      hint: "end it where it was started",
+    });
   process.kill(holder.pid, "SIGTERM");
   const deadline = Date.now() + 20_000;
   while (livenessOf(holder) === "alive") {
