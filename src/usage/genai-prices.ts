@@ -8,6 +8,7 @@ import type { CostOfCall } from "./cost.ts";
 import { multiplierOf, multiply } from "./multipliers.ts";
 import { toNanoUsd } from "./nano.ts";
 import { ownPrice, ownPriceRow, type OwnPrice, type PricedTokens } from "./own-prices.ts";
+import { plainPrice, plainRow, type PlainRow } from "./plain-row.ts";
 
 /** Our provider ids in the price table; absent ones have no prices there. Its remote updater is never called: the table is the pinned package. */
 export const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
@@ -102,6 +103,8 @@ function ownOf(own: PriceFile, provider: ProviderId, part: Part): OwnPrice | "un
 function tableOf(provider: ProviderId, part: Part, at: Date): OwnPrice | null {
   const providerId = PRICE_PROVIDERS[provider];
   if (providerId === undefined) return null;
+  const quick = plainTokens(providerId, part);
+  if (quick !== undefined) return { tokens: quick, rest: 0n };
   const tokens = tokenUsage(part);
   const units = unitUsage(part.usage);
   if (tokens === "half" || (tokens === null && units === null)) return null;
@@ -113,27 +116,50 @@ function tableOf(provider: ProviderId, part: Part, at: Date): OwnPrice | null {
   return nano === null || rest === null ? null : { tokens: nano, rest };
 }
 
-/** The table looks for a model by matching hundreds of patterns one after another; a provider with that model alone gives the same price. */
-const FOUND = new Map<string, genaiPrices.Provider>();
+/** What was found for a model name: a provider with that model alone gives the same price, and a plain row gives it without the table. */
+type Found = { readonly provider: genaiPrices.Provider; readonly row: PlainRow | undefined };
+
+/** The table looks for a model by matching hundreds of patterns one after another. */
+const FOUND = new Map<string, Found>();
 const MAX_FOUND = 500;
 const MAX_MODEL = 128;
 
 /** Dollars; null when the model is not in the table, or what was used has no price there. */
 function priceOf(usage: PricedUsage, model: string, providerId: string, timestamp: Date): number | null {
   try {
-    const key = `${providerId}\0${model}`;
-    const known = FOUND.get(key);
+    const key = keyOf(providerId, model);
+    const known = FOUND.get(key)?.provider;
     const price = priceTable().calcPrice(usage, model, known === undefined ? { providerId, timestamp } : { provider: known, timestamp });
     if (price === null) return null;
     if (known === undefined && model.length <= MAX_MODEL) {
       if (FOUND.size >= MAX_FOUND) FOUND.clear();
-      FOUND.set(key, { ...price.provider, models: [price.model] });
+      // prices that change with the time are the table's to choose from
+      const row = Array.isArray(price.model.prices) ? undefined : plainRow(price.model_price);
+      FOUND.set(key, { provider: { ...price.provider, models: [price.model] }, row });
     }
     return isPriced(usage, price.model_price) ? price.total_price : null;
   } catch {
     // the table refuses figures that contradict each other (cached > input): such a call has no known price
     return null;
   }
+}
+
+function keyOf(providerId: string, model: string): string {
+  return `${providerId}\0${model}`;
+}
+
+/** Nano-dollars of a call that used nothing but text tokens, of a model that was found before; undefined for every other. */
+function plainTokens(providerId: string, { model, tokens, usage }: Part): bigint | undefined {
+  const row = FOUND.get(keyOf(providerId, model))?.row;
+  if (row === undefined || (usage !== null && !isTextOnly(usage))) return undefined;
+  const usd = plainPrice(row, tokens);
+  return usd === undefined ? undefined : (toNanoUsd(usd) ?? undefined);
+}
+
+function isTextOnly({ inputAudio, outputAudio, inputImage, outputImage, units }: Usage): boolean {
+  if ((inputAudio ?? 0) !== 0 || (outputAudio ?? 0) !== 0 || (inputImage ?? 0) !== 0 || (outputImage ?? 0) !== 0) return false;
+  for (const unit in units) if (Object.hasOwn(units, unit)) return false;
+  return true;
 }
 
 /** usage of ours → the prices of which the table must have one; without one it answers 0, which is no price */
