@@ -1,17 +1,18 @@
 import { ignore } from "../base/background.ts";
 import { AppError } from "../base/error.ts";
-import type { EgressAttachment, Gateway, SandboxEgress } from "../egress/gateway.ts";
+import type { EgressAttachment, SandboxEgress } from "../egress/gateway.ts";
 import type { SandboxNetwork } from "../sandbox/backend.ts";
 import { INSIDE, insideEnvironment } from "../sandbox/inside.ts";
 import type { SandboxSurroundings } from "../sandbox/manager-options.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
 import { PROFILES } from "../schema/profile.ts";
 import { type EgressGeneration, hostPortUpstreams } from "./egress-policy.ts";
+import type { SandboxGateway } from "./lazy-gateway.ts";
 import type { SandboxSecrets } from "./sandbox-secrets.ts";
 
 export type EgressLinksOptions = {
   /** made at the first sandbox that has a network */
-  readonly gateway: () => Promise<Gateway>;
+  readonly gateway: () => Promise<SandboxGateway>;
   readonly generation: () => EgressGeneration;
   readonly secrets: SandboxSecrets;
   /** a variable of the host that a profile passes inside */

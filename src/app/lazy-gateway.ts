@@ -1,15 +1,18 @@
+import { background } from "../base/background.ts";
 import type { Clock } from "../base/clock.ts";
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
 import type { CallGate, EgressLimits, Gateway, Judge } from "../egress/gateway.ts";
 import type { UpstreamProxy } from "../egress/options.ts";
+import type { Trust } from "../egress/trust.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
 import type { EgressSettings } from "../schema/settings.ts";
 import type { Secret } from "../base/secret.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Prices } from "./call-usage.ts";
 import type { EgressGeneration } from "./egress-policy.ts";
+import { LateAttachment } from "./late-attachment.ts";
 import type { Reporter } from "./reporter.ts";
 
 /** Terminal behaviour at each limit is documented in docs/reference/limits.md. */
@@ -23,7 +26,9 @@ export const EGRESS_LIMITS: EgressLimits = {
   inspectBytes: 32 * 1024 ** 2,
 };
 
-/** ms from the first sandbox until the table of prices is read; a command that ends sooner never pays for it */
+/** ms from the first sandbox until the rest of the gateway is loaded; a command that ends sooner never pays for it */
+const LOAD_MS = 250;
+/** ms from there until the table of prices is read */
 const WARM_MS = 100;
 
 export type LazyGatewayOptions = {
@@ -50,38 +55,73 @@ function following<P, T>(part: () => P, make: (part: P) => T): () => T {
   };
 }
 
-/** The gateway, made when the first sandbox with a network needs it: most command lines never do. */
+type UpstreamProxyOption = { readonly upstreamProxy?: UpstreamProxy };
+
+/** What of the gateway a sandbox is made with. */
+export type SandboxGateway = Pick<Gateway, "trustBundlePem" | "attach">;
+
+/**
+ * The gateway, in two steps. What a sandbox is made with is there when the first sandbox with a network is made: most command
+ * lines never need it. Everything else comes with the first connection, or soon after: most of it is code to be loaded, as long as
+ * a whole sandbox takes to start.
+ */
 export class LazyGateway implements AsyncDisposable {
   readonly #options: LazyGatewayOptions;
-  #made: Promise<Gateway> | undefined;
-  #warming: NodeJS.Timeout | undefined;
+  #opened: Promise<SandboxGateway> | undefined;
+  #loaded: Promise<Gateway> | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LazyGatewayOptions) {
     this.#options = options;
   }
 
-  get(): Promise<Gateway> {
-    if (this.#made === undefined) {
-      const made = this.#make();
-      this.#made = made;
+  get(): Promise<SandboxGateway> {
+    if (this.#opened === undefined) {
+      const opened = this.#open();
+      this.#opened = opened;
       // what was missing (room on the disk, a descriptor) may be there at the next try
-      made.catch(() => {
-        if (this.#made === made) this.#made = undefined;
+      opened.catch(() => {
+        if (this.#opened === opened) this.#opened = undefined;
       });
     }
-    return this.#made;
+    return this.#opened;
   }
 
-  async #make(): Promise<Gateway> {
+  async #open(): Promise<SandboxGateway> {
+    const { paths, generation, clock, log } = this.#options;
+    const { config, extraCa } = generation();
+    const [{ openTrust }, proxy] = await Promise.all([import("../egress/trust.ts"), this.#proxy(config.egress.upstreamProxy)]);
+    const trust = await openTrust({ authorityDir: paths.authority, ...(extraCa === undefined ? {} : { extraCa }), clock });
+    const load = (): Promise<Gateway> => this.#load(trust, proxy);
+    this.#timer = setTimeout(() => background("load the gateway", load(), log), LOAD_MS).unref();
+    return {
+      trustBundlePem: trust.bundlePem,
+      attach: (egress, listeners) => new LateAttachment({ load, egress, listeners, limits: EGRESS_LIMITS, log }),
+    };
+  }
+
+  #load(trust: Trust, proxy: UpstreamProxyOption): Promise<Gateway> {
+    if (this.#loaded === undefined) {
+      clearTimeout(this.#timer);
+      const loaded = this.#make(trust, proxy);
+      this.#loaded = loaded;
+      loaded.catch(() => {
+        if (this.#loaded === loaded) this.#loaded = undefined;
+      });
+    }
+    return this.#loaded;
+  }
+
+  async #make(trust: Trust, proxy: UpstreamProxyOption): Promise<Gateway> {
     const { paths, generation, reporter, metrics, log, clock } = this.#options;
     const [{ createGateway }, { createProviderTable }, { createCostOf, dearestModel, loadPrices }] = await Promise.all([
       import("../egress/gateway.ts"),
       import("../providers/table.ts"),
       import("../usage/genai-prices.ts"),
     ]);
-    const { config, extraCa } = generation();
-    // reading it takes long enough to hold up every stream of this process: now, while the sandbox is only being made
-    this.#warming = setTimeout(() => {
+    const { config } = generation();
+    // reading it takes long enough to hold up every stream of this process: now, while few have begun
+    this.#timer = setTimeout(() => {
       try {
         loadPrices();
       } catch (error) {
@@ -93,35 +133,38 @@ export class LazyGateway implements AsyncDisposable {
       (own) => createCostOf(own === undefined ? {} : { own }),
     );
     const table = following(() => generation().config.llm, createProviderTable);
-    return createGateway({
-      authorityDir: paths.authority,
-      ...(extraCa === undefined ? {} : { extraCa }),
-      ...(await this.#proxy(config.egress.upstreamProxy)),
-      // every sandbox brings those of its generation
-      upstreams: [],
-      providers: { recognize: (request) => (generation().config.llm.enabled ? table().recognize(request) : undefined) },
-      includeUsage: config.llm.includeUsage,
-      costOf: (call) => costOf()(call),
-      judge: this.#options.judge,
-      gate: this.#options.gate({ costOf: (call) => costOf()(call), dearestModel }),
-      limits: EGRESS_LIMITS,
-      report: reporter.egress,
-      metrics,
-      log,
-      clock,
-    });
+    return createGateway(
+      {
+        authorityDir: paths.authority,
+        ...proxy,
+        // every sandbox brings those of its generation
+        upstreams: [],
+        providers: { recognize: (request) => (generation().config.llm.enabled ? table().recognize(request) : undefined) },
+        includeUsage: config.llm.includeUsage,
+        costOf: (call) => costOf()(call),
+        judge: this.#options.judge,
+        gate: this.#options.gate({ costOf: (call) => costOf()(call), dearestModel }),
+        limits: EGRESS_LIMITS,
+        report: reporter.egress,
+        metrics,
+        log,
+        clock,
+      },
+      trust,
+    );
   }
 
-  async #proxy(proxy: EgressSettings["upstreamProxy"]): Promise<{ readonly upstreamProxy?: UpstreamProxy }> {
+  async #proxy(proxy: EgressSettings["upstreamProxy"]): Promise<UpstreamProxyOption> {
     if (proxy === undefined) return {};
     const credentials = await this.#options.resolveSecret(proxy.auth ?? null);
     return { upstreamProxy: { url: new URL(proxy.url), ...(credentials === undefined ? {} : { credentials }) } };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearTimeout(this.#warming);
-    if (this.#made === undefined) return;
-    const gateway = await this.#made;
+    clearTimeout(this.#timer);
+    if (this.#loaded === undefined) return;
+    const gateway = await this.#loaded;
+    clearTimeout(this.#timer);
     await gateway[Symbol.asyncDispose]();
   }
 }

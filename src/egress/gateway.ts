@@ -16,9 +16,8 @@ import { recordInterceptor } from "./interceptors/record.ts";
 import { secretsInterceptor } from "./interceptors/secrets.ts";
 import type { EgressReporter, Gateway, GatewayOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
-import { createAuthority } from "./tls/authority.ts";
 import { ServerContexts } from "./tls/contexts.ts";
-import { systemRoots } from "./tls/roots.ts";
+import { openTrust, type Trust } from "./trust.ts";
 import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
@@ -49,12 +48,12 @@ const OPEN_GATE: CallGate = {
 /**
  * The one way out of every sandbox.
  *
+ * @param opened what sandboxes were made with already
  * @throws AppError STATE_UNUSABLE when the authority's key cannot be used
  */
-export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+export async function createGateway(options: GatewayOptions, opened?: Trust): Promise<Gateway> {
   const { providers, includeUsage, costOf, limits, report, metrics, log, clock, upstreams } = options;
-  const authority = await createAuthority(options.authorityDir, clock);
-  const roots = `${systemRoots()}${options.extraCa === undefined ? "" : withNewline(options.extraCa)}`;
+  const { authority, roots, bundlePem } = opened ?? (await openTrust(options));
   const attachments = new Set<AsyncDisposable>();
   const runtime: Runtime = {
     providers,
@@ -98,7 +97,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const http2 = createHttp2(runtime);
   return {
     authorityPem: authority.certificate,
-    trustBundlePem: `${withNewline(authority.certificate)}${roots}`,
+    trustBundlePem: bundlePem,
     attach: (egress, listeners) => {
       const attachment = new Attachment(runtime, egress, listeners);
       attachments.add(attachment);
@@ -132,8 +131,4 @@ function guarded(report: EgressReporter, log: Log): EgressReporter {
       }
     },
   };
-}
-
-function withNewline(pem: string): string {
-  return pem.endsWith("\n") ? pem : `${pem}\n`;
 }

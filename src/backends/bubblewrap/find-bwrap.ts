@@ -1,4 +1,6 @@
-import { stat } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { ignore } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { runProcess } from "../../base/process.ts";
 
@@ -9,21 +11,25 @@ const OLDEST = [0, 8, 0] as const;
 const CANDIDATES = ["/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"];
 const INSTALL = "apt-get install bubblewrap (dnf, apk, pacman: the same name)";
 
-/** @throws AppError BACKEND_UNAVAILABLE with the command that helps */
-export async function findBwrap(wanted?: string): Promise<Bwrap> {
+/**
+ * @param memory file of ours that says what the program said when it was asked last: as long as it is the same file, starting it
+ * for its version would be a third of what a short command costs
+ * @throws AppError BACKEND_UNAVAILABLE with the command that helps
+ */
+export async function findBwrap(wanted?: string, memory?: string): Promise<Bwrap> {
   for (const path of wanted === undefined ? CANDIDATES : [wanted]) {
-    let mode: number;
+    let info: BigIntStats;
     try {
-      mode = (await stat(path)).mode;
+      info = await stat(path, { bigint: true });
     } catch (error) {
       if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") continue;
       throw error;
     }
-    if ((mode & 0o4000) !== 0)
+    if ((info.mode & 0o4000n) !== 0n)
       throw new AppError("BACKEND_UNAVAILABLE", `${path} is setuid root, which only adds attack surface (CVE-2026-41163)`, {
         hint: `chmod u-s ${path}`,
       });
-    const version = await versionOf(path);
+    const version = await knownVersion(path, info, memory);
     if (isOlder(version, OLDEST))
       throw new AppError("BACKEND_UNAVAILABLE", `${path} is version ${version.join(".")}; ${OLDEST.join(".")} or later is needed`, {
         hint: INSTALL,
@@ -48,6 +54,20 @@ export function isOlder(version: readonly number[], than: readonly number[]): bo
 export function parseBwrapVersion(text: string): Bwrap["version"] | undefined {
   const match = /^bubblewrap (\d+)\.(\d+)(?:\.(\d+))?/.exec(text.trim());
   return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3] ?? 0)];
+}
+
+async function knownVersion(path: string, info: BigIntStats, memory: string | undefined): Promise<Bwrap["version"]> {
+  if (memory === undefined) return versionOf(path);
+  const key = [path, info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs].join(" ");
+  // absent, or half-written by a machine that went down: asked again
+  const [known, said = ""] = (await readFile(memory, "utf8").catch(() => "")).split("\n");
+  const remembered = known === key ? parseBwrapVersion(said) : undefined;
+  if (remembered !== undefined) return remembered;
+  const version = await versionOf(path);
+  const temporary = `${memory}.${process.pid}`;
+  const writing = writeFile(temporary, `${key}\nbubblewrap ${version.join(".")}\n`, { mode: 0o600 }).then(() => rename(temporary, memory));
+  ignore(writing, "the next start asks again");
+  return version;
 }
 
 async function versionOf(path: string): Promise<Bwrap["version"]> {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
+import { background } from "../../base/background.ts";
 import { AppError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import { guestProgram } from "../init/program.ts";
@@ -23,6 +24,8 @@ export type MachineOptions = {
   /** folder of compiled guest programs; default: the one beside this program */
   readonly guestDir?: string | undefined;
 };
+
+const LATE_SWEEP_MS = 1_000;
 
 /** What does not change while we run: looked at once, before the first sandbox. */
 export type Machine = {
@@ -48,13 +51,10 @@ export async function readMachine(options: MachineOptions, log: Log): Promise<Ma
   const isRoot = process.getuid?.() === 0;
   const program = (name: "init" | "net-helper"): string =>
     options.guestDir === undefined ? guestProgram(name) : join(options.guestDir, name);
-  const [bwrap, tree, stage, range] = await Promise.all([
-    findBwrap(options.bwrapPath),
-    readHostTree(),
-    StageDirectory.open(options.stageDir),
-    isRoot ? readPoolRange() : undefined,
-  ]);
-  const [helperPath, initPath, emptyPath, seccompPath] = await Promise.all([
+  const tree = readHostTree();
+  const [stage, range] = await Promise.all([StageDirectory.open(options.stageDir), isRoot ? readPoolRange() : undefined]);
+  const [bwrap, helperPath, initPath, emptyPath, seccompPath] = await Promise.all([
+    findBwrap(options.bwrapPath, join(stage.path, "bwrap-version")),
     stage.program(program("net-helper")),
     stage.program(program("init")),
     stage.file(""),
@@ -82,7 +82,12 @@ export async function readMachine(options: MachineOptions, log: Log): Promise<Ma
 
 async function sweepStrays(pool: UidPool, log: Log): Promise<void> {
   const { firstUid, count } = pool.range;
-  await killStrays({ isOurs: (uid) => uid >= firstUid && uid < firstUid + count, leased: () => pool.leased(), log });
+  const sweep = async (): Promise<void> => {
+    await killStrays({ isOurs: (uid) => uid >= firstUid && uid < firstUid + count, leased: () => pool.leased(), log });
+  };
+  if (await pool.hasDeadHolders()) return sweep();
+  // all that lived gave their uids back; the look at every process of the machine, which takes milliseconds, need not hold up a start
+  setTimeout(() => background("sweep processes under sandbox uids", sweep(), log), LATE_SWEEP_MS).unref();
 }
 
 /** Core numbers of "Cpus_allowed_list:\t0-2,5". */

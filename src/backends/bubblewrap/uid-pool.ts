@@ -82,6 +82,13 @@ export class UidPool {
     throw new AppError("LIMIT_EXCEEDED", `no free uid among the ${this.range.count} of ${POOL_USER}`, { hint: "stop some sandboxes" });
   }
 
+  /** Whether a holder died without giving its uid back, which something may still run under. */
+  async hasDeadHolders(): Promise<boolean> {
+    await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
+    const leases = (await readdir(this.#leaseDir)).map((name) => parseHolderName(name));
+    return leases.some((lease) => lease !== undefined && livenessOf(lease.holder) === "dead");
+  }
+
   /** Uids of this range that a living process holds; files of dead holders are removed on the way. */
   async leased(): Promise<ReadonlySet<number>> {
     await mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });

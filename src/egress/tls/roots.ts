@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
-import { getCACertificates } from "node:tls";
 import { errnoOf } from "../../base/error.ts";
 
 const SYSTEM_BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /** PEM of the roots this machine trusts; Node's own list where the system has none. */
-export function systemRoots(): string {
+export async function systemRoots(): Promise<string> {
   for (const path of SYSTEM_BUNDLES) {
     try {
       const text = readFileSync(path, "utf8");
@@ -14,5 +13,6 @@ export function systemRoots(): string {
       if (errnoOf(error) !== "ENOENT") throw error;
     }
   }
+  const { getCACertificates } = await import("node:tls");
   return `${getCACertificates("bundled").join("\n")}\n`;
 }
