@@ -18,16 +18,17 @@ import { type LogReport, parseAnchors, verifyEventLog } from "../events/verify-l
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo } from "../schema/delivery.ts";
 import type { Event, NewEvent } from "../schema/event.ts";
 import type { Config } from "../schema/settings.ts";
+import { withoutBodies } from "../schema/shown-body.ts";
 import type { AuditService, Caller } from "./facade.ts";
 
 /** The audit log read from disk, whether or not a process of ours runs. */
 
-export function tailAudit(paths: StatePaths, query: Omit<TailQuery, "dir">): Promise<readonly Event[]> {
-  return tailEvents({ dir: paths.events, ...query });
+export async function tailAudit(paths: StatePaths, query: Omit<TailQuery, "dir">): Promise<readonly Event[]> {
+  return (await tailEvents({ dir: paths.events, ...query })).map(withoutBodies);
 }
 
-export function followAudit(paths: StatePaths, signal: AbortSignal): Promise<AsyncGenerator<Event>> {
-  return followEvents(paths.events, signal);
+export async function followAudit(paths: StatePaths, signal: AbortSignal): Promise<AsyncGenerator<Event>> {
+  return shown(await followEvents(paths.events, signal));
 }
 
 export async function auditHeads(paths: StatePaths, limit: number): Promise<readonly ChainHeadInfo[]> {
@@ -36,7 +37,11 @@ export async function auditHeads(paths: StatePaths, limit: number): Promise<read
 }
 
 export function exportAudit(paths: StatePaths, sinceMs: number): AsyncGenerator<Event> {
-  return replayEvents({ dir: paths.events, sinceMs });
+  return shown(replayEvents({ dir: paths.events, sinceMs }));
+}
+
+async function* shown(events: AsyncGenerator<Event>): AsyncGenerator<Event> {
+  for await (const event of events) yield withoutBodies(event);
 }
 
 /** @throws VALIDATION for a key or a position that is none */

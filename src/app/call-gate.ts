@@ -4,6 +4,7 @@ import { messageOf } from "../base/error.ts";
 import type { Admission, CallGate, CallRequest, EgressReporter, LiveCall } from "../egress/gateway.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
+import type { BudgetLevel } from "../schema/event.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
 import type { BudgetTable, Claim, Settlement } from "../store/budgets.ts";
 import { type Budget, countsCall, figureOf, levelOf, meterKey, showAmount, THRESHOLDS } from "../usage/budget.ts";
@@ -55,11 +56,12 @@ export class BudgetGate implements CallGate {
   /** Cuts the calls under way that a closed budget counts: a limit of 0 is the switch that stops them. Never throws. */
   cutClosed(): void {
     if (this.#live.size === 0) return;
-    const { budgets, metrics, log } = this.#options;
+    const { budgets, table, metrics, clock, log } = this.#options;
     try {
       this.#live.cut(budgets(), (call, budget) => {
         metrics.budgetDenied(budget.scope, "closed");
-        this.#warn(call, budget, `the budget ${budget.id} (${budget.scope}) was closed, and this call was cut`);
+        const { used, reserved } = table.taken(meterKey(budget), windowAt(budget.window, clock.now()).since);
+        this.#warn(call, budget, `the budget ${budget.id} (${budget.scope}) was closed, and this call was cut`, used + reserved);
       });
     } catch (error) {
       log.error("budgets could not be looked at; calls under way go on until they can be", { error: messageOf(error) });
@@ -142,12 +144,13 @@ export class BudgetGate implements CallGate {
     const exceeded = budgets.flatMap((budget, at) => {
       const [claim, result] = [claims[at], results[at]];
       if (claim === undefined || result === undefined || result.fits) return [];
-      return [{ budget, said: sentenceOf(budget, claim.amount, result.used + result.reserved) }];
+      const taken = result.used + result.reserved;
+      return [{ budget, said: sentenceOf(budget, claim.amount, taken), taken }];
     });
     const refusal = exceeded.find(({ budget }) => budget.onExceed === "deny");
     if (refusal !== undefined) return this.#deny(refusal.budget, "exceeded", refusal.said);
     if (!isReserved) throw new Error("a reservation was refused without a budget that refused it");
-    for (const { budget, said } of exceeded) this.#warn(call, budget, said);
+    for (const { budget, said, taken } of exceeded) this.#warn(call, budget, said, taken);
     return { verdict: "allow", settle: this.#settler({ call, model, expected, amounts: claims.map(({ amount }) => amount) }, budgets) };
   }
 
@@ -176,17 +179,19 @@ export class BudgetGate implements CallGate {
     return { verdict: "deny", rule: `budget:${id}`, reason, hint: "agentkernel llm budget ls shows what is left" };
   }
 
-  #warn({ sandbox, id }: Pick<LiveCall, "sandbox" | "id">, budget: Budget, reason: string): void {
+  #warn({ sandbox, labels, id }: Pick<LiveCall, "sandbox" | "labels" | "id">, budget: Budget, reason: string, taken: bigint): void {
     this.#options.finding({
       type: "security.finding",
       outcome: "info",
       actor: { kind: "sandbox", user_id: sandbox },
       sandbox,
+      labels,
       request_id: id,
       finding: "budget_exceeded",
       severity: "medium",
       rule: `budget:${budget.id}`,
       reason,
+      budget: levelAt(budget, taken),
     });
   }
 
@@ -222,14 +227,27 @@ export class BudgetGate implements CallGate {
         type: "security.finding",
         outcome: "info",
         actor: { kind: "system", user_id: "agentkernel" },
-        ...(scope.startsWith("sandbox:") ? { sandbox: scope.slice("sandbox:".length) } : {}),
+        ...aboutOf(scope),
         finding: "budget_threshold",
         severity: percent >= 100 ? "medium" : "low",
         rule: `budget:${id}`,
         reason: `${percent} % of the budget ${id} is used: ${showAmount(unit, used)} of ${showAmount(unit, limit)}${inWindow(window)}`,
+        budget: { ...levelAt(budget, used), percent },
       });
     }
   }
+}
+
+/** Whose budget it is, as filters of hooks read it. */
+function aboutOf(scope: string): { readonly sandbox?: string; readonly labels?: Readonly<Record<string, string>> } {
+  const [, kind, value = ""] = /^(sandbox|label):(.*)$/s.exec(scope) ?? [];
+  if (kind === "sandbox") return { sandbox: value };
+  const equals = value.indexOf("=");
+  return kind === "label" ? { labels: { [value.slice(0, equals)]: value.slice(equals + 1) } } : {};
+}
+
+function levelAt({ id, scope, unit, window, limit }: Budget, used: bigint): BudgetLevel {
+  return { id, scope, unit, window, limit: figureOf(unit, limit), used: figureOf(unit, used) };
 }
 
 const FREE: PriceDecision = { verdict: "allow", nano: 0n, assumed: null };

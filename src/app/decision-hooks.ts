@@ -3,12 +3,14 @@ import { timestamp } from "../base/clock.ts";
 import { messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import { VERSION } from "../base/version.ts";
-import type { Judge, JudgedRequest, Judgement } from "../egress/gateway.ts";
+import type { Judge, JudgedRequest, Judgement, WantedBodies } from "../egress/gateway.ts";
+import { maskBody } from "../events/redact.ts";
 import type { AddressVet, HttpClient } from "../events/sinks/http-client.ts";
 import { excerpt, field, parseReply } from "../events/sinks/judge-reply.ts";
 import { webhookHeaders } from "../events/sinks/standard-webhooks.ts";
 import type { Hook } from "../schema/hook.ts";
-import { fits } from "./hook-filter.ts";
+import { bodyLimit, cutBody } from "../schema/shown-body.ts";
+import { fits, mayFit } from "./hook-filter.ts";
 import type { HookRegistry } from "./hook-registry.ts";
 
 /** What a decision needs of its hook, made when it is first asked. */
@@ -29,7 +31,12 @@ export type DecisionHooksOptions = {
 };
 
 type Ready = { readonly version: string; readonly way: Promise<DecisionWay & { readonly client: HttpClient }> };
-type Known = { readonly atMs: number; readonly deciding: readonly Hook[]; readonly wantsRequests: boolean };
+type Known = {
+  readonly atMs: number;
+  readonly deciding: readonly Hook[];
+  readonly wantsRequests: boolean;
+  readonly withBodies: readonly Hook[];
+};
 type Cached = { readonly judgement: Judgement; readonly untilMs: number };
 
 const MAX_CACHED = 10_000;
@@ -60,6 +67,26 @@ export class DecisionHooks implements Judge, AsyncDisposable {
     return this.#current().wantsRequests;
   }
 
+  get wantsBodies(): boolean {
+    return this.#current().withBodies.length > 0;
+  }
+
+  bodiesFor(request: JudgedRequest): WantedBodies {
+    let [before, ofRequest, ofResponse] = [0, 0, 0];
+    for (const hook of this.#current().withBodies) {
+      if (!mayFit(hook.filter, { ...request, decision: "allow" })) continue;
+      const limit = bodyLimit(hook);
+      if (hook.event === "on_request") before = Math.max(before, limit);
+      if (hook.mode === "notify") ofRequest = Math.max(ofRequest, limit);
+      if (hook.event === "on_response") ofResponse = Math.max(ofResponse, limit);
+    }
+    return { before, request: ofRequest, response: ofResponse };
+  }
+
+  maskText(text: string): string {
+    return maskBody(text);
+  }
+
   async judge(request: JudgedRequest, signal: AbortSignal): Promise<Judgement> {
     for (const hook of this.#current().deciding) {
       if (!fits(hook.filter, { ...request, decision: "allow" })) continue;
@@ -84,6 +111,7 @@ export class DecisionHooks implements Judge, AsyncDisposable {
     this.#known = {
       atMs: now,
       deciding: hooks.filter(({ mode }) => mode === "decide"),
+      withBodies: hooks.filter((hook) => bodyLimit(hook) > 0),
       wantsRequests: hooks.some(({ event, mode }) => event === "on_request" && mode === "notify"),
     };
     return this.#known;
@@ -113,7 +141,7 @@ export class DecisionHooks implements Judge, AsyncDisposable {
     const deadline = AbortSignal.timeout(hook.timeout_ms);
     const { client, url, headers, keys } = await withDeadline(this.#way(hook), deadline);
     const now = this.#options.clock.now();
-    const body = JSON.stringify(bodyOf(request, now));
+    const body = JSON.stringify(bodyOf(request, bodyLimit(hook), now));
     const sent = {
       "content-type": "application/json",
       "user-agent": USER_AGENT,
@@ -156,8 +184,8 @@ export class DecisionHooks implements Judge, AsyncDisposable {
   }
 }
 
-function bodyOf(request: JudgedRequest, now: number): object {
-  const { id, sandbox, sandboxUuid, labels, method, url, host, port, headers, provider } = request;
+function bodyOf(request: JudgedRequest, limit: number, now: number): object {
+  const { id, sandbox, sandboxUuid, labels, method, url, host, port, headers, provider, body } = request;
   const pairs: [string, string][] = [];
   for (let at = 0; at + 1 < headers.length; at += 2) pairs.push([headers[at] ?? "", headers[at + 1] ?? ""]);
   return {
@@ -174,6 +202,7 @@ function bodyOf(request: JudgedRequest, now: number): object {
     port,
     headers: pairs,
     ...(provider === undefined ? {} : { provider }),
+    ...(body === undefined || limit === 0 ? {} : { body: cutBody(body, limit) }),
   };
 }
 

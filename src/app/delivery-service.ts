@@ -16,6 +16,7 @@ import type { StreamStatus } from "../schema/delivery.ts";
 import type { NewEvent } from "../schema/event.ts";
 import type { SecretText } from "../schema/audit-stream.ts";
 import type { Config } from "../schema/settings.ts";
+import { withoutBodies } from "../schema/shown-body.ts";
 import { ProcessLock } from "../store/process-lock.ts";
 import type { Caller } from "./facade.ts";
 
@@ -126,7 +127,8 @@ export class DeliveryService implements AsyncDisposable {
   async deadLetters(name: string, limit: number): Promise<readonly DeadLetter[]> {
     this.#check(name);
     const { readDeadLetters } = await import("../events/delivery/dead-letters.ts");
-    return readDeadLetters(this.#options.paths.delivery, name, limit);
+    const letters = await readDeadLetters(this.#options.paths.delivery, name, limit);
+    return letters.map((letter) => ({ ...letter, event: withoutBodies(letter.event) }));
   }
 
   /** Recorded, then done by whichever process delivers. @throws NOT_FOUND for a sink there is not */

@@ -1,5 +1,6 @@
 import type { EventLog } from "../events/log.ts";
 import type { Event } from "../schema/event.ts";
+import { withoutBodies } from "../schema/shown-body.ts";
 import type { EventService } from "./facade.ts";
 
 /** Events held for a client that comes back with `Last-Event-ID`. */
@@ -9,19 +10,19 @@ const HELD = 2_000;
 export function createEventService(log: EventLog, tail: EventService["tail"]): EventService & Disposable {
   const held: Event[] = [];
   const unsubscribe = log.subscribe((event) => {
-    held.push(event);
+    held.push(withoutBodies(event));
     if (held.length > 2 * HELD) held.splice(0, held.length - HELD);
   });
   return {
     log,
-    tail,
+    tail: async (query) => (await tail(query)).map(withoutBodies),
     follow(listener, { afterId } = {}) {
       if (afterId !== undefined) {
         const at = held.findIndex((event) => event.id === afterId);
         // an id that is no longer held: what is held is the best there is, and its ids show the gap
         for (const event of held.slice(at + 1)) listener(event);
       }
-      return log.subscribe(listener);
+      return log.subscribe((event) => listener(withoutBodies(event)));
     },
     [Symbol.dispose]: unsubscribe,
   };

@@ -27,6 +27,9 @@ describe("a hook is for", () => {
     ["on_deny", eventOf({ type: "egress.decision", decision: "deny", phase: "request" }), false],
     ["on_llm", eventOf({ type: "llm.call" }), true],
     ["on_llm", eventOf({}), false],
+    ["on_budget", eventOf({ type: "security.finding", finding: "budget_threshold", budget: { id: "day" } }), true],
+    ["on_budget", eventOf({ type: "security.finding", finding: "secret_misplaced" }), false],
+    ["on_budget", eventOf({ decision: "deny" }), false],
   ] as const)("%s: case %#", (event, one, expected) => {
     expect(isFor({ event }, one)).toBe(expected);
   });

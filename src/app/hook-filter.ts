@@ -29,9 +29,18 @@ function isKind(kind: HookEvent, event: Event): boolean {
       return !isRequest && (event.type === "egress.exchange" || event.type === "egress.decision") && event.decision === "deny";
     case "on_llm":
       return event.type === "llm.call";
+    case "on_budget":
+      // a call that a budget denied is on_deny's
+      return event.type === "security.finding" && event.budget !== undefined;
     default:
       return kind satisfies never;
   }
+}
+
+/** Whether what is not known yet of a request, its status, could still make the filter fit. */
+export function mayFit(filter: HookFilter | undefined, event: Filterable): boolean {
+  const { status: _later, ...now } = filter ?? {};
+  return fits(now, event);
 }
 
 export function fits(filter: HookFilter | undefined, event: Filterable): boolean {

@@ -83,7 +83,7 @@ export class Hooks implements HookService {
     const event = sample(hook, clock.now());
     try {
       await using sink = await openHook(hook, file !== null, this.sinkOptions());
-      const item = { id: event.id, chain: "test", seq: 0, event, bodies: [hookBody(event, "test", 0)] };
+      const item = { id: event.id, chain: "test", seq: 0, event, bodies: [hookBody(hook, event, "test", 0)] };
       const answer = await sink.send({ items: [item], mark: undefined }, AbortSignal.timeout(30_000));
       const took = Math.round(clock.monotonic() - startedAt);
       return {

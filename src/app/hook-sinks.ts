@@ -17,6 +17,7 @@ import { parseHost } from "../policy/host.ts";
 import type { SecretText } from "../schema/audit-stream.ts";
 import type { Event, NewEvent } from "../schema/event.ts";
 import type { Hook, HookTarget } from "../schema/hook.ts";
+import { bodyLimit, withBodies } from "../schema/shown-body.ts";
 import { isFor } from "./hook-filter.ts";
 import type { RegisteredHook } from "./hook-registry.ts";
 
@@ -54,14 +55,14 @@ export function hookSpec({ hook, file, createdMs }: RegisteredHook, options: Hoo
     sinceMs: createdMs,
     fingerprint: JSON.stringify([hook, file, options.allowPrivate]),
     wanted: (event) => isFor(hook, event),
-    encode: (event, { chain, seq }) => [hookBody(event, chain, seq)],
+    encode: (event, { chain, seq }) => [hookBody(hook, event, chain, seq)],
     open: () => openHook(hook, file !== null, options),
   };
 }
 
 /** The event itself, with its place: the ids are the keys to drop repetitions by. */
-export function hookBody(event: Event, chain: string, seq: number): object {
-  return { ...event, chain, sequence: seq };
+export function hookBody(hook: Hook, event: Event, chain: string, seq: number): object {
+  return { ...withBodies(event, bodyLimit(hook)), chain, sequence: seq };
 }
 
 export async function openHook(hook: Hook, isOperators: boolean, options: HookSinkOptions): Promise<Sink> {

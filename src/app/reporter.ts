@@ -3,12 +3,14 @@ import type { Log } from "../base/log.ts";
 import type { EgressReporter } from "../egress/gateway.ts";
 import type { ChainedEventLog } from "../events/log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
-import type { Event, NewEvent } from "../schema/event.ts";
+import type { Event, NewEvent, ShownBody } from "../schema/event.ts";
 import type { LedgerWriter } from "./ledger-writer.ts";
 import { redactEvent } from "./redact-event.ts";
 
 /** Appends that may be under way before new exchanges are refused: the log is then slower than what happens. */
 const MAX_PENDING = 20_000;
+/** bytes of bodies that weigh as much as an event without one */
+const BODY_WEIGHT = 2_048;
 
 /** Every event's one way into the log and, for model calls, into the ledger. */
 export class Reporter {
@@ -18,6 +20,7 @@ export class Reporter {
   readonly #log: Log;
   readonly #onFailure: "deny" | "allow";
   readonly #pending = new Set<Promise<unknown>>();
+  #weight = 0;
 
   constructor(options: { events: ChainedEventLog; ledger: LedgerWriter; metrics: Metrics; log: Log; onFailure: "deny" | "allow" }) {
     this.#events = options.events;
@@ -48,7 +51,7 @@ export class Reporter {
     finding: (event) => this.#submit(event),
     blocked: () => {
       if (this.#onFailure === "allow") return null;
-      if (this.#pending.size >= MAX_PENDING) return "the audit log is slower than the traffic";
+      if (this.#weight >= MAX_PENDING) return "the audit log is slower than the traffic";
       const health = this.#events.health();
       return health.isWritable ? null : `the audit log cannot be written: ${health.reason}`;
     },
@@ -66,17 +69,26 @@ export class Reporter {
   }
 
   #submit(event: NewEvent): void {
+    const weight = weightOf(event);
+    this.#weight += weight;
     const work = this.#events.append(redactEvent(event)).then(
       (appended) => {
         this.#pending.delete(work);
+        this.#weight -= weight;
         this.#appended(appended);
       },
       (error: unknown) => {
         this.#pending.delete(work);
+        this.#weight -= weight;
         this.#metrics.eventsFailed(error instanceof AppError ? error.code : "INTERNAL");
         this.#log.error("an event was not recorded", { type: event.type, error: messageOf(error) });
       },
     );
     this.#pending.add(work);
   }
+}
+
+function weightOf(event: NewEvent): number {
+  const { request_body, response_body } = event as { readonly request_body?: ShownBody; readonly response_body?: ShownBody };
+  return 1 + ((request_body?.content.length ?? 0) + (response_body?.content.length ?? 0)) / BODY_WEIGHT;
 }

@@ -17,6 +17,7 @@ import { webhookKey } from "../events/sinks/standard-webhooks.ts";
 import { createStdout, type TextWriter } from "../events/sinks/stdout.ts";
 import { Syslog } from "../events/sinks/syslog.ts";
 import type { SecretText, StreamDestination } from "../schema/audit-stream.ts";
+import { withoutBodies } from "../schema/shown-body.ts";
 import type { StreamSettings } from "../schema/settings.ts";
 
 export type StreamSinkOptions = {
@@ -48,7 +49,7 @@ export function streamSpecs(streams: readonly StreamSettings[], options: StreamS
 }
 
 function encoder(version: StreamSettings["ocsfVersion"], hostname: string): SinkSpec["encode"] {
-  if (version === null) return (event) => [toNative(event, { product: PRODUCT, hostname })];
+  if (version === null) return (event) => [toNative(withoutBodies(event), { product: PRODUCT, hostname })];
   return (event, { chain, seq }) => toOcsf(event, { version, product: PRODUCT, hostname, sequence: seq, chain });
 }
 

@@ -283,7 +283,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .command("add")
     .description("register a hook for every sandbox, or replace one of the same name")
     .argument("<name>")
-    .requiredOption("--event <event>", "on_request, on_response, on_deny or on_llm")
+    .requiredOption("--event <event>", "on_request, on_response, on_deny, on_llm or on_budget")
     .option("--url <url>", "target: a webhook")
     .option("--file <path>", "target: JSON lines in this file")
     .option("--audit", "target: the audit log")
@@ -298,6 +298,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .option("--timeout-ms <n>", "how long a decision may take")
     .option("--cache-ttl <seconds>", "how long a decision holds for the same request")
     .option("--batch <n>", "events at once, as an array")
+    .option("--include-body [size]", "with the beginning of the bodies, 16KiB or so much, secrets masked")
     .action(lazily(async () => (await import("./commands/hooks.ts")).add));
   hooks
     .command("ls")

@@ -263,7 +263,26 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
   ["[llm_keys]\nazure = 'K'", /llm_keys/, /./],
   ["[llm_keys]\nopenai = 'sk-real'", /llm_keys\.openai is not the name of a secret/, /./],
   ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_response'", /proxy\.hooks\[0\]\.target is missing/, /config\.md/],
-  ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_budget'\ntarget = { type = 'audit' }", /event is not available in this version/, /on_deny/],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_budget'\ntarget = { type = 'audit' }\nfilter = { host = 'a.com' }",
+    /filter\.host is not for on_budget/,
+    /sandbox or label/,
+  ],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_llm'\ninclude_body = true\ntarget = { type = 'webhook', url = 'http://x' }",
+    /include_body is for on_request and on_response/,
+    /remove it/,
+  ],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_response'\ninclude_body = '1MiB'\ntarget = { type = 'webhook', url = 'http://x' }",
+    /include_body is too much/,
+    /16KiB or less/,
+  ],
+  [
+    "[[proxy.hooks]]\nname = 'h'\nevent = 'on_request'\nmode = 'decide'\ncache_ttl = 9\ninclude_body = '256KiB'\ntarget = { type = 'webhook', url = 'http://x' }",
+    /cache_ttl is not for decisions about bodies/,
+    /remove it/,
+  ],
   [
     "[[proxy.hooks]]\nname = 'h'\nevent = 'on_response'\nmode = 'decide'\ntarget = { type = 'audit' }",
     /proxy\.hooks\[0\]\.mode is decide for something else/,

@@ -5,6 +5,7 @@ import type { CallGate } from "./admission.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import { createHttp1, KEEP_ALIVE_MS } from "./exchange/h1.ts";
 import { createHttp2 } from "./exchange/h2.ts";
+import { carryInterceptor } from "./interceptors/carry.ts";
 import { chain } from "./interceptors/chain.ts";
 import { forward } from "./interceptors/forward.ts";
 import { judgeInterceptor } from "./interceptors/judge.ts";
@@ -13,6 +14,7 @@ import { liveInterceptor } from "./interceptors/live.ts";
 import { meterInterceptor } from "./interceptors/meter.ts";
 import { policyInterceptor } from "./interceptors/policy.ts";
 import { recordInterceptor } from "./interceptors/record.ts";
+import { FormsOfSecrets, Masks } from "./interceptors/secret-forms.ts";
 import { secretsInterceptor } from "./interceptors/secrets.ts";
 import type { EgressReporter, Gateway, GatewayOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
@@ -22,7 +24,7 @@ import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
 
-export type { Judge, JudgedRequest, Judgement } from "./judge.ts";
+export type { Judge, JudgedRequest, Judgement, WantedBodies } from "./judge.ts";
 export type { Admission, CallEnd, CallGate, CallRequest, LiveCall } from "./admission.ts";
 export type {
   EgressAttachment,
@@ -76,15 +78,18 @@ export async function createGateway(options: GatewayOptions, opened?: Trust): Pr
     acceptHttp1: (connection, socket) => http1.accept(connection, socket),
     acceptHttp2: (connection, socket) => http2.accept(connection, socket),
   };
+  const forms = new FormsOfSecrets();
+  const masks = new Masks(forms);
   const path = chain(
     [
       recordInterceptor(runtime),
       identityInterceptor(providers),
       policyInterceptor(runtime, options.judge),
-      judgeInterceptor(runtime, options.judge),
+      judgeInterceptor(runtime, options.judge, masks),
       liveInterceptor(runtime),
       meterInterceptor(runtime),
-      secretsInterceptor(runtime),
+      secretsInterceptor(runtime, forms),
+      carryInterceptor(options.judge, masks),
     ],
     forward(runtime),
   );

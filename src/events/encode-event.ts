@@ -1,4 +1,4 @@
-import type { Event } from "../schema/event.ts";
+import type { Event, ShownBody } from "../schema/event.ts";
 
 /** Bytes of one event in the log, at most. */
 export const MAX_EVENT_BYTES = 64 * 1024;
@@ -25,8 +25,9 @@ export function encodeEvent(event: Event): string {
   const plain = escapeControls(JSON.stringify(event));
   // no string inside can be longer than the whole
   if (plain.length <= CAPS[0].maxString) return plain;
+  const { rest, bodies } = apart(event);
   for (const caps of CAPS) {
-    const text = escapeControls(JSON.stringify(capStrings(event, caps)));
+    const text = escapeControls(JSON.stringify({ ...(capStrings(rest, caps) as object), ...bodies }));
     if (Buffer.byteLength(text) <= MAX_EVENT_BYTES) return text;
   }
   // only hundreds of unknown keys come here, and the schema has none: keep what identifies the event
@@ -36,6 +37,19 @@ export function encodeEvent(event: Event): string {
       capStrings({ id, type, schema_version, timestamp, actor, outcome, reason: "event too large" }, { maxString: 256, maxItems: 8 }),
     ),
   );
+}
+
+/** Bodies were made to fit by whoever made them, and a mark inside would make them something else. */
+function apart(event: Event): { readonly rest: object; readonly bodies: object } {
+  if (!("request_body" in event) && !("response_body" in event)) return { rest: event, bodies: {} };
+  const { request_body, response_body, ...rest } = event as Event & {
+    readonly request_body?: ShownBody;
+    readonly response_body?: ShownBody;
+  };
+  return {
+    rest,
+    bodies: { ...(request_body === undefined ? {} : { request_body }), ...(response_body === undefined ? {} : { response_body }) },
+  };
 }
 
 /** A copy in which no string is longer than `maxString` UTF-16 units and no list or record larger than `maxItems`. Pure. */

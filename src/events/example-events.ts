@@ -167,6 +167,17 @@ const findingEvents: readonly Event[] = [
     rule: "secret:GITHUB_TOKEN",
     reason: "a placeholder was sent to a host that it is not bound to",
   },
+  {
+    ...base,
+    actor: SYSTEM,
+    outcome: "info",
+    type: "security.finding",
+    finding: "budget_threshold",
+    severity: "low",
+    rule: "budget:team",
+    reason: "80 % of the budget team is used: $40.11 of $50.00 this month",
+    budget: { id: "team", scope: "label:team=payments", unit: "usd", window: "month", limit: 50, used: 40.11, percent: 80 },
+  },
 ];
 
 const poolEvents: readonly Event[] = [OPERATOR, SYSTEM].flatMap((actor) =>

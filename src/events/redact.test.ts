@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { redactArgv, redactText, redactUrl } from "./redact.ts";
+import { maskBody, redactArgv, redactText, redactUrl } from "./redact.ts";
 
 const R = "[redacted]";
 
@@ -75,11 +75,19 @@ describe("redactArgv", () => {
     ],
     [
       ["sh", "-c", "export DB_PASSWORD='a b c'; run"],
-      ["sh", "-c", `export DB_PASSWORD=${R}; run`],
+      ["sh", "-c", `export DB_PASSWORD='${R}'; run`],
     ],
     [
       ["node", "-e", 'x({"password": "abc"})'],
-      ["node", "-e", `x({"password": ${R}})`],
+      ["node", "-e", `x({"password": "${R}"})`],
+    ],
+    [
+      ["curl", "-d", '{"content":"with password=hunter2 inside","args":"{\\"client_secret\\": \\"abc\\"}"}'],
+      ["curl", "-d", `{"content":"with password=${R} inside","args":"{\\"client_secret\\": \\"${R}\\"}"}`],
+    ],
+    [
+      ["env", "OPTIONS=user=me:password=abc"],
+      ["env", `OPTIONS=user=me:password=${R}`],
     ],
   ])("%j", (argv, expected) => {
     expect(redactArgv(argv)).toEqual(expected);
@@ -131,6 +139,9 @@ describe("redactArgv", () => {
       "cookie:".repeat(1200),
       "--token ".repeat(1000),
       "A=".repeat(4096),
+      `A="b='`.repeat(1300),
+      `a\\"=\\"`.repeat(1000),
+      "a=\\".repeat(2000),
       `"${"'".repeat(8000)}`,
       "-----BEGIN PRIVATE KEY-----".repeat(300),
       "eyJaaaaaaaa.".repeat(700),
@@ -138,6 +149,23 @@ describe("redactArgv", () => {
       const started = performance.now();
       redactText(hostile);
       expect(performance.now() - started).toBeLessThan(250);
+    }
+  });
+});
+
+describe("maskBody", () => {
+  it("masks in every piece of a long text, and keeps the rest as it is", () => {
+    const line = '{"n": 1, "api_key": "sk-aaaaaaaaaaaaaaaaaaaaaaaa", "text": "über"}\n';
+    expect(maskBody(line.repeat(2_000))).toBe(line.replace("sk-aaaaaaaaaaaaaaaaaaaaaaaa", R).repeat(2_000));
+    const plain = "🦀".repeat(20_000);
+    expect(maskBody(plain)).toBe(plain);
+  });
+
+  it("takes bounded time on hostile text", () => {
+    for (const hostile of ["eyJ-", "eyJaaaaaaaa.", "A=", `A="b='`, "http://", "a"]) {
+      const started = process.cpuUsage();
+      maskBody(hostile.repeat(Math.floor(65_536 / hostile.length)));
+      expect(process.cpuUsage(started).user / 1000, hostile).toBeLessThan(500);
     }
   });
 });

@@ -77,7 +77,10 @@ const HEADER =
   /\b((?:proxy-)?authorization|(?:x-)?api-key|x-goog-api-key|x-auth-token|x-amz-security-token|private-token|job-token|x-vault-token|set-cookie|cookie)(["']?\s{0,4}:\s{0,4}["']?)((?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)\s{1,4})?[^"'`\r\n]+/gi;
 /** what stands between a header's name and its secret, already replaced */
 const SCHEME = /^(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)$/i;
-const ASSIGNMENT = /\b([A-Za-z_][A-Za-z0-9_.-]{0,80})(["']?\s{0,2}[=:]\s{0,2})("[^"]*"|'[^']*'|[^\s"'`;&|)}<>,]+)/g;
+const ASSIGNMENT =
+  /\b([A-Za-z_][A-Za-z0-9_.-]{0,80})(\\{0,3}["']?\s{0,2}[=:]\s{0,2})("[^"]*"|'[^']*'|\\{1,3}"[^"\\]*\\{1,3}"|[^\s"'`;&|)}<>,]+)/g;
+/** a quoted value, JSON inside of JSON included: its marks and what they hold */
+const QUOTED = /^(\\*["'])([\s\S]*?)(\\*["'])$/;
 const FLAG_IN_TEXT = /(^|\s)(--?[A-Za-z][A-Za-z0-9_-]{0,60})(\s+)("[^"]*"|'[^']*'|[^\s"'`;&|<>-][^\s"'`;&|<>]*)/g;
 const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|$)/g;
 
@@ -91,7 +94,7 @@ const KEY_SHAPES = [
   /\bAIza[A-Za-z0-9_-]{30,}/g,
   /\bya29\.[A-Za-z0-9_-]{20,}/g,
   /\b(?:hf|gsk|npm|dop_v1|sgp|pypi|xai|r8|pk_live|sk_live|rk_live|sk_test|whsec)[_-][A-Za-z0-9_+/=-]{16,}/g,
-  /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/g, // JSON Web Token
+  /\beyJ[A-Za-z0-9_-]{8,2048}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*/g, // JSON Web Token
 ] as const;
 
 /**
@@ -131,14 +134,39 @@ export function redactText(text: string, knownSecrets: readonly string[] = []): 
   if (out.length > MAX_ARGUMENT) out = `${out.slice(0, MAX_ARGUMENT)}…[+${out.length - MAX_ARGUMENT}]`;
   out = redactUrl(out.replace(PRIVATE_KEY, REDACTED));
   out = out.replace(HEADER, (_, name: string, colon: string, scheme: string | undefined) => `${name}${colon}${scheme ?? ""}${REDACTED}`);
-  out = out.replace(ASSIGNMENT, (all, name: string, sign: string, value: string) =>
-    isSecretName(name) && !value.includes(REDACTED) && !SCHEME.test(value) ? `${name}${sign}${REDACTED}` : all,
-  );
+  out = redactAssignments(out);
   out = out.replace(FLAG_IN_TEXT, (all, before: string, flag: string, gap: string, value: string) =>
     isSecretFlag(flag) && !value.includes(REDACTED) ? `${before}${flag}${gap}${REDACTED}` : all,
   );
   for (const shape of KEY_SHAPES) out = out.replace(shape, REDACTED);
   return out;
+}
+
+/** Values of names that are secrets'; what has another name may hold assignments itself, to a depth that hostile text cannot choose. */
+function redactAssignments(text: string, depth = 4): string {
+  return text.replace(ASSIGNMENT, (all, name: string, sign: string, value: string) => {
+    const [, open = "", inner = value, close = ""] = QUOTED.exec(value) ?? [];
+    if (!isSecretName(name)) return depth === 0 ? all : `${name}${sign}${open}${redactAssignments(inner, depth - 1)}${close}`;
+    return value.includes(REDACTED) || SCHEME.test(value) ? all : `${name}${sign}${open}${REDACTED}${close}`;
+  });
+}
+
+/** A body's text, piece by piece: no pattern works on more than an argument's length, whatever a sandbox writes. */
+export function maskBody(text: string): string {
+  let out = "";
+  for (let at = 0; at < text.length; ) {
+    const end = at + MAX_ARGUMENT >= text.length ? text.length : pieceEnd(text, at);
+    out += redactText(text.slice(at, end));
+    at = end;
+  }
+  return out;
+}
+
+/** Where a piece ends that begins at `at`: behind something that stands in no secret, or where it must. */
+function pieceEnd(text: string, at: number): number {
+  const last = at + MAX_ARGUMENT;
+  for (let end = last; end > at + MAX_ARGUMENT / 2; end -= 1) if (/[\s,&;]/.test(text.charAt(end - 1))) return end;
+  return /[\ud800-\udbff]/.test(text.charAt(last - 1)) ? last - 1 : last;
 }
 
 /** `--token`, `--api-key`: its value is the next argument. */

@@ -84,6 +84,20 @@ export const workspaceEvent = z.strictObject({
   reason: z.string().optional(),
 });
 
+/**
+ * The beginning of a body, for hooks that asked for it with `include_body`; nothing else shows it. Decoded from its content coding,
+ * secrets masked.
+ */
+export const shownBody = z.strictObject({
+  content: z.string(),
+  encoding: z.enum(["utf8", "base64"]),
+  /** bytes of the whole body as it was sent; null while it is not known */
+  size: z.int().nonnegative().nullable(),
+  /** there is more than `content` */
+  truncated: z.boolean(),
+});
+export type ShownBody = z.infer<typeof shownBody>;
+
 /** One HTTP exchange through the gateway, allowed, denied, failed or aborted. The product's "proxy event". */
 export const exchangeEvent = z.strictObject({
   ...base,
@@ -114,6 +128,10 @@ export const exchangeEvent = z.strictObject({
   end: z.enum(["complete", "aborted", "upstream_error", "error"]).optional(),
   error_code: z.string().optional(),
   provider: providerId.optional(),
+  /** for hooks that asked for it */
+  request_body: shownBody.optional(),
+  /** for hooks that asked for it; as the sandbox got it */
+  response_body: shownBody.optional(),
 });
 
 /** A decision that no HTTP exchange carries: TLS without a name, a refused DNS type, a connection to an address, a bad head. */
@@ -139,6 +157,8 @@ export const decisionEvent = z.strictObject({
   bytes_in: z.int().nonnegative().optional(),
   bytes_out: z.int().nonnegative().optional(),
   duration_ms: z.number().optional(),
+  /** for hooks that asked for it; only with `phase` */
+  request_body: shownBody.optional(),
 });
 
 /** One model call. The product's "LLM event"; token fields are null when unknown, never zero for it. */
@@ -203,6 +223,19 @@ export const changeEvent = z.strictObject({
   policy: policyRef.optional(),
 });
 
+/** A budget when one of its thresholds was passed, or a call exceeded it that it only warns about. Amounts in `unit`. */
+export const budgetLevel = z.strictObject({
+  id: z.string(),
+  scope: z.string(),
+  unit: z.enum(["usd", "tokens", "requests", "concurrent"]),
+  window: z.string(),
+  limit: z.number(),
+  used: z.number(),
+  /** the threshold that was passed; absent for a call that exceeded it */
+  percent: z.int().optional(),
+});
+export type BudgetLevel = z.infer<typeof budgetLevel>;
+
 /** A finding: something that should not happen did, or was tried. */
 export const findingEvent = z.strictObject({
   ...base,
@@ -212,6 +245,8 @@ export const findingEvent = z.strictObject({
   host: z.string().optional(),
   rule: z.string().optional(),
   reason: z.string(),
+  /** of `budget_threshold` and `budget_exceeded` */
+  budget: budgetLevel.optional(),
 });
 
 /** Warm sandboxes: refills, claims, reaps. */

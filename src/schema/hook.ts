@@ -3,12 +3,11 @@ import { httpHeaders, httpUrl, secretText, webhookSecrets } from "./audit-stream
 import { path, size } from "./config-values.ts";
 import { deadLetter, streamStatus } from "./delivery.ts";
 import { providerId } from "./provider.ts";
+import { bodyLimit, DECIDE_BODY, EVENT_BODY } from "./shown-body.ts";
 
 /** Hooks: `[[proxy.hooks]]` and `/proxy/hooks` are the same objects. */
 
-export const hookEvent = z.enum(["on_request", "on_response", "on_deny", "on_llm"], {
-  error: (issue) => (issue.input === "on_budget" ? "is not available in this version: write on_deny, which sees refused calls" : undefined),
-});
+export const hookEvent = z.enum(["on_request", "on_response", "on_deny", "on_llm", "on_budget"]);
 export type HookEvent = z.infer<typeof hookEvent>;
 
 const hookTarget = z
@@ -31,7 +30,10 @@ const hookTarget = z
           title: "path",
           description: "below the state's folder hooks/ when it is relative, else below one of `proxy.hook_file_dirs`",
         }),
-      rotate_size: size.prefault("64MiB").meta({ description: "the file is renamed past this size; nothing is removed" }),
+      rotate_size: z
+        .union([size, z.int().min(1)], { error: "must be a size: 64MiB" })
+        .prefault("64MiB")
+        .meta({ description: "the file is renamed past this size; nothing is removed" }),
     }),
     z.strictObject({ type: z.literal("audit") }),
   ])
@@ -70,7 +72,7 @@ export const hook = z
     name: hookName.meta({ description: "names its position and dead letters" }),
     event: hookEvent.meta({
       description:
-        "`on_request`: decided and not yet sent; `on_response`: an exchange or a model call ended; `on_deny`: something was denied; `on_llm`: a model call ended",
+        "`on_request`: decided and not yet sent; `on_response`: an exchange or a model call ended; `on_deny`: something was denied; `on_llm`: a model call ended; `on_budget`: 50, 80, 90 or 100 % of a budget are used, or a call exceeded one that only warns",
     }),
     target: hookTarget,
     filter: hookFilter.optional().meta({ description: "only events that fit all of it" }),
@@ -86,6 +88,14 @@ export const hook = z
       .max(3_600)
       .prefault(0)
       .meta({ description: "seconds that a decision holds for the same sandbox, method and URL" }),
+    include_body: z
+      .union([z.boolean(), size, z.int().min(1)], { error: "must be true, false or a size: 16KiB" })
+      .optional()
+      .meta({
+        title: "boolean or size",
+        description:
+          "how much of a body `on_request` hooks get of the request, `on_response` hooks of both, secrets masked; `true` is 16KiB, the most that an event has room for; decisions may have up to 256KiB. Such bodies lie in the audit log, and are shown to these hooks alone",
+      }),
     batch: z.int().min(1).max(1_000).optional().meta({ description: "events that are sent at once, as an array; absent: one, by itself" }),
   })
   .superRefine((value, context) => {
@@ -93,6 +103,26 @@ export const hook = z
       context.addIssue({ code: "custom", path: ["mode"], message: `is decide for something else: ${MODE_HINT}` });
     if (value.target.type !== "webhook" && (value.secret !== undefined || value.secrets !== undefined))
       context.addIssue({ code: "custom", path: ["secret"], message: "is for webhooks: remove it" });
+    for (const key of Object.keys(value.filter ?? {}))
+      if (value.event === "on_budget" && key !== "sandbox" && key !== "label")
+        context.addIssue({
+          code: "custom",
+          path: ["filter", key],
+          message: "is not for on_budget: write sandbox or label, which fit the budget's scope",
+        });
+    const body = bodyLimit(value);
+    const most = value.mode === "decide" ? DECIDE_BODY : EVENT_BODY;
+    const refuseBody = (message: string): void => context.addIssue({ code: "custom", path: ["include_body"], message });
+    if (body > 0 && value.event !== "on_request" && value.event !== "on_response")
+      refuseBody("is for on_request and on_response: remove it");
+    else if (body > 0 && value.target.type === "audit") refuseBody("is for webhooks and files: remove it");
+    else if (body > most) refuseBody(`is too much: write ${most / 1024}KiB or less`);
+    if (value.mode === "decide" && body > 0 && value.cache_ttl > 0)
+      context.addIssue({
+        code: "custom",
+        path: ["cache_ttl"],
+        message: "is not for decisions about bodies, since the next one is another: remove it",
+      });
     if (value.mode === "decide" && value.batch !== undefined)
       context.addIssue({ code: "custom", path: ["batch"], message: "is not for decisions: remove it" });
   });

@@ -8,7 +8,6 @@ export const LATER_KEYS: readonly string[] = [
   "server.oidc",
   "sandbox.template",
   "llm.drain_on_abort",
-  "proxy.hooks.include_body",
   "audit.checkpoint",
   "pool",
   "nomad",

@@ -17,6 +17,7 @@ type AddFlags = {
   readonly timeoutMs?: string;
   readonly cacheTtl?: string;
   readonly batch?: string;
+  readonly includeBody?: string | true;
 };
 
 /** `agentkernel hooks add NAME`: the server checks it, as it checks those of the API. */
@@ -41,6 +42,7 @@ export async function add(cli: Cli, name: string, flags: AddFlags): Promise<numb
     ...(flags.timeoutMs === undefined ? {} : { timeout_ms: Number(flags.timeoutMs) }),
     ...(flags.cacheTtl === undefined ? {} : { cache_ttl: Number(flags.cacheTtl) }),
     ...(flags.batch === undefined ? {} : { batch: Number(flags.batch) }),
+    ...(flags.includeBody === undefined ? {} : { include_body: flags.includeBody }),
   });
   cli.output.note(`hook ${made.name} is registered`);
   return 0;

@@ -1,5 +1,5 @@
 import type { Duplex, Readable } from "node:stream";
-import type { LlmEvent } from "../../schema/event.ts";
+import type { LlmEvent, ShownBody } from "../../schema/event.ts";
 import type { AddressClass } from "../../policy/address.ts";
 import type { Decision } from "../../policy/decision.ts";
 import type { CanonicalHost } from "../../policy/host.ts";
@@ -117,6 +117,10 @@ export type Exchange = {
   /** records of model calls that wait for the exchange's own, which readers are to see first; absent: they do not wait */
   heldCalls?: Omit<LlmEvent, "id" | "schema_version" | "timestamp">[] | undefined;
   readonly filters: ResponseFilter[];
+  /** the request's body as others may see it; absent: nobody asked for it before it was sent */
+  shownRequest?: ShownBody;
+  /** what the exchange's record carries of both; absent: nothing */
+  carried?: { readonly request_body?: ShownBody; readonly response_body?: ShownBody };
 
   // what came of it
   status: number | null;

@@ -5,32 +5,36 @@ import type { Exchange, RequestBody } from "./exchange.ts";
 const SMALL_BODY = 64 * 1024;
 
 /**
- * The body to send: held in one piece when it is small, or when the caller wants to look at up to `holdBytes` of it; else a stream.
- * `gone` when the sender left while it was being held.
+ * The body to send: held in one piece when it is small, or when the caller wants to have up to `holdBytes` of it whole; else a stream,
+ * whose first `lookBytes` are there when it is made. `gone` when the sender left while it was being held.
  */
 export async function takeBody(
   source: Readable,
   length: number | null,
-  holdBytes: number,
+  { holdBytes = 0, lookBytes = 0 }: { readonly holdBytes?: number; readonly lookBytes?: number },
   onChunk: (chunk: Buffer) => void,
 ): Promise<RequestBody | "gone"> {
-  const limit = Math.max(holdBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
-  if (limit === 0 || (length !== null && length > limit)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
-  const held = await holdBody(source, limit, onChunk);
+  const limit = Math.max(holdBytes, lookBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
+  const isTooLong = length !== null && length > limit;
+  if (limit === 0 || (isTooLong && lookBytes === 0)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
+  const held = await holdBody(source, isTooLong ? lookBytes : limit, onChunk);
   if (held === undefined) return "gone";
   if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
   return { kind: "bytes", bytes: held.bytes };
 }
 
-/** Settles what is sent as the body, for whoever comes first; `gone` when the client left meanwhile. */
-export async function takeRequestBody(exchange: Exchange): Promise<"ready" | "gone"> {
+/** Settles what is sent as the body, for whoever comes first, who may hold some of it; `gone` when the client left meanwhile. */
+export async function takeRequestBody(
+  exchange: Exchange,
+  held: { readonly holdBytes?: number; readonly lookBytes?: number } = {},
+): Promise<"ready" | "gone"> {
   const { downstream, request } = exchange;
   if (downstream.source === null) {
     exchange.body = { kind: "none" };
     return "ready";
   }
   if (request.expectsContinue) downstream.proceed();
-  const body = await takeBody(downstream.source, request.contentLength, 0, (chunk) => {
+  const body = await takeBody(downstream.source, request.contentLength, held, (chunk) => {
     exchange.bytesOut += chunk.length;
   });
   if (body === "gone") return "gone";
@@ -90,7 +94,7 @@ function holdBody(source: Readable, limit: number, onChunk: (chunk: Buffer) => v
  */
 export class PassingBody extends Readable {
   readonly #source: Readable;
-  readonly #onChunk: (chunk: Buffer) => void;
+  #onChunk: (chunk: Buffer) => void;
   #prefix: readonly Buffer[];
   #guard: BodyGuard | undefined;
   #onRefused: () => void = () => undefined;
@@ -124,6 +128,21 @@ export class PassingBody extends Readable {
   guard(guard: BodyGuard, onRefused: () => void): void {
     this.#guard = guard;
     this.#onRefused = onRefused;
+  }
+
+  /** What was held of it and has not been read yet. */
+  get beginning(): readonly Buffer[] {
+    return this.#prefix;
+  }
+
+  /** Shows every piece to somebody else as well, those that were held at once. Set before it is read. */
+  watch(onChunk: (chunk: Buffer) => void): void {
+    const before = this.#onChunk;
+    for (const chunk of this.#prefix) onChunk(chunk);
+    this.#onChunk = (chunk) => {
+      before(chunk);
+      onChunk(chunk);
+    };
   }
 
   #pass(chunk: Buffer): boolean {

@@ -28,6 +28,7 @@ export function announce({ report }: Pick<Runtime, "report">, judge: Judge | und
     reason: decision.reason,
     policy: decision.policy,
     ...(exchange.recognition === undefined ? {} : { provider: exchange.recognition.provider }),
+    ...(exchange.carried?.request_body === undefined ? {} : { request_body: exchange.carried.request_body }),
   });
 }
 

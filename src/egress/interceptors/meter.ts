@@ -6,9 +6,10 @@ import { withRequestUnits } from "../../providers/request-units.ts";
 import { createResponseTap } from "../../providers/response-tap.ts";
 import { createUsageStripper, type UsageStripper } from "../../providers/strip.ts";
 import type { Recognition, RequestFacts, RequestReader, ResponseFacts, ResponseTap } from "../../providers/types.ts";
-import type { Exchange, Interceptor, ResponseFilter } from "../exchange/exchange.ts";
+import type { Readable } from "node:stream";
+import type { Exchange, Interceptor, RequestBody, ResponseFilter } from "../exchange/exchange.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
-import { takeBody } from "../exchange/request-body.ts";
+import { PassingBody, takeBody } from "../exchange/request-body.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallAdmission } from "./admission.ts";
 import { reportCall } from "./call-record.ts";
@@ -54,6 +55,16 @@ export function meterInterceptor(runtime: Runtime): Interceptor {
   };
 }
 
+function mayInject(runtime: Runtime, recognition: Recognition): boolean {
+  return recognition.injectUsage && runtime.includeUsage !== "off";
+}
+
+/** Bytes of a request's body that metering wants to hold; what need not be changed is not held. */
+export function heldForMetering(runtime: Runtime, recognition: Recognition | undefined): number {
+  if (recognition === undefined) return 0;
+  return mayInject(runtime, recognition) || runtime.gate.isActive ? runtime.limits.inspectBytes : 0;
+}
+
 /** One model call: the request's reader, the response's tap, and the stripper where usage was asked for on the client's behalf. */
 class CallMeter implements ResponseFilter {
   readonly #runtime: Runtime;
@@ -87,15 +98,26 @@ class CallMeter implements ResponseFilter {
       exchange.body = { kind: "none" };
       return "ready";
     }
-    if (exchange.request.expectsContinue) exchange.downstream.proceed();
-    const mayInject = this.#recognition.injectUsage && this.#runtime.includeUsage !== "off";
-    // what need not be changed is not held, except when it is so small that one write is cheaper than a stream
-    const mustHold = mayInject || this.#runtime.gate.isActive;
-    const body = await takeBody(source, exchange.request.contentLength, mustHold ? this.#runtime.limits.inspectBytes : 0, write);
+    const limit = heldForMetering(this.#runtime, this.#recognition);
+    const body = exchange.body === undefined ? await this.#take(source, limit, write) : this.#takeOver(exchange.body);
     if (body === "gone") return "gone";
     exchange.body = body;
-    if (mayInject && body.kind === "bytes") await this.#inject(body.bytes);
+    if (mayInject(this.#runtime, this.#recognition) && body.kind === "bytes") await this.#inject(body.bytes);
     return "ready";
+  }
+
+  async #take(source: Readable, limit: number, write: (chunk: Uint8Array) => void): Promise<RequestBody | "gone"> {
+    const { request, downstream } = this.#exchange;
+    if (request.expectsContinue) downstream.proceed();
+    return takeBody(source, request.contentLength, { holdBytes: limit }, write);
+  }
+
+  /** Somebody looked into the body before: its bytes are counted already. */
+  #takeOver(body: RequestBody): RequestBody {
+    const read = (chunk: Uint8Array): void => this.#safely(() => this.#reader.write(chunk));
+    if (body.kind === "bytes") read(body.bytes);
+    if (body.kind === "stream" && body.stream instanceof PassingBody) body.stream.watch(read);
+    return body;
   }
 
   /** False: models or budgets do not permit the call, and it was refused. */

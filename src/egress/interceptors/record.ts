@@ -77,5 +77,6 @@ function recordOf(exchange: Exchange, now: number): ExchangeRecord {
     ...(denied || exchange.end === undefined ? {} : { end: exchange.end }),
     ...(exchange.errorCode === undefined ? {} : { error_code: exchange.errorCode }),
     ...(exchange.recognition === undefined ? {} : { provider: exchange.recognition.provider }),
+    ...exchange.carried,
   };
 }

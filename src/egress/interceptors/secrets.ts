@@ -1,4 +1,3 @@
-import { formsOf, type Form } from "../../secrets/forms.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
 import { withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
@@ -8,6 +7,7 @@ import { refusePolicy } from "./policy.ts";
 import { putOrgKey } from "./org-key.ts";
 import { BodyScan } from "./secret-body.ts";
 import { EchoFilter } from "./secret-echo.ts";
+import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
 import { substitute, type Misplaced } from "./secret-substitute.ts";
 
@@ -18,9 +18,8 @@ const RULE = "secret";
  * a connection that may carry keys. A placeholder anywhere else, bodies included, ends the exchange with a finding; it is worth
  * nothing, but somebody tried. What the answer repeats of a value is taken out again.
  */
-export function secretsInterceptor(runtime: Runtime): Interceptor {
+export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Interceptor {
   const scopes = new SecretScopes();
-  const forms = new FormsOfSecrets();
   return (next) => async (exchange) => {
     const { secrets, orgKeys = [] } = exchange.generation.egress;
     if (secrets.length === 0 && orgKeys.length === 0) return next(exchange);
@@ -135,27 +134,4 @@ function report(
   };
   runtime.metrics.finding(event);
   runtime.report.finding(event);
-}
-
-/** Forms of placeholders and values, made once for each. */
-class FormsOfSecrets {
-  readonly #placeholders = new WeakMap<GatewaySecret, readonly Form[]>();
-  readonly #values = new WeakMap<GatewaySecret, readonly Form[]>();
-
-  ofPlaceholder(secret: GatewaySecret): readonly Form[] {
-    return cached(this.#placeholders, secret, () => formsOf(secret.placeholder, secret.placeholder));
-  }
-
-  ofValue(secret: GatewaySecret): readonly Form[] {
-    return cached(this.#values, secret, () => formsOf(secret.value.reveal(), secret.placeholder));
-  }
-}
-
-function cached(map: WeakMap<GatewaySecret, readonly Form[]>, secret: GatewaySecret, make: () => readonly Form[]): readonly Form[] {
-  let forms = map.get(secret);
-  if (forms === undefined) {
-    forms = make();
-    map.set(secret, forms);
-  }
-  return forms;
 }

@@ -13,7 +13,7 @@ const ANALYTIC_RULE = 1;
 const RISK_LEVEL: Readonly<Record<FindingEvent["severity"], number>> = { low: 1, medium: 2, high: 3, critical: 4 };
 
 export function mapFinding(event: FindingEvent, context: OcsfContext): Mapped {
-  const { finding, severity, host, rule, reason } = event;
+  const { finding, severity, host, rule, reason, budget } = event;
   return {
     message: `${finding}: ${reason}`,
     detail: reason,
@@ -37,7 +37,7 @@ export function mapFinding(event: FindingEvent, context: OcsfContext): Mapped {
       risk_level_id: RISK_LEVEL[severity],
       ...controlOf(event, { rule, reason }),
     },
-    unmapped: { finding, severity, host },
+    unmapped: { finding, severity, host, budget },
   };
 }
 
