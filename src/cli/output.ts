@@ -61,16 +61,25 @@ function taken(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
-/** Text of unknown origin as one line for a terminal: control characters, line breaks among them, are shown, not sent. */
+/**
+ * Text of unknown origin as one line for a terminal: control characters, line breaks among them, are shown, not sent, and so are those
+ * that turn the order of what follows (Unicode's bidirectional controls), with which one name looks like another.
+ */
 export function printable(text: string): string {
   // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }
 
-/** JSON in which the control characters that JSON itself lets pass are escaped too; it reads back as the same value. */
+/** JSON in which the control characters that JSON itself lets pass are escaped too, as by `printable`; it reads back as the same value. */
 export function jsonText(value: unknown, indent?: number): string {
   const text = JSON.stringify(value, null, indent);
-  return text.replace(/[\u007f-\u009f\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 export type Column<Row> = { readonly title: string; readonly value: (row: Row) => string; readonly align?: "right" };

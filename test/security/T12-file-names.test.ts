@@ -10,6 +10,8 @@ const NAMES = [
   Buffer.alloc(255, "n"),
   Buffer.from("\u001b]0;title\u0007"),
   Buffer.from("-rf"),
+  // shown as it stands it would read "hooks/exe.txt"
+  Buffer.from("\u202etxt.exe\u2066"),
 ];
 
 test("names of any bytes are written back as they are, and none of them breaks a line of the listing", async () => {
@@ -40,7 +42,7 @@ test("names of any bytes are written back as they are, and none of them breaks a
       reason: path,
     } as const satisfies Event;
     // oxlint-disable-next-line no-control-regex -- exactly these must not pass
-    expect(eventLine(event)).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
+    expect(eventLine(event)).not.toMatch(/[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/);
     expect(JSON.stringify(event)).not.toContain("\n");
   }
 });
