@@ -14,7 +14,7 @@ import { provenanceOf } from "./provenance.ts";
  */
 export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const named = options.file === undefined ? undefined : resolve(options.file);
-  const found = await findConfig(named, configCandidates(options.env, options.uid));
+  const found = await findConfig(named, configCandidates(options.env, options.uid), options.uid);
   // nobody set anything: the schema, which takes longer to load than all of this, has nothing to say
   if (found === undefined && apiKeyVariable(options.env) === undefined && (options.overrides ?? []).length === 0) return await defaults();
   const [{ parseToml }, { configFrom }] = await Promise.all([import("./parse-toml.ts"), import("./config-from.ts")]);

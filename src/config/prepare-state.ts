@@ -73,9 +73,10 @@ async function setMode(path: string, mode: number): Promise<void> {
   await handle.chmod(mode);
 }
 
+/** Root's state may not lie where somebody else decides what its path leads to. */
 async function refuseUnsearchableParents(path: string): Promise<void> {
   for (let parent = dirname(path); ; parent = dirname(parent)) {
-    const { mode } = await stat(parent);
+    const { mode, uid } = await stat(parent);
     if ((mode & OTHERS_SEARCH) === 0) {
       throw new AppError("STATE_UNUSABLE", `sandboxes cannot reach ${path}: ${parent} is not searchable by others`, {
         hint: `chmod o+x ${parent}, or set AGENTKERNEL_HOME to a folder below /var/lib`,
@@ -84,6 +85,11 @@ async function refuseUnsearchableParents(path: string): Promise<void> {
     if ((mode & OTHERS_WRITE) !== 0 && (mode & STICKY) === 0) {
       throw new AppError("STATE_UNUSABLE", `everybody can replace ${path}: ${parent} is writable for all`, {
         hint: `chmod o-w ${parent}, or set AGENTKERNEL_HOME`,
+      });
+    }
+    if (uid !== 0) {
+      throw new AppError("STATE_UNUSABLE", `uid ${uid} can replace ${path}: ${parent} belongs to it`, {
+        hint: "set AGENTKERNEL_HOME to a folder below /var/lib",
       });
     }
     if (parent === "/") return;

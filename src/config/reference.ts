@@ -19,8 +19,9 @@ const HEAD = `# Configuration: agentkernel.toml
 
 Read from \`--config FILE\`, else \`$XDG_CONFIG_HOME/agentkernel/agentkernel.toml\` (\`~/.config\` when unset), else
 \`/etc/agentkernel/agentkernel.toml\`. The first that exists is used, and never one of the working directory, which belongs to the code
-that is being fenced in. Flags stand over the environment, the environment over the file, the file over the defaults;
-\`agentkernel config explain KEY\` shows where a value comes from.
+that is being fenced in; one that is not named and belongs to another user than you or root, who could change it, is an error. Flags
+stand over the environment, the environment over the file, the file over the defaults; \`agentkernel config explain KEY\` shows where a
+value comes from.
 
 Everything is optional, and what is absent has its safest value. Unknown keys are errors. Durations are written \`90s\`, \`15m\`, \`2h\`,
 \`7d\`, sizes \`512MiB\`, \`2GiB\`, paths absolute or beginning with \`~/\`. Secrets are references, never values:

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { rootCertificates } from "node:tls";
 import { describe, expect, it } from "vitest";
@@ -20,7 +20,7 @@ async function put(file: string, text: string | Uint8Array, mode = 0o644): Promi
 }
 
 describe("finding the configuration", () => {
-  const at = (dir: string) => ({ env: environmentFrom({ HOME: dir, XDG_CONFIG_HOME: join(dir, "config") }), uid: 4242 });
+  const at = (dir: string) => ({ env: environmentFrom({ HOME: dir, XDG_CONFIG_HOME: join(dir, "config") }), uid: uid === 0 ? 4242 : uid });
 
   it("reads the user's file, or the one that was named, and never one of the working directory", async () => {
     await using dir = await tempDir();
@@ -64,6 +64,21 @@ describe("finding the configuration", () => {
     await put(own, "[server]\nprot = 1");
     expect(await failure()).toEqual(invalid(/agentkernel\.toml: server\.prot is no key of the configuration$/));
     expect(await failure(dir.path)).toEqual(invalid(/is not a regular file$/));
+  });
+
+  it("takes none of another user's, who could change it, unless it was named", requires("root"), async () => {
+    await using dir = await tempDir();
+    const own = await put(join(dir.path, "config/agentkernel/agentkernel.toml"), "[server]\nport = 2");
+    await chown(own, 4243, 4243);
+    for (const asked of [4242, 0]) {
+      const options = { ...at(dir.path), uid: asked };
+      await expect(loadConfig(options)).rejects.toMatchObject({
+        code: "CONFIG_INVALID",
+        message: expect.stringContaining("belongs to uid 4243"),
+      });
+      expect((await loadConfig({ ...options, file: own })).config.server.port).toBe(2);
+    }
+    expect((await loadConfig({ ...at(dir.path), uid: 4243 })).config.server.port).toBe(2);
   });
 
   it("fails when the system cannot open it", async () => {
@@ -141,6 +156,12 @@ describe("the state folders", () => {
       hint: expect.stringContaining(`chmod o-w ${dir.path}`),
     });
     await chmod(dir.path, 0o711);
+    await chown(dir.path, 4243, 4243);
+    await expect(prepareState(pathsIn(dir.path), 0)).rejects.toMatchObject({
+      code: "STATE_UNUSABLE",
+      message: expect.stringContaining(`uid 4243 can replace ${pathsIn(dir.path).state}`),
+    });
+    await chown(dir.path, 0, 0);
     await prepareState(pathsIn(dir.path), 0);
   });
 });
