@@ -15,10 +15,11 @@ import type { EgressGeneration } from "./egress-policy.ts";
 import { LateAttachment } from "./late-attachment.ts";
 import type { Reporter } from "./reporter.ts";
 
-/** Terminal behaviour at each limit is documented in docs/reference/limits.md. */
+/** What happens at each limit is in docs/security/limits.md. */
 export const EGRESS_LIMITS: EgressLimits = {
   connectionsPerSandbox: 256,
   connectionsPerListener: 192,
+  exchangesPerSandbox: 1_024,
   handshakeTimeoutMs: 10_000,
   headBytes: 64 * 1024,
   idleTimeoutMs: 60 * 60_000,

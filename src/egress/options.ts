@@ -73,6 +73,8 @@ export type SandboxEgress = {
 export type EgressLimits = {
   readonly connectionsPerSandbox: number;
   readonly connectionsPerListener: number;
+  /** requests, tunnels and upgraded connections under way */
+  readonly exchangesPerSandbox: number;
   /** ms for the first byte, the ClientHello and the request head */
   readonly handshakeTimeoutMs: number;
   readonly headBytes: number;

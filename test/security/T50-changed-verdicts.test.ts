@@ -1,12 +1,18 @@
 import { once } from "node:events";
 import { Agent } from "node:https";
+import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
+import type { Upstream } from "../../src/egress/gateway.ts";
+import type { RuleInput } from "../../src/policy/policy.ts";
 import { fetchInside, openInside, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
 // with real sandboxes, the command line and a process beside: test/e2e/policy.test.ts
 const HOST = "api.example.com";
+const PINNED = "pinned.example.com";
+const allowed = (host: string) => ({ id: host, host, effect: "allow" as const, origin: "operator" as const });
+type Change = { readonly rules?: readonly RuleInput[]; readonly upstreams?: readonly Upstream[]; readonly own?: boolean };
 const WITHIN = { signal: AbortSignal.timeout(30_000) };
 
 test("allow to deny: streams, kept connections and tunnels are closed within a second; others live on", async () => {
@@ -51,4 +57,41 @@ test("allow to deny: streams, kept connections and tunnels are closed within a s
   expect((await fetchInside(fixture, `https://${HOST}/`)).status).toBe(403);
   other.destroy();
   agent.destroy();
+});
+
+test.each([
+  ["a tunnel that is to be inspected from now on", { rules: [allowed(PINNED)] }],
+  ["an upstream that the operator took away", { upstreams: [] }],
+  ["an origin whose address became one's own control port", { own: true }],
+])("%s ends what goes there, and nothing else", async (_name, change: Change) => {
+  await using upstream = await testUpstream((_request, response) => response.write("begun"), { name: PINNED });
+  const tunnel = { ...allowed(PINNED), effect: "tunnel" as const };
+  const rules = [tunnel, allowed(HOST)];
+  const upstreams = [upstream.override(PINNED)];
+  await using plain = await testUpstream((_request, response) => response.write("begun"));
+  await using fixture = await gatewayFixture({ policy: testPolicy([], { rules }) });
+  const update = (over: Change): void =>
+    fixture.attachment.update({
+      ...fixture.egress,
+      policy: testPolicy([], { rules: over.rules ?? rules, ...(over.own === true ? { ownPorts: [upstream.port] } : {}) }, 2),
+      upstreams: [...(over.upstreams ?? upstreams), plain.override(HOST)],
+    });
+  update({});
+  const stream = await openInside(fixture, `https://${HOST}/stream`);
+  const socket = connectTls({
+    host: "127.0.0.1",
+    port: await fixture.reach(PINNED, 443),
+    servername: PINNED,
+    ca: upstream.override(PINNED).ca ?? "",
+  });
+  socket.on("error", () => undefined);
+  socket.write(`GET /stream HTTP/1.1\r\nHost: ${PINNED}\r\n\r\n`);
+  await once(socket, "data", WITHIN);
+  const changedAt = performance.now();
+  const closed = once(socket, "close", { signal: AbortSignal.timeout(10_000) });
+  update(change);
+  await closed;
+  expect(performance.now() - changedAt).toBeLessThan(1_000);
+  expect(stream.destroyed).toBe(false);
+  stream.destroy();
 });

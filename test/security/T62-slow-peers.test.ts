@@ -1,10 +1,11 @@
+import type { ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchInside, tcpInside, tlsInside } from "../support/gateway/client.ts";
 import { clientHello } from "../support/gateway/hello.ts";
-import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -37,7 +38,7 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
   await using upstream = await testUpstream((request, response) => {
     response.write("begin");
     if (request.url !== "/alive") return;
-    let left = 12;
+    let left = 25;
     const timer = setInterval(() => {
       left -= 1;
       if (left > 0) response.write(".");
@@ -45,12 +46,12 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
         clearInterval(timer);
         response.end("end");
       }
-    }, 50);
+    }, 100);
   });
   await using fixture = await gatewayFixture({
     allow: [HOST],
     upstreams: [upstream.override(HOST)],
-    limits: { ...QUICK, idleTimeoutMs: 300 },
+    limits: { ...QUICK, idleTimeoutMs: 1_000 },
   });
   const alive = fetchInside(fixture, `https://${HOST}/alive`);
   await expect(fetchInside(fixture, `https://${HOST}/stuck`)).rejects.toThrow();
@@ -91,4 +92,44 @@ test("a decompression bomb in a metered response passes and costs no memory", as
   await waitFor(() => fixture.seen.calls.length === 1);
   expect(fixture.seen.calls[0]?.input_tokens).toBeNull();
   expect(process.memoryUsage().rss - before).toBeLessThan(150 * 1024 * 1024);
+});
+
+test("requests of a sandbox at once are capped over all its connections, so that it cannot take every descriptor", async () => {
+  const waiting: ServerResponse[] = [];
+  await using upstream = await testUpstream((request, response) => {
+    if (request.url === "/now") response.end("ok");
+    else waiting.push(response);
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { exchangesPerSandbox: 8 } });
+  await using other = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { exchangesPerSandbox: 8 } });
+  const held = Array.from({ length: 8 }, () => fetchInside(fixture, `https://${HOST}/hold`));
+  await waitFor(() => waiting.length === 8);
+  const refused = await fetchInside(fixture, `https://${HOST}/now`);
+  expect([refused.status, JSON.parse(refused.text)]).toMatchObject([429, { error: "too_many_requests", rule: "protocol" }]);
+  expect((await fetchInside(other, `https://${HOST}/now`)).status).toBe(200);
+  for (const response of waiting) response.end("late");
+  await Promise.all(held);
+  expect((await fetchInside(fixture, `https://${HOST}/now`)).status).toBe(200);
+});
+
+test("names that nobody answers hold up the sandbox that asks for them, and no other", async () => {
+  const asked: string[] = [];
+  let running = 0;
+  let most = 0;
+  const resolve = async (name: string): Promise<readonly string[]> => {
+    asked.push(name);
+    most = Math.max(most, (running += 1));
+    return new Promise(() => undefined);
+  };
+  await using fixture = await gatewayFixture({
+    policy: testPolicy([], { default: "public" }),
+    resolve,
+    limits: { connectTimeoutMs: 300 },
+  });
+  const names = Array.from({ length: 5 }, (_, i) => `slow${i}.example.com`);
+  for (const name of names) await fixture.reach(name, 80);
+  const answers = await Promise.all(names.map((name) => fetchInside(fixture, `http://${name}/`)));
+  expect(answers.map(({ status }) => status)).toEqual(names.map(() => 504));
+  // those that are never answered keep their turn, and those that gave up are not asked for any more
+  expect([asked.length, most]).toEqual([2, 2]);
 });

@@ -7,6 +7,7 @@ import { parseHost } from "../../policy/host.ts";
 import type { EgressAttachment, SandboxEgress, SandboxListeners } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { UpstreamPool } from "../upstream/pool.ts";
+import { inTurn, type Resolve } from "../upstream/resolve.ts";
 import { Connection } from "./connection.ts";
 import { destinationOf } from "./destination.ts";
 import { serveTcp, serveUdp, SyntheticResolver } from "./dns.ts";
@@ -14,6 +15,7 @@ import { DecisionFolder } from "./folding.ts";
 import { decide, type Generation } from "./generation.ts";
 import { intake } from "./intake.ts";
 import { RateLimit } from "./rate.ts";
+import { review } from "./review.ts";
 import type { DecisionFacts, DecisionRecord, SandboxSide } from "./sandbox-side.ts";
 import { SyntheticAddresses } from "./synthetic.ts";
 
@@ -22,6 +24,7 @@ const MINTS_PER_SECOND = 20;
 const MINT_BURST = 200;
 const DNS_PORT = 53;
 const DNS_CONNECTIONS = 16;
+const LOOKUPS = 2;
 
 /** One sandbox's way out: its listeners, its names, its connections, its current policy. */
 export class Attachment implements EgressAttachment, SandboxSide {
@@ -32,6 +35,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
   readonly #sockets = new Set<Socket>();
   readonly #folder: DecisionFolder;
   readonly #minting: RateLimit;
+  readonly resolve: Resolve;
   readonly #sweeper: NodeJS.Timeout;
   #generation: Generation;
   #inFlight = 0;
@@ -42,6 +46,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
   constructor(runtime: Runtime, egress: SandboxEgress, listeners: SandboxListeners) {
     this.#runtime = runtime;
     this.#listeners = listeners;
+    this.resolve = inTurn(runtime.resolve, LOOKUPS, runtime.limits.connectTimeoutMs);
     this.#generation = this.#generationOf(egress);
     this.#folder = new DecisionFolder((event) => runtime.report.decision(event));
     this.#minting = new RateLimit(runtime.clock, MINTS_PER_SECOND, MINT_BURST);
@@ -71,7 +76,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     const old = this.#generation;
     this.#generation = this.#generationOf(egress);
     old.pool.retire();
-    for (const connection of this.#connections) this.#review(connection);
+    for (const connection of this.#connections) review(this.#runtime, this.#generation, connection);
   }
 
   async drain(deadlineMs: number): Promise<void> {
@@ -95,6 +100,10 @@ export class Attachment implements EgressAttachment, SandboxSide {
     this.#generation.pool.close();
     this.#folder.flush();
     this.#runtime.attachments.delete(this);
+  }
+
+  get isFull(): boolean {
+    return this.#inFlight >= this.#runtime.limits.exchangesPerSandbox;
   }
 
   mayMint(): boolean {
@@ -144,9 +153,9 @@ export class Attachment implements EgressAttachment, SandboxSide {
   }
 
   #generationOf(egress: SandboxEgress): Generation {
-    const { limits, resolve, metrics, upstreams, upstreamProxy } = this.#runtime;
+    const { limits, metrics, upstreams, upstreamProxy } = this.#runtime;
     const pool = new UpstreamPool(
-      { policy: egress.policy, resolve, connectTimeoutMs: limits.connectTimeoutMs, tls: "verify", proxy: upstreamProxy },
+      { policy: egress.policy, resolve: this.resolve, connectTimeoutMs: limits.connectTimeoutMs, tls: "verify", proxy: upstreamProxy },
       (seconds) => metrics.upstreamConnect(seconds),
     );
     return { egress, upstreams: [...upstreams, ...egress.upstreams], pool, origins: new Map() };
@@ -203,19 +212,6 @@ export class Attachment implements EgressAttachment, SandboxSide {
     // resets by the sandbox's side are ordinary; the close that follows is what ends an exchange
     socket.on("error", () => socket.destroy());
     socket.once("close", () => this.#sockets.delete(socket));
-  }
-
-  /** Ends what the current policy would not let begin. */
-  #review(connection: Connection): void {
-    const host = connection.serverName ?? connection.expected;
-    const { port } = connection.destination;
-    for (const exchange of connection.exchanges) {
-      if (exchange.target === undefined) continue;
-      const { host: to, scheme, path } = exchange.target;
-      const verdict = decide(this.#generation, { host: to, port, scheme, method: exchange.method, path }).verdict;
-      if (verdict === "deny" && exchange.decision?.verdict === "allow") exchange.abort?.("the policy changed");
-    }
-    if (decide(this.#generation, { host, port, scheme: connection.scheme }).verdict === "deny") connection.destroy();
   }
 
   #sweep(): void {

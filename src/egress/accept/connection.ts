@@ -1,8 +1,12 @@
 import type { Socket } from "node:net";
 import type { CanonicalHost } from "../../policy/host.ts";
 import type { Caller, Exchange } from "../exchange/exchange.ts";
+import type { Origin } from "../upstream/origin.ts";
 import type { Destination } from "./destination.ts";
 import type { SandboxSide } from "./sandbox-side.ts";
+
+/** Where something already goes: the origin that was dialled, and the address of it. */
+export type Route = { readonly origin: Origin; readonly address: string };
 
 /** One accepted connection. What it may do follows from the listener that accepted it and from nothing it says. */
 export class Connection implements Caller {
@@ -17,6 +21,10 @@ export class Connection implements Caller {
   serverName: CanonicalHost | null = null;
   /** monotonic ms at which the connection ends unless something complete arrived before; 0 while an exchange runs */
   deadlineAt: number;
+  /** its TLS passes unopened */
+  isTunnel = false;
+  /** where a tunnel leads, once it does */
+  route: Route | undefined;
   readonly exchanges = new Set<Exchange>();
   #bytes = 0;
   #bytesAt: number;

@@ -1,5 +1,6 @@
 import type { Decision } from "../../policy/decision.ts";
 import type { EgressReporter } from "../options.ts";
+import type { Resolve } from "../upstream/resolve.ts";
 import type { Generation } from "./generation.ts";
 
 export type DecisionRecord = Parameters<EgressReporter["decision"]>[0];
@@ -12,6 +13,10 @@ export interface SandboxSide {
   readonly generation: Generation;
   /** reports a decision that no exchange carries */
   decided(protocol: DecisionRecord["protocol"], verdict: Decision["verdict"], rule: string, reason: string, facts?: DecisionFacts): void;
+  /** as many exchanges run as one sandbox may have */
+  readonly isFull: boolean;
+  /** resolves names for this sandbox, a few at a time */
+  readonly resolve: Resolve;
   /** may another certificate be made for this sandbox now? Names cost the sandbox nothing and us a signature each. */
   mayMint(): boolean;
   /** counts work as running until its promise settles */

@@ -84,6 +84,7 @@ const REASONS: Readonly<Record<number, string>> = {
   405: "Method Not Allowed",
   417: "Expectation Failed",
   421: "Misdirected Request",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   502: "Bad Gateway",

@@ -1,6 +1,7 @@
 import { type Duplex, Transform } from "node:stream";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decide } from "../accept/generation.ts";
+import { isStillOpen } from "../accept/review.ts";
 import { background } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import type { Exchange, ExchangeEnd, Next, ResponseFilter } from "../exchange/exchange.ts";
@@ -80,10 +81,22 @@ class Relay implements ResponseSink {
     try {
       const connection = await this.#exchange.generation.pool.open(origin);
       if (this.#over) this.#exchange.generation.pool.release(connection);
-      else this.#send(connection);
+      else if (this.#mayUse(connection)) this.#send(connection);
+      else {
+        this.#exchange.generation.pool.discard(connection);
+        this.#exchange.abort?.("the policy changed");
+      }
     } catch (error) {
       if (!this.#over) this.#failed(error);
     }
+  }
+
+  /** The policy may have changed while the connection was being opened; what it denies was ended then, and the address is judged now. */
+  #mayUse({ origin, address }: UpstreamConnection): boolean {
+    const { connection, generation, target } = this.#exchange;
+    const now = connection.attachment.generation;
+    if (now === generation || target === undefined) return true;
+    return isStillOpen(this.#runtime, now, target, { origin, address });
   }
 
   #send(connection: UpstreamConnection): void {

@@ -1,3 +1,4 @@
+import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decide } from "../accept/generation.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
 import { refuse } from "../exchange/refusal.ts";
@@ -16,6 +17,12 @@ export function policyInterceptor(runtime: Runtime, judge?: Judge): Interceptor 
     if (decision.verdict === "deny") {
       announce(runtime, judge, exchange);
       refusePolicy(exchange);
+      return Promise.resolve();
+    }
+    if (exchange.connection.attachment.isFull) {
+      const reason = `more than ${runtime.limits.exchangesPerSandbox} requests of this sandbox at once`;
+      exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
+      refuse(exchange, { status: 429, error: "too_many_requests", host: host.text, port, rule: BUILT_IN_RULES.protocol, reason });
       return Promise.resolve();
     }
     const blocked = runtime.report.blocked();

@@ -1,4 +1,4 @@
-import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AppError, errnoOf } from "../../base/error.ts";
 import type { UpstreamProxy } from "../options.ts";
@@ -18,7 +18,13 @@ export async function connectThrough(proxy: UpstreamProxy, target: string, timeo
   const secure = url.protocol === "https:";
   const place = { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? (secure ? 443 : 80) : Number(url.port) };
   const socket = secure
-    ? connectTls({ ...place, servername: place.host, ...(proxy.ca === undefined ? {} : { ca: proxy.ca }), ALPNProtocols: ["http/1.1"] })
+    ? // without a name the certificate is held against the address
+      connectTls({
+        ...place,
+        ...(isIP(place.host) === 0 ? { servername: place.host } : {}),
+        ...(proxy.ca === undefined ? {} : { ca: proxy.ca }),
+        ALPNProtocols: ["http/1.1"],
+      })
     : connectTcp(place);
   const timer = setTimeout(
     () => socket.destroy(new AppError("TIMEOUT", `the proxy ${url.host} did not answer within ${timeoutMs} ms`)),

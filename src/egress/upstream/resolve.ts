@@ -1,5 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { AppError } from "../../base/error.ts";
+import { Semaphore } from "../../base/semaphore.ts";
 
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
@@ -8,6 +9,22 @@ export const systemResolve: Resolve = async (name) => {
   const found = await lookup(name, { all: true, order: "ipv4first" });
   return found.map((entry) => entry.address);
 };
+
+/**
+ * Resolves at most so many names at a time. The system's resolver has few threads, which names that nobody answers would hold for
+ * everybody; whoever asks for such names waits for them alone. A lookup counts until it is really over, whoever still waits for it.
+ *
+ * @param timeoutMs after which a name that still waits is not looked up any more
+ */
+export function inTurn(resolve: Resolve, limit: number, timeoutMs: number): Resolve {
+  const turns = new Semaphore(limit);
+  return async (name) => {
+    using _turn = await turns.acquire(AbortSignal.timeout(timeoutMs)).catch((cause: unknown) => {
+      throw new AppError("TIMEOUT", `${name} was not resolved within ${timeoutMs} ms: others of this sandbox are not answered`, { cause });
+    });
+    return await resolve(name);
+  };
+}
 
 /**
  * Resolves with a deadline.

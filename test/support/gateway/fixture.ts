@@ -52,6 +52,7 @@ export type Fixture = AsyncDisposable & {
 export const LIMITS: EgressLimits = {
   connectionsPerSandbox: 256,
   connectionsPerListener: 64,
+  exchangesPerSandbox: 1_024,
   handshakeTimeoutMs: 5_000,
   headBytes: 64 * 1024,
   idleTimeoutMs: 60 * 60 * 1000,
