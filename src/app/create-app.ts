@@ -23,6 +23,7 @@ import { Hooks } from "./hook-service.ts";
 import { createBackends } from "./backends.ts";
 import { budgetsInForce, createBudgetService } from "./budget-service.ts";
 import { BudgetGate } from "./call-gate.ts";
+import { CallPruner } from "./call-pruner.ts";
 import { DeliveryService } from "./delivery-service.ts";
 import { createDoctor } from "./doctor.ts";
 import { EgressLinks } from "./egress-links.ts";
@@ -263,6 +264,8 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     clearInterval(timer);
     await recovering.catch(() => undefined);
   });
+  if (options.isServer === true)
+    stack.use(new CallPruner({ ledger: store.ledger, keepMs: () => generations.current.config.llm.keepCallsMs, clock, log }));
   const eventService = stack.use(createEventService(events, (query) => tailEvents({ dir: paths.events, ...query })));
   const context = {
     generation: () => generations.current,

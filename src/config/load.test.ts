@@ -20,6 +20,7 @@ describe("a configuration", () => {
         customDomains: [],
         includeUsage: "inject_strip",
         unknownPrice: "deny",
+        keepCallsMs: 90 * 86_400_000,
         priceFile: null,
         providers: [],
         models: { allow: [], deny: [] },
@@ -83,6 +84,7 @@ describe("a configuration", () => {
       custom_domains = ["llm.corp.example"]
       include_usage = "off"
       price_file = "~/prices.toml"
+      keep_calls = "7d"
       [[llm.providers]]
       name = "vllm"
       hosts = ["gpu.corp.example"]
@@ -147,6 +149,7 @@ describe("a configuration", () => {
         customDomains: ["llm.corp.example"],
         includeUsage: "off",
         unknownPrice: "deny",
+        keepCallsMs: 7 * 86_400_000,
         priceFile: "/home/ann/prices.toml",
         providers: [{ name: "vllm", hosts: ["gpu.corp.example"], shape: "openai-chat", includeUsage: false }],
         models: { allow: [], deny: [] },

@@ -154,6 +154,9 @@ const llm = z.strictObject({
     description: "TOML file with prices of one's own, which come before the built-in ones: models, service tiers, units",
     examples: ["/etc/agentkernel/prices.toml"],
   }),
+  keep_calls: duration.prefault("90d").meta({
+    description: "single calls are kept so long; their sums by model, provider, sandbox, day and label stay",
+  }),
   models: z
     .strictObject({
       allow: z

@@ -95,6 +95,8 @@ export type Config = {
     /** absolute; null: the built-in prices alone */
     readonly priceFile: string | null;
     readonly providers: readonly ModelProviderSettings[];
+    /** ms after which a call is only in the sums */
+    readonly keepCallsMs: number;
     readonly models: { readonly allow: readonly string[]; readonly deny: readonly string[] };
     readonly budgets: readonly BudgetSettings[];
   };
@@ -159,6 +161,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       includeUsage: llm.include_usage,
       unknownPrice: llm.unknown_price,
       priceFile: llm.price_file === undefined ? null : from.expand(llm.price_file),
+      keepCallsMs: llm.keep_calls,
       providers: llm.providers.map(({ include_usage, ...provider }) =>
         include_usage === undefined ? provider : { ...provider, includeUsage: include_usage },
       ),

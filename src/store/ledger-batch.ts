@@ -1,6 +1,7 @@
 import type { LlmEvent } from "../schema/event.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
 import type { ProviderId } from "../schema/provider.ts";
+import type { ModelNames } from "./model-names.ts";
 import { integerOf, type Sql } from "./sql.ts";
 
 /** Their response ids are counters or small random numbers (Ollama: `chatcmpl-` and 0–998): equal ones of two sandboxes are not the same response. */
@@ -51,6 +52,7 @@ const COUNTS = 12;
 export class LedgerBatch {
   readonly #sql: Sql;
   readonly #horizonMs: number;
+  readonly #models: ModelNames;
   readonly #sums = new Map<string, Sum>();
   /** until when a sandbox's calls were cleared away, ms since 1970 */
   readonly #clearedUntil = new Map<string, number>();
@@ -58,9 +60,10 @@ export class LedgerBatch {
   readonly #hasFetches = new Map<string, boolean>();
 
   /** @param horizonMs whether a call from before was booked cannot be told any more, so it was */
-  constructor(sql: Sql, horizonMs: number) {
+  constructor(sql: Sql, horizonMs: number, models: ModelNames) {
     this.#sql = sql;
     this.#horizonMs = horizonMs;
+    this.#models = models;
   }
 
   /** Whether the event was new. */
@@ -77,6 +80,9 @@ export class LedgerBatch {
     const costNano = event.cost_usd === null || isRepeat ? null : BigInt(Math.round(event.cost_usd * NANO));
     const isUnpriced = event.cost_usd === null && !isRepeat && (isMetered || !isFree);
     const isError = event.call_outcome !== "ok";
+    const { provider } = event;
+    const wasServed = event.status !== null && event.status < 300;
+    const model = this.#models.nameFor(uuid, { provider, model: event.model, wasServed });
     const { input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens } = event;
     const tokens = [input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens];
     const inserted = this.#sql.run(
@@ -85,8 +91,8 @@ export class LedgerBatch {
       at,
       uuid,
       event.sandbox ?? "",
-      event.provider,
-      event.model,
+      provider,
+      model,
       event.response_id ?? null,
       Number(counts),
       Number(event.streaming),
@@ -99,7 +105,7 @@ export class LedgerBatch {
     );
     if (inserted === 0) return false;
     if (counts && FETCH_OPERATIONS.has(event.operation)) this.#hasFetches.set(event.provider, true);
-    const sum = this.#sumOf(event, uuid);
+    const sum = this.#sumOf(event, uuid, model);
     const added = [
       true,
       event.streaming,
@@ -121,12 +127,12 @@ export class LedgerBatch {
     this.#sums.clear();
   }
 
-  #sumOf(event: LlmEvent, uuid: string): Sum {
+  #sumOf(event: LlmEvent, uuid: string, model: string): Sum {
     const day = event.timestamp.slice(0, 10);
-    const id = `${uuid}\n${event.provider}\n${day}\n${event.model}`;
+    const id = `${uuid}\n${event.provider}\n${day}\n${model}`;
     let sum = this.#sums.get(id);
     if (sum === undefined) {
-      const key = [uuid, event.provider, event.model, day, event.sandbox ?? ""] as const;
+      const key = [uuid, event.provider, model, day, event.sandbox ?? ""] as const;
       sum = { key, counts: new Array<number>(COUNTS).fill(0), costNano: 0n, lastMs: 0 };
       this.#sums.set(id, sum);
     }

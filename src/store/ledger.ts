@@ -1,6 +1,11 @@
 import type { LlmEvent } from "../schema/event.ts";
+import { pruneBatch, prunedBefore } from "./call-retention.ts";
 import { LedgerBatch } from "./ledger-batch.ts";
+import { ModelNames } from "./model-names.ts";
 import { integerOf, type Sql } from "./sql.ts";
+
+/** few enough to hold up no call for long */
+const PRUNED_AT_ONCE = 1_000;
 
 /**
  * Model calls and their sums. A call is booked once per event id, and the tokens of a response that can be fetched again once per
@@ -8,9 +13,11 @@ import { integerOf, type Sql } from "./sql.ts";
  */
 export class Ledger {
   readonly #sql: Sql;
+  readonly #models: ModelNames;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#models = new ModelNames(sql);
   }
 
   record(event: LlmEvent): void {
@@ -20,15 +27,21 @@ export class Ledger {
   /** In one transaction. Returns how many were new. */
   recordAll(events: readonly LlmEvent[]): number {
     if (events.length === 0) return 0;
-    return this.#sql.transaction(
-      () => {
-        const batch = new LedgerBatch(this.#sql, this.#horizon());
-        const added = events.filter((event) => batch.book(event)).length;
-        batch.addSums();
-        return added;
-      },
-      { isDurable: false },
-    );
+    try {
+      return this.#sql.transaction(
+        () => {
+          const batch = new LedgerBatch(this.#sql, prunedBefore(this.#sql), this.#models);
+          const added = events.filter((event) => batch.book(event)).length;
+          batch.addSums();
+          return added;
+        },
+        { isDurable: false },
+      );
+    } catch (error) {
+      // names were given places by rows that are not there
+      this.#models.forget();
+      throw error;
+    }
   }
 
   /** Time of the newest call that is booked, ms since 1970; from somewhat before it the event log can be booked again. */
@@ -44,6 +57,7 @@ export class Ledger {
         for (const uuid of uuids) {
           this.#sql.run("DELETE FROM llm_calls WHERE sandbox_uuid = ?", uuid);
           this.#sql.run("DELETE FROM llm_usage WHERE sandbox_uuid = ?", uuid);
+          this.#sql.run("DELETE FROM llm_label_usage WHERE sandbox_uuid = ?", uuid);
           this.#sql.run(
             "INSERT INTO llm_cleared (sandbox_uuid, at) VALUES (?, ?) ON CONFLICT (sandbox_uuid) DO UPDATE SET at = excluded.at",
             uuid,
@@ -53,30 +67,11 @@ export class Ledger {
       },
       { isDurable: true },
     );
+    this.#models.forget();
   }
 
-  /** Forgets single calls older than this; their sums per day stay. Returns how many. */
-  pruneCalls(beforeMs: number): number {
-    return this.#sql.transaction(
-      () => {
-        const horizon = Math.max(this.#horizon(), beforeMs);
-        this.#sql.run(
-          "INSERT INTO meta (key, value) VALUES ('ledger_pruned_before', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-          String(horizon),
-        );
-        return this.#sql.run("DELETE FROM llm_calls WHERE at < ?", horizon);
-      },
-      { isDurable: false },
-    );
+  /** Forgets the oldest single calls before this time; their sums per day and label stay. Returns how many, 0 when there are none left. */
+  pruneCalls(beforeMs: number, limit = PRUNED_AT_ONCE): number {
+    return pruneBatch(this.#sql, beforeMs, limit);
   }
-
-  #horizon(): number {
-    return prunedBefore(this.#sql);
-  }
-}
-
-/** Calls older than this, ms since 1970, are only in the sums. */
-export function prunedBefore(sql: Sql): number {
-  const row = sql.get("SELECT CAST(value AS INTEGER) AS at FROM meta WHERE key = 'ledger_pruned_before'");
-  return row === undefined ? 0 : integerOf(row, "at");
 }

@@ -132,6 +132,33 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE llm_budget_level (meter TEXT PRIMARY KEY, period INTEGER NOT NULL, level INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   `,
   "CREATE TABLE llm_keys (target TEXT PRIMARY KEY, vault_key_name TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+  // sums of calls that are forgotten one by one; those of the others are made when somebody asks
+  `
+  CREATE TABLE llm_label_usage (
+    label TEXT NOT NULL,
+    sandbox_uuid TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    day TEXT NOT NULL,
+    sandbox TEXT NOT NULL,
+    request_count INTEGER NOT NULL,
+    streaming_count INTEGER NOT NULL,
+    error_count INTEGER NOT NULL,
+    unmetered_requests INTEGER NOT NULL,
+    unpriced_requests INTEGER NOT NULL,
+    priced_requests INTEGER NOT NULL,
+    total_input_tokens INTEGER NOT NULL,
+    total_output_tokens INTEGER NOT NULL,
+    total_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_nano INTEGER NOT NULL,
+    last_request INTEGER NOT NULL,
+    PRIMARY KEY (label, sandbox_uuid, provider, model, day)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX llm_label_usage_by_sandbox ON llm_label_usage (sandbox_uuid);
+  `,
 ];
 
 /**

@@ -1,7 +1,7 @@
 import { timestamp } from "../base/clock.ts";
 import type { UsageEntry } from "../schema/api.ts";
 import type { LlmEvent } from "../schema/event.ts";
-import { prunedBefore } from "./ledger.ts";
+import { CALLS, LABELLED_CALLS, prunedBefore } from "./call-retention.ts";
 import { integerOf, type Row, type Sql, textOf } from "./sql.ts";
 
 export type UsageBy = "model" | "provider" | "sandbox" | "day" | "label";
@@ -16,23 +16,18 @@ const SUMS = `
   sum(cache_read_tokens) AS cache_read_tokens, sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
   sum(cost_nano) AS cost_nano, max(last_request) AS last_request`;
 
-/** Single calls in the shape of the sums; `label` is one of a call's labels where `from` joins them. */
-const callsFrom = (from: string, label: string): string => `(
-  SELECT ${label} AS label, sandbox_uuid, sandbox, provider, model, strftime('%Y-%m-%d', at / 1000, 'unixepoch') AS day, at AS last_request,
-    1 AS request_count, streaming AS streaming_count, error AS error_count, unmetered AS unmetered_requests, unpriced AS unpriced_requests,
-    cost_nano IS NOT NULL AS priced_requests, coalesce(cost_nano, 0) AS cost_nano,
-    iif(counts_usage, coalesce(input_tokens, 0), 0) AS total_input_tokens, iif(counts_usage, coalesce(output_tokens, 0), 0) AS total_output_tokens,
-    iif(counts_usage, coalesce(total_tokens, 0), 0) AS total_tokens, iif(counts_usage, coalesce(cache_read_tokens, 0), 0) AS cache_read_tokens,
-    iif(counts_usage, coalesce(cache_write_tokens, 0), 0) AS cache_write_tokens, iif(counts_usage, coalesce(reasoning_tokens, 0), 0) AS reasoning_tokens
-  FROM ${from} WHERE at >= ?)`;
-
-const CALLS = callsFrom("llm_calls", "''");
-
-/** A call with several labels stands in several rows, one without any in none. */
-const LABELLED_CALLS = callsFrom("llm_calls, json_each(llm_calls.event, '$.labels') AS labels", "labels.key || '=' || labels.value");
-
 /** The same over whole days, where single calls of that time are forgotten. */
 const DAYS = "(SELECT * FROM llm_usage WHERE day >= ?)";
+
+/** Calls one by one, and the sums of those that are forgotten; both have the columns in one order. */
+const LABELS = `${LABELLED_CALLS} WHERE at >= ? UNION ALL
+  SELECT label, sandbox_uuid, sandbox, provider, model, day, last_request, request_count, streaming_count, error_count, unmetered_requests,
+    unpriced_requests, priced_requests, cost_nano, total_input_tokens, total_output_tokens, total_tokens, cache_read_tokens, cache_write_tokens,
+    reasoning_tokens
+  FROM llm_label_usage WHERE day >= ?`;
+
+/** later than every day */
+const NO_DAY = "9999-99-99";
 
 /** Questions about usage. Sums are of known values and always numbers; `cost_usd` is null when no call's price is known. */
 export class UsageQueries {
@@ -55,7 +50,7 @@ export class UsageQueries {
 
   /**
    * Sums over every sandbox of the filter, without one over all that was ever booked. Where several providers or models meet, the field
-   * says `*`. By label they are of the calls that are still kept one by one, and a call counts under each of its labels.
+   * says `*`. A call counts under each of its labels.
    */
   grouped(filter: UsageFilter & { readonly by: UsageBy }): readonly (UsageEntry & { readonly key: string })[] {
     const only = (column: string): string => `iif(min(${column}) = max(${column}), min(${column}), '*') AS ${column}`;
@@ -99,12 +94,15 @@ export class UsageQueries {
   #sums(columns: string, group: string, filter: UsageFilter): readonly Row[] {
     const { where, values } = this.#where(filter);
     const tail = `${where} GROUP BY ${group} ORDER BY ${group}`;
-    // sums per day know no labels
-    if (group === "label")
-      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${LABELLED_CALLS} ${tail}`, filter.sinceMs ?? 0, ...values);
+    if (group === "label") {
+      const since = filter.sinceMs ?? 0;
+      // what is forgotten by call is known by day
+      const day = since < prunedBefore(this.#sql) ? timestamp(since).slice(0, 10) : NO_DAY;
+      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM (${LABELS}) ${tail}`, since, day, ...values);
+    }
     if (filter.sinceMs === undefined) return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM llm_usage ${tail}`, ...values);
     if (filter.sinceMs >= prunedBefore(this.#sql))
-      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${CALLS} ${tail}`, filter.sinceMs, ...values);
+      return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM (${CALLS} WHERE at >= ?) ${tail}`, filter.sinceMs, ...values);
     return this.#sql.all(`SELECT ${columns}, ${SUMS} FROM ${DAYS} ${tail}`, timestamp(filter.sinceMs).slice(0, 10), ...values);
   }
 
