@@ -69,26 +69,26 @@ export class BudgetGate implements CallGate {
   }
 
   admit(call: CallRequest): Admission {
-    const { recognition, facts } = call;
+    const { recognition, facts, kind } = call;
     const model = recognition.model ?? facts.model;
     this.#live.name(call.id, facts.ambiguous ? null : model);
-    const refused = this.#judgeModel(call, model);
+    const refused = kind === "used" ? undefined : this.#judgeModel(call, model);
     if (refused !== undefined) {
       this.#options.metrics.budgetDenied("models", "model");
       return { verdict: "deny", rule: MODELS_RULE, reason: refused };
     }
     const scoped = { sandbox: call.sandbox, labels: call.labels, provider: recognition.provider, model: facts.ambiguous ? null : model };
     const budgets = this.#options.budgets().filter((budget) => countsCall(budget, scoped));
-    return budgets.length === 0 ? { verdict: "allow", settle: () => undefined } : this.#reserve(call, model, budgets);
+    return budgets.length === 0 || kind === "name" ? { verdict: "allow", settle: () => undefined } : this.#reserve(call, model, budgets);
   }
 
   /** Why the call's model is not permitted; undefined when it is. */
-  #judgeModel({ recognition, facts, isWebSocket, bodyBytes }: CallRequest, model: string | null): string | undefined {
+  #judgeModel({ recognition, facts, kind, bodyBytes }: CallRequest, model: string | null): string | undefined {
     const rules = this.#options.models();
     if (rules.allow.length === 0 && rules.deny.length === 0) return undefined;
     const { operation, billable } = recognition;
     if (FETCH_OPERATIONS.has(operation)) return undefined;
-    if (isWebSocket) return "models are limited, and the model of a WebSocket's calls is not known before they are made";
+    if (kind === "session") return "models are limited, and the model of a WebSocket's calls is not known before they are made";
     if (operation === "create_batch") return "models are limited, and those of a batch are not known before it runs";
     if (bodyBytes === null) return "models are limited, and the request is too large or coded in a way that hides its model";
     if (facts.ambiguous) return "models are limited, and the request names two different ones";
@@ -105,7 +105,9 @@ export class BudgetGate implements CallGate {
   #reserve(call: CallRequest, model: string | null, budgets: readonly Budget[]): Admission {
     const { recognition, facts, bodyBytes } = call;
     const now = this.#options.clock.now();
-    const hard = budgets.find(({ unit, onExceed }) => onExceed === "deny" && (unit === "usd" || unit === "tokens"));
+    const isPast = call.kind === "used";
+    const isDenying = (onExceed: Budget["onExceed"]): boolean => onExceed === "deny" && !isPast;
+    const hard = budgets.find(({ unit, onExceed }) => isDenying(onExceed) && (unit === "usd" || unit === "tokens"));
     if (hard !== undefined) {
       const unknowable = this.#unknowable(call);
       if (unknowable !== undefined) return this.#deny(hard, "unknown_amount", unknowable);
@@ -125,7 +127,7 @@ export class BudgetGate implements CallGate {
       if (unit === "usd") return price.verdict === "allow" ? (price.nano ?? 0n) : 0n;
       return unit === "tokens" ? BigInt(expected.input + expected.output) : 1n;
     };
-    const priced = budgets.find(({ unit, onExceed }) => unit === "usd" && onExceed === "deny");
+    const priced = budgets.find(({ unit, onExceed }) => unit === "usd" && isDenying(onExceed));
     if (priced !== undefined && price.verdict === "deny") return this.#deny(priced, "unknown_price", price.reason);
     const claims = budgets.map((budget): Claim => {
       const { bucket, since } = windowAt(budget.window, now);
@@ -136,7 +138,7 @@ export class BudgetGate implements CallGate {
         since,
         amount: amountIn(budget),
         limit,
-        isHard: onExceed === "deny",
+        isHard: isDenying(onExceed),
         isLasting: unit !== "concurrent",
       };
     });
@@ -147,7 +149,7 @@ export class BudgetGate implements CallGate {
       const taken = result.used + result.reserved;
       return [{ budget, said: sentenceOf(budget, claim.amount, taken), taken }];
     });
-    const refusal = exceeded.find(({ budget }) => budget.onExceed === "deny");
+    const refusal = exceeded.find(({ budget }) => isDenying(budget.onExceed));
     if (refusal !== undefined) return this.#deny(refusal.budget, "exceeded", refusal.said);
     if (!isReserved) throw new Error("a reservation was refused without a budget that refused it");
     for (const { budget, said, taken } of exceeded) this.#warn(call, budget, said, taken);
@@ -155,8 +157,8 @@ export class BudgetGate implements CallGate {
   }
 
   /** Why nobody can say beforehand, or from the answer, what a call uses. */
-  #unknowable({ recognition, isWebSocket, bodyBytes }: CallRequest): string | undefined {
-    if (isWebSocket) return "a budget limits this call, and what is used over a WebSocket is not known before it is used";
+  #unknowable({ recognition, kind, bodyBytes }: CallRequest): string | undefined {
+    if (kind === "session") return "a budget limits this call, and what is used over a WebSocket is not known before it is used";
     if (LATE_OPERATIONS.has(recognition.operation)) return "a budget limits this call, and what it uses is not known before it was used";
     if (bodyBytes === null) return "a budget limits this call, and its request is too large, or coded in a way that hides its size";
     return undefined;

@@ -12,8 +12,7 @@ export type CallRequest = {
   readonly facts: RequestFacts;
   /** bytes of the request's body, decompressed; null: it was larger than may be held, or could not be decompressed */
   readonly bodyBytes: number | null;
-  /** a WebSocket: its calls are in frames, and nobody knows them yet */
-  readonly isWebSocket: boolean;
+  readonly kind: CallKind;
 };
 
 /** A model call that is under way. */
@@ -28,6 +27,15 @@ export type LiveCall = {
   /** ends both sides of it at once; false: it cannot be cut yet */
   readonly cut: (reason: string) => boolean;
 };
+export type CallKind =
+  /** an ordinary call, by request or by a message of a WebSocket */
+  | "call"
+  /** a whole WebSocket, of which nobody can tell beforehand what it uses */
+  | "session"
+  /** it only names a model that later calls are for: nothing is reserved */
+  | "name"
+  /** it was made without being asked for, and has ended: it counts, whatever is left */
+  | "used";
 
 /** How an admitted call ended. */
 export type CallEnd =

@@ -89,8 +89,8 @@ test("a batch is refused, since its models are not known; what was made before c
   expect((await fetchInside(at.fixture, `https://${OPENAI}/v1/responses/resp_1`)).status).toBe(200);
 });
 
-test("a WebSocket is refused before it opens", async () => {
-  await using at = await setting({ allow: ["gpt-*"] });
+test("a WebSocket whose handshake names a model that is not permitted is refused before it opens", async () => {
+  await using at = await setting({ allow: ["gpt-5*"] });
   const answer = await fetchInside(at.fixture, `https://${OPENAI}/v1/realtime?model=gpt-realtime`, {
     headers: {
       connection: "Upgrade",

@@ -48,6 +48,18 @@ export interface ResponseFilter {
   flush?(): readonly Uint8Array[];
 }
 
+/** Sees the bytes of an upgraded connection, both ways, as they pass. Synchronous and cheap, and never throws. */
+export interface SocketFilter {
+  /** both sides are there: `headers` of the 101. `cut` ends it: the client gets these last bytes, the upstream is gone at once. */
+  opened?(headers: HeaderList, cut: (last: readonly Uint8Array[]) => void): void;
+  /** bytes of the sandbox; gives those to forward now */
+  outgoing?(chunk: Buffer): readonly Uint8Array[];
+  /** bytes of the upstream, before `ResponseFilter`s saw them; gives those to forward now */
+  incoming?(chunk: Buffer): readonly Uint8Array[];
+  /** which side was the first to end; `cut`: we were */
+  closed?(first: "client" | "server" | "cut"): void;
+}
+
 /** Where a request goes, once every name in it was found to be the same. */
 export type Target = {
   readonly scheme: "http" | "https";
@@ -121,6 +133,8 @@ export type Exchange = {
   shownRequest?: ShownBody;
   /** what the exchange's record carries of both; absent: nothing */
   carried?: { readonly request_body?: ShownBody; readonly response_body?: ShownBody };
+  /** for upgrades: what the frames go through, in this order on their way out */
+  readonly socketFilters: SocketFilter[];
 
   // what came of it
   status: number | null;

@@ -36,6 +36,7 @@ export function newExchange(start: NewExchange): Exchange {
     keySource: "none",
     callReported: false,
     filters: [],
+    socketFilters: [],
     status: null,
     address: undefined,
     addressClass: undefined,

@@ -3,7 +3,7 @@ import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decodeBody } from "../../providers/decode/body-decoder.ts";
 import type { Recognition, RequestFacts, ResponseFacts } from "../../providers/types.ts";
 import type { LlmEvent } from "../../schema/event.ts";
-import type { CallEnd, CallGate } from "../admission.ts";
+import type { CallEnd, CallGate, CallKind } from "../admission.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Runtime } from "../runtime.ts";
 import { refusePolicy } from "./policy.ts";
@@ -20,7 +20,7 @@ export class CallAdmission {
   }
 
   /** False: the call was refused, and the client has its answer. */
-  async admit(gate: CallGate, recognition: Recognition, facts: RequestFacts): Promise<boolean> {
+  async admit(gate: CallGate, recognition: Recognition, facts: RequestFacts, kind: CallKind = "call"): Promise<boolean> {
     const exchange = this.#exchange;
     const { egress } = exchange.generation;
     try {
@@ -32,7 +32,7 @@ export class CallAdmission {
         recognition,
         facts,
         bodyBytes,
-        isWebSocket: exchange.isUpgrade,
+        kind,
       });
       if (admission.verdict === "allow") {
         this.#settle = admission.settle;
@@ -65,12 +65,12 @@ export class CallAdmission {
       settle({ kind: "unsent" });
       return;
     }
-    settle({ kind: "sent", event: event ?? { ...UNKNOWN, status }, response, answerBytes: bytesIn });
+    settle({ kind: "sent", event: event ?? { ...UNKNOWN_END, status }, response, answerBytes: bytesIn });
   }
 }
 
 /** A call of which no record could be made. */
-const UNKNOWN = {
+export const UNKNOWN_END = {
   call_outcome: "aborted",
   usage_source: "none",
   cost_usd: null,

@@ -7,6 +7,9 @@ import type { Runtime } from "../runtime.ts";
 
 type CallRecord = Parameters<EgressReporter["llm"]>[0];
 
+/** What belongs to one call of several in a WebSocket, and not to the exchange that carries them all. */
+export type CallPart = Pick<Exchange, "startedAt" | "firstByteAt" | "decision" | "status">;
+
 const MAX_MODEL = 256;
 
 /** One record for one model call, allowed, denied or failed, without what was counted before. Gives the record. */
@@ -16,12 +19,13 @@ export function reportCall(
   recognition: Recognition,
   facts: RequestFacts | undefined,
   response: ResponseFacts | undefined,
+  part: CallPart = exchange,
 ): CallRecord {
   const { egress } = exchange.generation;
-  const denied = exchange.decision?.verdict !== "allow";
+  const denied = part.decision?.verdict !== "allow";
   const model = (facts?.model ?? recognition.model ?? "unknown").slice(0, MAX_MODEL);
   const usage = response?.usage ?? null;
-  const outcome = denied ? "denied" : outcomeOf(exchange, response);
+  const outcome = denied ? "denied" : part === exchange ? outcomeOf(exchange, response) : (response?.outcome ?? "aborted");
   const event: CallRecord = {
     type: "llm.call",
     actor: { kind: "sandbox", user_id: egress.name },
@@ -37,9 +41,9 @@ export function reportCall(
     model,
     response_model: response?.responseModel?.slice(0, MAX_MODEL) ?? null,
     operation: recognition.operation,
-    status: exchange.status,
-    latency_ms: round(runtime.clock.monotonic() - exchange.startedAt),
-    ttft_ms: exchange.firstByteAt === undefined ? null : round(exchange.firstByteAt - exchange.startedAt),
+    status: part.status,
+    latency_ms: round(runtime.clock.monotonic() - part.startedAt),
+    ttft_ms: part.firstByteAt === undefined ? null : round(part.firstByteAt - part.startedAt),
     streaming: recognition.streaming ?? facts?.streaming ?? false,
     input_tokens: usage?.input ?? null,
     output_tokens: usage?.output ?? null,

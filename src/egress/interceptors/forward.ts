@@ -1,10 +1,11 @@
-import { type Duplex, Transform } from "node:stream";
+import type { Duplex } from "node:stream";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import { decide } from "../accept/generation.ts";
 import { isStillOpen } from "../accept/review.ts";
 import { background } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
-import type { Exchange, ExchangeEnd, Next, ResponseFilter } from "../exchange/exchange.ts";
+import { asBuffer } from "../../providers/decode/body-decoder.ts";
+import type { Exchange, ExchangeEnd, Next } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { filterTrailers, readResponseHead } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
@@ -14,7 +15,7 @@ import { AddressDenied, isCertificateError } from "../upstream/dial.ts";
 import { dispatch, type ResponseSink, type Transfer } from "../upstream/dispatch.ts";
 import type { Origin } from "../upstream/origin.ts";
 import type { UpstreamConnection } from "../upstream/pool.ts";
-import { join } from "../upstream/tunnel.ts";
+import { type Sieve, Upgraded } from "../upstream/upgraded.ts";
 import { refusePolicy } from "./policy.ts";
 
 /** Last in the path: sends the request, relays the response as it comes. Resolves when both sides are done with it. */
@@ -184,13 +185,15 @@ class Relay implements ResponseSink {
     }
     exchange.status = status;
     exchange.headAt = this.#runtime.clock.monotonic();
-    const client = downstream.switchProtocols(status, this.#fields(readResponseHead(raw).headers));
-    client.on("data", (chunk: Buffer) => (exchange.bytesOut += chunk.length));
-    socket.on("data", (chunk: Buffer) => (exchange.bytesIn += chunk.length));
-    client.pause();
-    socket.pause();
-    const back = exchange.filters.length === 0 ? undefined : throughFilters(exchange.filters);
-    const over = join(client, socket, back).then(() => this.#finish("complete"));
+    const { headers } = readResponseHead(raw);
+    const client = downstream.switchProtocols(status, this.#fields(headers));
+    const upgraded = new Upgraded(client, socket);
+    for (const filter of exchange.socketFilters) filter.opened?.(headers, (last) => upgraded.cut(last));
+    upgraded.start(outgoing(exchange), incoming(exchange));
+    const over = upgraded.closed.then((first) => {
+      for (const filter of exchange.socketFilters) filter.closed?.(first);
+      this.#finish("complete");
+    });
     background("an upgraded connection", over, this.#runtime.log);
   }
 
@@ -269,18 +272,38 @@ class Relay implements ResponseSink {
   }
 }
 
-/** What comes back over an upgraded connection, as the filters leave it. */
-function throughFilters(filters: readonly ResponseFilter[]): Transform {
+/** What the sandbox says over an upgraded connection. */
+function outgoing(exchange: Exchange): Sieve {
+  const { socketFilters } = exchange;
+  return {
+    chunk: (chunk) => {
+      exchange.bytesOut += chunk.length;
+      return socketFilters.reduce<readonly Uint8Array[]>(
+        (pieces, filter) => (filter.outgoing === undefined ? pieces : pieces.flatMap((piece) => filter.outgoing?.(asBuffer(piece)) ?? [])),
+        [chunk],
+      );
+    },
+    flush: () => [],
+  };
+}
+
+/** What comes back: first the frames, then what every answer goes through. */
+function incoming(exchange: Exchange): Sieve {
+  const { socketFilters, filters } = exchange;
   const through = (pieces: readonly Uint8Array[], from: number): readonly Uint8Array[] =>
     filters.slice(from).reduce((now, filter) => now.flatMap((piece) => filter.chunk?.(piece) ?? [piece]), pieces);
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      for (const piece of through([chunk], 0)) if (piece.length > 0) this.push(piece);
-      done();
+  const counted = (pieces: readonly Uint8Array[]): readonly Uint8Array[] => {
+    for (const piece of pieces) exchange.bytesIn += piece.length;
+    return pieces;
+  };
+  return {
+    chunk: (chunk) => {
+      const seen = socketFilters.reduce<readonly Uint8Array[]>(
+        (pieces, filter) => (filter.incoming === undefined ? pieces : pieces.flatMap((piece) => filter.incoming?.(asBuffer(piece)) ?? [])),
+        [chunk],
+      );
+      return counted(through(seen, 0));
     },
-    flush(done) {
-      for (const [i, filter] of filters.entries()) for (const piece of through(filter.flush?.() ?? [], i + 1)) this.push(piece);
-      done();
-    },
-  });
+    flush: () => counted(filters.flatMap((filter, i) => through(filter.flush?.() ?? [], i + 1))),
+  };
 }

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { messageOf } from "../../base/error.ts";
 import { decodeBody } from "../../providers/decode/body-decoder.ts";
 import { planUsageInjection } from "../../providers/inject.ts";
@@ -6,13 +7,15 @@ import { withRequestUnits } from "../../providers/request-units.ts";
 import { createResponseTap } from "../../providers/response-tap.ts";
 import { createUsageStripper, type UsageStripper } from "../../providers/strip.ts";
 import type { Recognition, RequestFacts, RequestReader, ResponseFacts, ResponseTap } from "../../providers/types.ts";
-import type { Readable } from "node:stream";
-import type { Exchange, Interceptor, RequestBody, ResponseFilter } from "../exchange/exchange.ts";
+import { responseFactsOf } from "../../providers/websocket/call-facts.ts";
+import { isOneCall } from "../../providers/websocket/frame-tap.ts";
+import type { Exchange, Interceptor, Next, RequestBody, ResponseFilter } from "../exchange/exchange.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeBody } from "../exchange/request-body.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallAdmission } from "./admission.ts";
 import { reportCall } from "./call-record.ts";
+import { SocketMeter } from "./socket-meter.ts";
 
 const NO_FACTS: RequestFacts = {
   model: null,
@@ -30,13 +33,7 @@ export function meterInterceptor(runtime: Runtime): Interceptor {
   return (next) => async (exchange) => {
     const { recognition } = exchange;
     if (recognition === undefined) return next(exchange);
-    // a handshake has no body to read; frames are not metered yet
-    if (exchange.isUpgrade) {
-      if (!runtime.gate.isActive || (await new CallAdmission(runtime, exchange).admit(runtime.gate, recognition, NO_FACTS)))
-        return next(exchange);
-      reportCall(runtime, exchange, recognition, undefined, undefined);
-      return;
-    }
+    if (exchange.isUpgrade) return meterSocket(runtime, exchange, recognition, next);
     const sandbox = exchange.generation.egress.name;
     const meter = new CallMeter(runtime, exchange, recognition);
     runtime.metrics.llmStarted(sandbox);
@@ -63,6 +60,36 @@ function mayInject(runtime: Runtime, recognition: Recognition): boolean {
 export function heldForMetering(runtime: Runtime, recognition: Recognition | undefined): number {
   if (recognition === undefined) return 0;
   return mayInject(runtime, recognition) || runtime.gate.isActive ? runtime.limits.inspectBytes : 0;
+}
+
+/** A handshake: the calls are in the frames behind it, and each is judged, recorded and settled by itself. */
+async function meterSocket(runtime: Runtime, exchange: Exchange, recognition: Recognition, next: Next): Promise<void> {
+  const admission = new CallAdmission(runtime, exchange);
+  const isSession = isOneCall(recognition);
+  // the model that the handshake names is judged now, what is asked for later then
+  const facts = { ...NO_FACTS, model: recognition.model ?? null };
+  const isJudged = runtime.gate.isActive && (isSession || facts.model !== null);
+  if (isJudged && !(await admission.admit(runtime.gate, recognition, facts, isSession ? "session" : "name"))) {
+    reportCall(runtime, exchange, recognition, undefined, undefined);
+    return;
+  }
+  const meter = new SocketMeter(runtime, exchange, recognition);
+  exchange.socketFilters.push(meter);
+  try {
+    await next(exchange);
+  } finally {
+    // a handshake that failed is a call that failed; one that did not is none
+    const failed =
+      exchange.status === 101 ? undefined : reportCall(runtime, exchange, recognition, facts, refusedHandshake(exchange.status));
+    admission.settle(failed ?? meter.session?.event, meter.session?.response);
+  }
+}
+
+/** What an upstream's answer to a handshake says when it is no 101; nothing when there is no answer. */
+function refusedHandshake(status: number | null): ResponseFacts | undefined {
+  if (status === null) return undefined;
+  const outcome = status === 429 ? "rate_limited" : status >= 500 ? "server_error" : "client_error";
+  return responseFactsOf(null, { missing: null, outcome });
 }
 
 /** One model call: the request's reader, the response's tap, and the stripper where usage was asked for on the client's behalf. */

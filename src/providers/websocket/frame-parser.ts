@@ -26,6 +26,7 @@ export class FrameParser {
   #headerBytes = 0;
   #left = 0;
   #isControl = false;
+  #isClose = false;
   #mask: Buffer | null = null;
   #maskAt = 0;
   #isFinal = false;
@@ -33,6 +34,8 @@ export class FrameParser {
   #inPayload = false;
   #failed = false;
   #closed = false;
+  #consumed = 0;
+  #boundary = 0;
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
@@ -47,6 +50,16 @@ export class FrameParser {
     return this.#closed;
   }
 
+  /** bytes up to the end of the last frame behind which a message may begin: what comes later belongs to one that is not complete */
+  get boundary(): number {
+    return this.#boundary;
+  }
+
+  /** bytes taken so far */
+  get consumed(): number {
+    return this.#consumed;
+  }
+
   write(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length && !this.#failed && !this.#closed) {
@@ -54,12 +67,14 @@ export class FrameParser {
         const wanted = this.#headerLength();
         const taken = chunk.copy(this.#header, this.#headerBytes, at, at + wanted - this.#headerBytes);
         this.#headerBytes += taken;
+        this.#consumed += taken;
         at += taken;
         if (this.#headerBytes === this.#headerLength()) this.#begin();
         continue;
       }
       const part = chunk.subarray(at, at + this.#left);
       at += part.length;
+      this.#consumed += part.length;
       this.#left -= part.length;
       if (!this.#isControl && part.length > 0) this.#sink.data(this.#mask === null ? part : this.#unmasked(part));
       if (this.#left === 0) this.#end();
@@ -91,7 +106,7 @@ export class FrameParser {
     this.#maskAt = 0;
     this.#headerBytes = 0;
     this.#inPayload = true;
-    if (opcode === CLOSE) this.#closed = true;
+    this.#isClose = opcode === CLOSE;
     if (!this.#isControl && opcode !== CONTINUATION) {
       this.#inMessage = true;
       this.#sink.begin(isCompressed);
@@ -117,9 +132,12 @@ export class FrameParser {
 
   #end(): void {
     this.#inPayload = false;
-    if (this.#isControl || !this.#isFinal) return;
-    this.#inMessage = false;
-    this.#sink.end();
+    if (this.#isClose) this.#closed = true;
+    if (!this.#isControl && this.#isFinal) {
+      this.#inMessage = false;
+      this.#sink.end();
+    }
+    if (!this.#inMessage) this.#boundary = this.#consumed;
   }
 
   #unmasked(part: Buffer): Buffer {

@@ -1,29 +1,24 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { everyN } from "../../../test/support/vectors.ts";
-import { frame, message, MessageDeflater, type MessageStyle } from "../../../test/support/websocket-frames.ts";
+import {
+  loadSocketVectors,
+  MASK,
+  SOCKET_STYLES,
+  socketWriter,
+  type SocketStyle,
+  type SocketVector,
+} from "../../../test/support/socket-vectors.ts";
+import { frame, message, MessageDeflater } from "../../../test/support/websocket-frames.ts";
 import { createProviderTable } from "../table.ts";
 import type { Recognition } from "../types.ts";
 import { createFrameTap, type FrameTap } from "./frame-tap.ts";
 import type { SocketCall } from "./session.ts";
 
-type SocketVector = {
-  readonly id: string;
-  readonly provider: string;
-  readonly host: string;
-  readonly path: string;
-  readonly frames: readonly Readonly<Record<string, string>>[];
-  readonly ended: "complete" | "aborted" | "error";
-  readonly expect: { readonly calls: readonly Readonly<Record<string, unknown>>[] };
-};
-
 const VECTORS_DIR = join(import.meta.dirname, "..", "..", "..", "test", "vectors");
-const VECTORS = readdirSync(join(VECTORS_DIR, "websocket")).map(
-  (name) => JSON.parse(readFileSync(join(VECTORS_DIR, "websocket", name), "utf8")) as SocketVector,
-);
+const VECTORS = loadSocketVectors();
 const table = createProviderTable({ customDomains: [] });
-const MASK = Buffer.from([0x37, 0xfa, 0x21, 0x3d]);
 
 function recognitionOf({ host, path }: Pick<SocketVector, "host" | "path">): Recognition {
   const [name = "", query = ""] = path.split("?");
@@ -32,35 +27,22 @@ function recognitionOf({ host, path }: Pick<SocketVector, "host" | "path">): Rec
   return recognition;
 }
 
-const STYLES: Readonly<Record<string, { readonly fragments: number; readonly deflate: "none" | "takeover" | "no takeover" }>> = {
-  plain: { fragments: 1, deflate: "none" },
-  "three fragments, pings between": { fragments: 3, deflate: "none" },
-  "deflated with context takeover": { fragments: 1, deflate: "takeover" },
-  "deflated without context takeover, fragmented": { fragments: 2, deflate: "no takeover" },
-};
-
 const CUTS: Readonly<Record<string, (bytes: Buffer) => readonly Buffer[]>> = {
   whole: (bytes) => [bytes],
   "byte by byte": (bytes) => everyN(bytes, 1),
   "in sevens": (bytes) => everyN(bytes, 7),
 };
 
-async function run(
-  vector: SocketVector,
-  style: (typeof STYLES)[string],
-  cut: (bytes: Buffer) => readonly Buffer[],
-): Promise<readonly SocketCall[]> {
+async function run(vector: SocketVector, style: SocketStyle, cut: (bytes: Buffer) => readonly Buffer[]): Promise<readonly SocketCall[]> {
   const calls: SocketCall[] = [];
   const extensions = style.deflate === "none" ? undefined : "permessage-deflate; server_max_window_bits=15";
   const tap = createFrameTap(recognitionOf(vector), { extensions, onCall: (call) => calls.push(call) });
   if (tap === null) throw new Error("no tap");
-  const deflater = (): MessageDeflater | null => (style.deflate === "none" ? null : new MessageDeflater(style.deflate === "takeover"));
-  const client: MessageStyle = { fragments: style.fragments, deflate: deflater(), mask: MASK };
-  const server: MessageStyle = { fragments: style.fragments, deflate: deflater() };
+  const writer = socketWriter(style);
   for (const one of vector.frames) {
     const [kind, text] = Object.entries(one)[0] ?? ["", ""];
     const fromClient = kind === "client";
-    const bytes = await message(Buffer.from(text), kind === "server_binary" ? 2 : 1, fromClient ? client : server);
+    const bytes = fromClient ? await writer.client(text) : await writer.server(text, kind === "server_binary" ? 2 : 1);
     const before = Buffer.from(bytes);
     for (const piece of cut(bytes)) {
       if (fromClient) tap.fromClient(piece);
@@ -101,7 +83,7 @@ it("found its vectors", () => {
 });
 
 describe.each(VECTORS.map((vector) => [vector.id, vector] as const))("%s", (_id, vector) => {
-  for (const [style, how] of Object.entries(STYLES)) {
+  for (const [style, how] of Object.entries(SOCKET_STYLES)) {
     it(`V27, V28: reads every call, ${style}`, async () => {
       for (const [name, cut] of Object.entries(CUTS)) {
         const calls = await run(vector, how, cut);

@@ -2,7 +2,7 @@ import { asCount, asName } from "../shapes/fields.ts";
 import type { ResponseReader, Shape } from "../shapes/shape.ts";
 import type { RequestFacts } from "../types.ts";
 import { readerFacts, requestFactsOf } from "./call-facts.ts";
-import type { Found, SessionOptions, SocketEnd, SocketSession } from "./session.ts";
+import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession } from "./session.ts";
 
 export type ReaderSessionRules = {
   /** does this client message ask for a response? */
@@ -13,6 +13,7 @@ export type ReaderSessionRules = {
 
 /** a client may ask ahead; what it asks past this is counted without its request */
 const MAX_WAITING = 64;
+export const TOO_MANY = "too many calls wait for their answers in one WebSocket";
 
 /** A WebSocket whose server messages are the events of the shape's stream, one response after the other. */
 export class ReaderSession implements SocketSession {
@@ -29,15 +30,21 @@ export class ReaderSession implements SocketSession {
     this.#rules = rules;
   }
 
-  client(message: Found): void {
-    if (!this.#rules.begins(message) || this.#waiting.length === MAX_WAITING) return;
-    this.#waiting.push(
-      requestFactsOf({
-        model: asName(message.get("model")) ?? this.#options.model,
-        maxOutputTokens: asCount(message.get("maxOutputTokens")),
-        serviceTier: asName(message.get("tier")),
-      }),
-    );
+  client(message: Found): readonly SocketAsk[] {
+    if (!this.#rules.begins(message)) return [];
+    const request = requestFactsOf({
+      model: asName(message.get("model")) ?? this.#options.model,
+      maxOutputTokens: asCount(message.get("maxOutputTokens")),
+      serviceTier: asName(message.get("tier")),
+    });
+    const ask = { kind: "call", operation: this.#options.operation, request } as const;
+    if (this.#waiting.length === MAX_WAITING) return [{ ...ask, fault: TOO_MANY }];
+    this.#waiting.push(request);
+    return [ask];
+  }
+
+  withdrawn(): void {
+    this.#waiting.pop();
   }
 
   server(message: Found): void {
@@ -63,8 +70,10 @@ export class ReaderSession implements SocketSession {
 
   #emit(how: SocketEnd | "over"): void {
     const result = this.#open().result();
-    const request = this.#waiting.shift() ?? requestFactsOf({ model: this.#options.model });
-    this.#options.emit({ operation: this.#options.operation, request, response: readerFacts(result, how, this.#textBytes) });
+    const asked = this.#waiting.shift();
+    const request = asked ?? requestFactsOf({ model: this.#options.model });
+    const response = readerFacts(result, how, this.#textBytes);
+    this.#options.emit({ operation: this.#options.operation, request, response, wasAsked: asked !== undefined });
     this.#reader = null;
     this.#textBytes = 0;
   }

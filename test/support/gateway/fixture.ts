@@ -33,6 +33,8 @@ export type FixtureOptions = Partial<Omit<GatewayOptions, "limits">> & {
   readonly allow?: readonly string[];
   readonly policy?: Policy;
   readonly secrets?: SandboxEgress["secrets"];
+  /** how many (host, port) can be reached; default 6 */
+  readonly slots?: number;
   /** where connections to the listener pretend to have gone; default: the synthetic address of the name asked for last */
   readonly blocked?: () => string | null;
 };
@@ -124,8 +126,8 @@ export async function gatewayFixture(options: FixtureOptions = {}): Promise<Fixt
   // one real listener for each simulated (address, port)
   const destinations = new Map<number, { readonly address: string; readonly port: number }>();
   const servers: Server[] = [];
-  const SLOTS = 6;
-  for (let i = 0; i < SLOTS; i += 1) servers.push(await listen());
+  const slots = options.slots ?? 6;
+  for (let i = 0; i < slots; i += 1) servers.push(await listen());
   const dnsTcp = await listen();
   const dns = createSocket("udp4");
   dns.bind(0, "127.0.0.1");
@@ -161,7 +163,7 @@ export async function gatewayFixture(options: FixtureOptions = {}): Promise<Fixt
 }
 
 function withoutOwn(options: FixtureOptions): Partial<GatewayOptions> {
-  const { allow: _allow, policy: _policy, secrets: _secrets, blocked: _blocked, limits: _limits, ...rest } = options;
+  const { allow: _allow, policy: _policy, secrets: _secrets, blocked: _blocked, limits: _limits, slots: _slots, ...rest } = options;
   return rest;
 }
 

@@ -1,5 +1,5 @@
 import { readerFacts, requestFactsOf, responseFactsOf } from "../../websocket/call-facts.ts";
-import type { Found, SessionOptions, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
+import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
 import { asCount, asName, MergedFields } from "../fields.ts";
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "../google-generate-content/usage.ts";
 import { responsePaths } from "../slots.ts";
@@ -10,7 +10,11 @@ import { responsePaths } from "../slots.ts";
  */
 export const googleLiveSocket: SocketShape = {
   client: responsePaths(
-    { model: ["setup.model"], maxOutputTokens: ["setup.generationConfig.maxOutputTokens", "setup.generation_config.max_output_tokens"] },
+    {
+      model: ["setup.model"],
+      maxOutputTokens: ["setup.generationConfig.maxOutputTokens", "setup.generation_config.max_output_tokens"],
+      turnComplete: ["clientContent.turnComplete", "client_content.turn_complete"],
+    },
     [],
   ),
   server: responsePaths(
@@ -29,16 +33,38 @@ class GoogleLiveSession implements SocketSession {
   #open = false;
   /** the turn is complete, its usage may still come */
   #over = false;
+  #isSetUp = false;
+  /** the client said something that the next turn answers */
+  #asked = false;
+  /** it said that the turn is the server's now */
+  #isWaiting = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#model = options.model;
   }
 
-  client(message: Found): void {
+  client(message: Found): readonly SocketAsk[] {
+    const named = asName(message.get("model"));
     // on Vertex the name is a path
-    this.#model ??= asName(message.get("model"))?.split("/").at(-1) ?? null;
+    this.#model ??= named?.split("/").at(-1) ?? null;
     this.#maxOutputTokens ??= asCount(message.get("maxOutputTokens"));
+    const { operation } = this.#options;
+    const request = requestFactsOf({ model: this.#model, maxOutputTokens: this.#maxOutputTokens });
+    if (named !== null && !this.#isSetUp) {
+      this.#isSetUp = true;
+      return [{ kind: "name", operation, request }];
+    }
+    // text, sound, results of tools: a turn may follow, and one turn answers all that came before it
+    this.#isWaiting ||= message.get("turnComplete") === true;
+    if (this.#asked) return [];
+    this.#asked = true;
+    return [{ kind: "call", operation, request }];
+  }
+
+  withdrawn(): void {
+    this.#asked = false;
+    this.#isWaiting = false;
   }
 
   server(message: Found): void {
@@ -53,7 +79,7 @@ class GoogleLiveSession implements SocketSession {
   }
 
   end(how: SocketEnd): void {
-    if (this.#open) this.#emit(this.#over ? null : how);
+    if (this.#open || this.#isWaiting) this.#emit(this.#over ? null : how);
   }
 
   /** `how` null: the turn is complete. */
@@ -62,7 +88,9 @@ class GoogleLiveSession implements SocketSession {
     const usage = fields === null ? null : googleUsage(fields);
     const request = requestFactsOf({ model: this.#model, maxOutputTokens: this.#maxOutputTokens });
     const response = how === null ? responseFactsOf(usage) : readerFacts({ ...NOTHING, usage }, how, this.#textBytes);
-    this.#options.emit({ operation: this.#options.operation, request, response });
+    this.#options.emit({ operation: this.#options.operation, request, response, wasAsked: this.#asked });
+    this.#asked = false;
+    this.#isWaiting = false;
     this.#usage = new MergedFields(GOOGLE_USAGE_FIELDS);
     this.#textBytes = 0;
     this.#open = false;

@@ -1,5 +1,5 @@
 import { cutOutcome, requestFactsOf, responseFactsOf } from "../../websocket/call-facts.ts";
-import type { Found, SessionOptions, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
+import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
 import { asAmount, asFields, asName, usageOf } from "../fields.ts";
 import { openaiUsage } from "../openai-chat/usage.ts";
 import { responsePaths } from "../slots.ts";
@@ -22,6 +22,7 @@ export const liveSocket: SocketShape = {
     },
     [],
   ),
+  isOneCall: true,
   open: (options) => new LiveSession(options),
 };
 
@@ -38,8 +39,16 @@ class LiveSession implements SocketSession {
     this.#model = options.model;
   }
 
-  client(message: Found): void {
-    this.#model = asName(message.get("model")) ?? this.#model;
+  client(message: Found): readonly SocketAsk[] {
+    const named = asName(message.get("model"));
+    if (named === null) return [];
+    this.#model = named;
+    const { operation } = this.#options;
+    return [{ kind: "name", operation, request: requestFactsOf({ model: named }) }];
+  }
+
+  withdrawn(): void {
+    // its messages only name models
   }
 
   server(message: Found): void {
@@ -57,6 +66,7 @@ class LiveSession implements SocketSession {
       operation: "responses",
       request: requestFactsOf({ model }),
       response: responseFactsOf(usage, { responseModel: model, responseId: asName(message.get("id")) }),
+      wasAsked: false,
     });
   }
 
@@ -73,6 +83,7 @@ class LiveSession implements SocketSession {
       operation: this.#options.operation,
       request: requestFactsOf({ model: this.#model }),
       response: { ...response, ...source },
+      wasAsked: true,
     });
   }
 }
