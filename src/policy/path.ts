@@ -13,8 +13,25 @@ export type NormalPath =
 /** Longest path that is looked at, in characters; longer ones are invalid. */
 const MAX_PATH = 32_768;
 
+/** Paths that were normalised before: an agent asks for the same few over and over, and each is looked at several times. */
+const NORMALISED = new Map<string, NormalPath>();
+const MAX_NORMALISED = 500;
+const MAX_REMEMBERED = 256;
+
 /** Normalises a path as sent, without query. `*` (RFC 9112 §3.2.4, OPTIONS) stands for itself. */
 export function normalisePath(raw: string): NormalPath {
+  if (raw.length > MAX_REMEMBERED) return normalise(raw);
+  let normal = NORMALISED.get(raw);
+  if (normal === undefined) {
+    normal = normalise(raw);
+    // the sandbox chooses them
+    if (NORMALISED.size >= MAX_NORMALISED) NORMALISED.clear();
+    NORMALISED.set(raw, normal);
+  }
+  return normal;
+}
+
+function normalise(raw: string): NormalPath {
   if (raw === "*") return { kind: "path", path: raw };
   if (raw.length > MAX_PATH) return invalid("is too long");
   if (!raw.startsWith("/")) return invalid("does not start with a slash");

@@ -1,4 +1,5 @@
 import { createBodyDecoder, TAP_LIMITS } from "../../providers/decode/body-decoder.ts";
+import type { Form } from "../../secrets/forms.ts";
 import { StreamScan } from "../../secrets/scan.ts";
 import type { BodyGuard } from "../exchange/request-body.ts";
 
@@ -13,9 +14,9 @@ export class BodyScan implements BodyGuard {
   /** number of the text that was found; -1: none so far */
   found = -1;
 
-  constructor(texts: readonly Buffer[], contentEncoding: string | undefined) {
+  constructor(texts: readonly Form[], contentEncoding: string | undefined) {
     this.#scan = new StreamScan(texts);
-    const isPlain = contentEncoding === undefined || contentEncoding.trim().toLowerCase() === "identity";
+    const isPlain = isIdentity(contentEncoding);
     this.isLate = !isPlain;
     this.#decoder = isPlain
       ? null
@@ -35,4 +36,9 @@ export class BodyScan implements BodyGuard {
     await this.#decoder?.end();
     return this.found !== -1;
   }
+}
+
+/** Whether a body with this Content-Encoding is what it says. */
+export function isIdentity(contentEncoding: string | undefined): boolean {
+  return contentEncoding === undefined || contentEncoding.trim().toLowerCase() === "identity";
 }

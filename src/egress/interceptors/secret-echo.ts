@@ -59,7 +59,8 @@ export class EchoFilter implements ResponseFilter {
   }
 
   fields(headers: HeaderList): HeaderList {
-    return headers.some((field) => redactText(this.#forms, field) !== field) ? headers.map((field) => this.text(field)) : headers;
+    const isClean = headers.every((field) => redactText(this.#forms, field) === field);
+    return isClean ? headers : headers.map((field) => this.text(field));
   }
 
   head(_status: number, headers: HeaderList): HeaderList {

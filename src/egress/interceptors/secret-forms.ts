@@ -4,13 +4,19 @@ import type { Mask } from "../exchange/shown-body.ts";
 import type { Judge } from "../judge.ts";
 import type { GatewaySecret } from "../options.ts";
 
+type FormsOfMany = { readonly texts: readonly Form[]; readonly owners: readonly GatewaySecret[] };
+
 /** Forms of placeholders and values, made once for each. */
 export class FormsOfSecrets {
-  readonly #placeholders = new WeakMap<GatewaySecret, readonly Form[]>();
+  readonly #placeholders = new WeakMap<readonly GatewaySecret[], FormsOfMany>();
   readonly #values = new WeakMap<GatewaySecret, readonly Form[]>();
 
-  ofPlaceholder(secret: GatewaySecret): readonly Form[] {
-    return cached(this.#placeholders, secret, () => formsOf(secret.placeholder, secret.placeholder));
+  /** Those of several secrets in one list, and beside it whose they are. */
+  ofPlaceholders(secrets: readonly GatewaySecret[]): FormsOfMany {
+    return cached(this.#placeholders, secrets, () => {
+      const all = secrets.flatMap((secret) => formsOf(secret.placeholder, secret.placeholder).map((form) => ({ secret, form })));
+      return { texts: all.map(({ form }) => form), owners: all.map(({ secret }) => secret) };
+    });
   }
 
   ofValue(secret: GatewaySecret): readonly Form[] {
@@ -18,13 +24,13 @@ export class FormsOfSecrets {
   }
 }
 
-function cached(map: WeakMap<GatewaySecret, readonly Form[]>, secret: GatewaySecret, make: () => readonly Form[]): readonly Form[] {
-  let forms = map.get(secret);
-  if (forms === undefined) {
-    forms = make();
-    map.set(secret, forms);
+function cached<K extends object, V>(map: WeakMap<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
   }
-  return forms;
+  return value;
 }
 
 /** What no body shows: the real values of the sandbox and of the organisation, and what looks like a secret. */

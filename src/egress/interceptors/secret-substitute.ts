@@ -66,11 +66,11 @@ class Substitution {
   #inHeaders(): Misplaced | undefined {
     const { headers } = this.#exchange;
     for (let i = 0; i + 1 < headers.length; i += 2) {
-      const lower = (headers[i] ?? "").toLowerCase();
       const value = headers[i + 1] ?? "";
-      const named = this.#secrets.filter((secret) => find(value, secret.placeholder) !== undefined);
-      const [first] = named;
+      const first = this.#secrets.find((secret) => find(value, secret.placeholder) !== undefined);
       if (first === undefined) continue;
+      const named = this.#secrets.filter((secret) => find(value, secret.placeholder) !== undefined);
+      const lower = (headers[i] ?? "").toLowerCase();
       const where = `the header ${lower.slice(0, 64)}`;
       if (named.some(({ placeholder }) => placeholder !== first.placeholder)) return this.#inPlace(first, `${where} beside another one`);
       const secret = this.#boundTo(first.placeholder);

@@ -1,17 +1,18 @@
+import { needlesOf } from "../../secrets/needles.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
-import { withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { refusePolicy } from "./policy.ts";
 import { putOrgKey } from "./org-key.ts";
-import { BodyScan } from "./secret-body.ts";
+import { BodyScan, isIdentity } from "./secret-body.ts";
 import { EchoFilter } from "./secret-echo.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
 import { substitute, type Misplaced } from "./secret-substitute.ts";
 
 const RULE = "secret";
+const CODING = "content-encoding";
 
 /**
  * Puts real values in the place of placeholders: in the bound header or query parameter, for the bound host, methods and paths, over
@@ -53,15 +54,12 @@ async function inBody(
   if (exchange.body === undefined && (await takeRequestBody(exchange)) === "gone") return "gone";
   const { body } = exchange;
   if (body === undefined || body.kind === "none") return undefined;
-  const texts = secrets.flatMap((secret) => forms.ofPlaceholder(secret).map(({ bytes }) => ({ secret, bytes })));
+  const { texts, owners } = forms.ofPlaceholders(secrets);
   // what the meter changed is not compressed any more
-  const isCoded = exchange.headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === "content-encoding");
-  const scan = new BodyScan(
-    texts.map(({ bytes }) => bytes),
-    isCoded ? exchange.request.contentEncoding : undefined,
-  );
-  const found = (): Misplaced | undefined => {
-    const secret = texts[scan.found]?.secret;
+  const isCoded = exchange.headers.some((name, i) => i % 2 === 0 && name.length === CODING.length && name.toLowerCase() === CODING);
+  const coding = isCoded ? exchange.request.contentEncoding : undefined;
+  const misplaced = (found: number): Misplaced | undefined => {
+    const secret = owners[found];
     if (secret === undefined) return undefined;
     return {
       secret,
@@ -69,32 +67,40 @@ async function inBody(
       reason: `the placeholder of ${secret.name} stands in the request body; take it out of what is sent`,
     };
   };
-  if (body.kind === "bytes") return scan.chunk(body.bytes) || (await scan.end()) ? found() : undefined;
+  if (body.kind === "bytes" && isIdentity(coding)) return misplaced(needlesOf(texts).find(body.bytes));
+  const scan = new BodyScan(texts, coding);
+  if (body.kind === "bytes") return scan.chunk(body.bytes) || (await scan.end()) ? misplaced(scan.found) : undefined;
   if (!(body.stream instanceof PassingBody)) throw new Error("a body that passes can be guarded");
   body.stream.guard(scan, () => {
-    const misplaced = found();
-    if (misplaced !== undefined) block(runtime, exchange, misplaced);
+    const found = misplaced(scan.found);
+    if (found !== undefined) block(runtime, exchange, found);
   });
   return undefined;
 }
 
+/** Parts of an answer would hold parts of a value; and frames and bodies that are compressed cannot be searched as they pass. */
+const NOT_ASKED: ReadonlySet<string> = new Set(["range", "if-range", "accept-encoding", "sec-websocket-extensions"]);
+
 /** From here on the answer is searched for the values that the request carries. */
 function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets): void {
-  const values = exchange.injected.flatMap((secret) => forms.ofValue(secret));
+  const [first, ...others] = exchange.injected;
+  if (first === undefined) return;
+  // the list of a single secret is the same each time, and with it what a search wants to know of it
+  const values = others.length === 0 ? forms.ofValue(first) : exchange.injected.flatMap((one) => forms.ofValue(one));
   if (values.length === 0) return;
-  let headers = exchange.headers;
-  // parts of an answer would hold parts of a value; and frames and bodies that are compressed cannot be searched as they pass
-  for (const name of ["range", "if-range", "accept-encoding", "sec-websocket-extensions"]) headers = withoutHeader(headers, name);
-  if (!exchange.isUpgrade) headers = [...headers, "accept-encoding", "identity"];
-  exchange.headers = [...headers];
-  const [secret] = exchange.injected;
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < exchange.headers.length; i += 2) {
+    const name = exchange.headers[i] ?? "";
+    if (!NOT_ASKED.has(name.toLowerCase())) headers.push(name, exchange.headers[i + 1] ?? "");
+  }
+  if (!exchange.isUpgrade) headers.push("accept-encoding", "identity");
+  exchange.headers = headers;
   exchange.filters.push(
     new EchoFilter(values, () => {
-      if (secret === undefined) return;
       const host = exchange.target?.host.text ?? "";
       const names = [...new Set(exchange.secretsInjected)].join(", ");
       runtime.metrics.secretBlocked("reflected");
-      report(runtime, exchange, secret, {
+      report(runtime, exchange, first, {
         finding: "secret_echoed",
         outcome: "info",
         severity: "medium",
