@@ -1,6 +1,7 @@
 /*
- * Holds the memory of a sandbox where no cgroup does: adds up what its processes and its scratch file system occupy, and kills
- * it past the limit. `proc_path` is a proc of the sandbox's own pid namespace, so nothing inside can hide from the listing.
+ * Holds the memory of a sandbox where no cgroup does: adds up what its processes, its scratch file system, its files of memory and its
+ * shared segments occupy, and kills it past the limit. `proc_path` is a proc of the sandbox's own pid namespace, so nothing inside can
+ * hide from the listing.
  */
 #define _GNU_SOURCE
 #include "net-helper.h"
@@ -13,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -21,9 +24,67 @@
 #define CALM_MS 100
 #define BUSY_MS 20
 
+/* what is told apart; of more, one that is open twice counts twice */
+#define MAX_FILES 8192
+
 struct usage {
   uint64_t anonymous, shared;
+  uint64_t files; /* memfd_create: their pages need not be mapped by anybody */
 };
+
+static ino_t seen[MAX_FILES];
+static size_t seen_count;
+
+static bool is_new(ino_t inode) {
+  for (size_t i = 0; i < seen_count; i++)
+    if (seen[i] == inode) return false;
+  if (seen_count < MAX_FILES) seen[seen_count++] = inode;
+  return true;
+}
+
+static void add_files(int directory, const char *pid, bool exact, struct usage *sum) {
+  char path[300], target[16];
+  if ((size_t)snprintf(path, sizeof path, "%s/fd", pid) >= sizeof path) return;
+  int fd = openat(directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *open_files = fd < 0 ? NULL : fdopendir(fd);
+  if (open_files == NULL) {
+    if (fd >= 0) close(fd);
+    return;
+  }
+  for (struct dirent *entry = readdir(open_files); entry != NULL; entry = readdir(open_files)) {
+    ssize_t length = readlinkat(fd, entry->d_name, target, sizeof target);
+    struct stat info;
+    if (length < 7 || memcmp(target, "/memfd:", 7) != 0 || fstatat(fd, entry->d_name, &info, 0) < 0) continue;
+    if (!exact || is_new(info.st_ino)) sum->files += (uint64_t)info.st_blocks * 512;
+  }
+  closedir(open_files);
+}
+
+/* Segments of System V stay when nobody has them attached; they are listed for members of their namespace, so this process becomes one. */
+static void join_segments(int directory, const char *pid, bool *joined) {
+  char path[300];
+  struct stat outside, inside;
+  if ((size_t)snprintf(path, sizeof path, "%s/ns/ipc", pid) >= sizeof path) return;
+  /* pid 1 is bwrap itself, which stays in the namespace that we are in */
+  if (fstatat(directory, "1/ns/ipc", &outside, 0) < 0 || fstatat(directory, path, &inside, 0) < 0 || outside.st_ino == inside.st_ino) return;
+  int namespace = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  if (namespace < 0) return;
+  *joined = setns(namespace, CLONE_NEWIPC) == 0;
+  close(namespace);
+}
+
+static uint64_t segments(const char *proc_path) {
+  char path[4096], line[512];
+  snprintf(path, sizeof path, "%s/sysvipc/shm", proc_path);
+  FILE *list = fopen(path, "re");
+  if (list == NULL) return 0;
+  uint64_t sum = 0;
+  unsigned long long resident, swapped;
+  while (fgets(line, sizeof line, list) != NULL)
+    if (sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu", &resident, &swapped) == 2) sum += resident + swapped;
+  fclose(list);
+  return sum;
+}
 
 /* Sums the lines "NAME:   N kB" of one file below /proc/PID. */
 static void add_fields(int directory, const char *pid, const char *file, const char *anonymous, const char *shared, struct usage *sum) {
@@ -42,7 +103,9 @@ static void add_fields(int directory, const char *pid, const char *file, const c
 }
 
 static struct usage measure(const char *proc_path, bool exact) {
-  struct usage sum = {0, 0};
+  static bool joined;
+  struct usage sum = {0, 0, 0};
+  seen_count = 0;
   DIR *directory = opendir(proc_path);
   if (directory == NULL) return sum;
   for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
@@ -51,8 +114,11 @@ static struct usage measure(const char *proc_path, bool exact) {
       add_fields(dirfd(directory), entry->d_name, "smaps_rollup", "Pss_Anon:", "Pss_Shmem:", &sum);
     else
       add_fields(dirfd(directory), entry->d_name, "status", "RssAnon:", "RssShmem:", &sum);
+    add_files(dirfd(directory), entry->d_name, exact, &sum);
+    if (!joined) join_segments(dirfd(directory), entry->d_name, &joined);
   }
   closedir(directory);
+  if (joined) sum.files += segments(proc_path);
   return sum;
 }
 
@@ -74,12 +140,13 @@ bool watch_memory(pid_t child, int pidfd, const char *proc_path, const char *scr
     }
     struct usage cheap = measure(proc_path, false);
     uint64_t scratch = occupied(scratch_path);
-    uint64_t total = cheap.anonymous + cheap.shared + scratch;
+    uint64_t total = cheap.anonymous + cheap.shared + cheap.files + scratch;
     wait_ms = total > limit / 2 ? BUSY_MS : CALM_MS;
     if (total <= limit) continue;
-    /* pages shared by a fork or a mapping were counted once per process, and mapped scratch files twice: count exactly */
+    /* pages shared by a fork or a mapping were counted once per process, files once per descriptor, and mapped ones twice: count exactly */
     struct usage exact = measure(proc_path, true);
-    uint64_t shared = exact.shared > scratch ? exact.shared : scratch;
+    uint64_t unmapped = scratch + exact.files;
+    uint64_t shared = exact.shared > unmapped ? exact.shared : unmapped;
     /* smaps_rollup may be unreadable or too old for these fields: then the first figure has to do */
     if (exact.anonymous != 0 && exact.anonymous + shared <= limit) continue;
     kill(child, SIGKILL);

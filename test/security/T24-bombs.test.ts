@@ -30,6 +30,14 @@ threat(
         "import mmap,os\nfd=os.memfd_create('m'); os.ftruncate(fd, 1<<30); m=mmap.mmap(fd, 1<<30)\nfor i in range(0, 1<<30, 4096): m[i]=1",
       ],
       [
+        "files of memory that nothing maps",
+        "import os,time\nfor i in range(60): os.write(os.memfd_create('m'), b'x'*(8<<20))\ntime.sleep(30)",
+      ],
+      [
+        "shared segments that nothing has attached",
+        "import ctypes as c,time\nl=c.CDLL(None); l.shmat.restype=c.c_void_p\nfor i in range(60):\n  p=l.shmat(l.shmget(0, 8<<20, 0o1600), None, 0); c.memset(p, 1, 8<<20); l.shmdt(c.c_void_p(p))\ntime.sleep(30)",
+      ],
+      [
         "many processes",
         "import os,time\nfor i in range(20):\n  if os.fork()==0:\n    a=bytearray(b'x'*20000000); time.sleep(30); os._exit(0)\ntime.sleep(30)",
       ],
