@@ -72,6 +72,8 @@ export type OwnedApp = App & {
   /** key of `[server] api_key`, resolved */
   apiKey(): Promise<Secret | undefined>;
   readonly runningSandboxes: number;
+  /** ends all that run here, and starts no more */
+  endSandboxes(): Promise<void>;
   /** a port that a control listener was given: no sandbox reaches it from now on */
   addOwnPort(port: number): void;
 };
@@ -236,6 +238,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     new SandboxManager({
       backends,
       repository: store.sandboxes,
+      detached: store.detached,
       directory: paths.sandboxes,
       surroundings: links.surroundings,
       report,
@@ -251,6 +254,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const caretaker = new Caretaker({
     manager,
     repository: store.sandboxes,
+    detached: store.detached,
     directory: paths.sandboxes,
     everyones: options.isServer === true,
     clock,
@@ -342,6 +346,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       ownPorts.push(port);
       store.meta.set(CONTROL_PORT, String(port));
     },
+    endSandboxes: () => manager[Symbol.asyncDispose](),
     get runningSandboxes() {
       return manager.running;
     },

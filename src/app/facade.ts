@@ -55,9 +55,10 @@ export interface SandboxService {
   get(name: string): Promise<SandboxInfo>;
   getByUuid(uuid: string): Promise<SandboxInfo>;
   start(caller: Caller, name: string, cancel: Cancel): Promise<SandboxInfo>;
-  stop(caller: Caller, name: string): Promise<SandboxInfo>;
-  /** idempotent for one that is going; @throws NOT_FOUND */
-  remove(caller: Caller, name: string): Promise<void>;
+  /** tells what became of a copied workspace */
+  stop(caller: Caller, name: string): Promise<WorkspaceOutcome>;
+  /** tells what became of a copied workspace; idempotent for one that is going; @throws NOT_FOUND */
+  remove(caller: Caller, name: string): Promise<WorkspaceOutcome>;
   extend(caller: Caller, name: string, byMs: number): Promise<SandboxInfo>;
   exec(caller: Caller, name: string, options: ExecOptions, cancel: Cancel): Promise<RunningExec>;
   execDetached(caller: Caller, name: string, options: ExecOptions): Promise<DetachedExec>;

@@ -50,12 +50,14 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     },
     start: async (caller, name, cancel) => sandboxInfoOf(await manager.start(caller, name, cancel.signal)),
     async stop(caller, name) {
-      const { record } = await manager.stop(caller, name, { apply: appliesByItself(manager.find(name)) });
-      return sandboxInfoOf(record);
+      const record = manager.find(name);
+      const { workspace } = await manager.stop(caller, name, { apply: appliesByItself(record) });
+      return outcomeOf(workspace, () => manager.applyKept(caller, record));
     },
     async remove(caller, name) {
       const record = manager.find(name);
-      await manager.remove(caller, record, { apply: appliesByItself(record) });
+      const workspace = await manager.remove(caller, record, { apply: appliesByItself(record) });
+      return outcomeOf(workspace, () => manager.applyKept(caller, record));
     },
     async extend(caller, name, byMs) {
       const record = manager.find(name);
@@ -66,7 +68,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     async execDetached(caller, name, request) {
       const detached = manager.detached(name);
       const started = await exec(caller, name, request, { signal: new AbortController().signal });
-      return detached.adopt(started, request.command, new Date(options.clock.now()).toISOString());
+      return detached.adopt(started, request.command, options.clock.now());
     },
     detachedList: async (name): Promise<readonly DetachedExec[]> => manager.detached(name).list(),
     detachedGet: async (name, id): Promise<DetachedExec> => manager.detached(name).get(id),

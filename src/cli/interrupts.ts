@@ -26,13 +26,15 @@ export function forwardSignals(exec: Signalled): () => void {
 export class Interrupts implements Disposable {
   readonly #starting = new AbortController();
   readonly #note: (text: string) => void;
-  readonly #listeners = SIGNALS.map((name) => ({ name, listener: (): void => this.#on(name) }));
+  readonly #listeners: readonly { readonly name: Handled; readonly listener: () => void }[];
   readonly #lastAt = new Map<Handled, number>();
   #phase: "starting" | "finishing" | Signalled = "starting";
   #asked: { readonly signal: Handled; readonly at: number } | undefined;
 
-  constructor(note: (text: string) => void) {
+  /** @param signals that are wishes to end; a server means something else by the rest */
+  constructor(note: (text: string) => void, signals: readonly Handled[] = SIGNALS) {
     this.#note = note;
+    this.#listeners = signals.map((name) => ({ name, listener: (): void => this.#on(name) }));
     for (const { name, listener } of this.#listeners) process.on(name, listener);
   }
 

@@ -18,6 +18,7 @@ export type Serving = AsyncDisposable & {
   /** ms since the last request, 0 while one or a sandbox runs */
   idleMs(): number;
   reload(): Promise<void>;
+  readonly runningSandboxes: number;
 };
 
 export async function createServing(config: CliConfig, options: ServingOptions): Promise<Serving> {
@@ -55,7 +56,15 @@ export async function createServing(config: CliConfig, options: ServingOptions):
         log.error("the configuration was not reloaded; what was loaded before holds", { error: String(error) });
       }
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    get runningSandboxes() {
+      return app.runningSandboxes;
+    },
+    [Symbol.asyncDispose]: async () => {
+      // nothing new is taken; what runs is ended, so that whoever waits for it is answered and not cut off
+      const closed = server[Symbol.asyncDispose]();
+      await Promise.all([closed, app.endSandboxes()]);
+      await owned.disposeAsync();
+    },
   };
 }
 

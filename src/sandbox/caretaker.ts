@@ -6,12 +6,13 @@ import type { Log } from "../base/log.ts";
 import { removeTree } from "../base/remove-tree.ts";
 import type { EndReason } from "./backend.ts";
 import type { SandboxManager } from "./manager.ts";
-import type { SandboxRecord, SandboxRepository } from "./record.ts";
+import type { DetachedRepository, SandboxRecord, SandboxRepository } from "./record.ts";
 import { SYSTEM } from "./subject.ts";
 
 export type CaretakerOptions = {
   readonly manager: SandboxManager;
   readonly repository: SandboxRepository;
+  readonly detached: DetachedRepository;
   /** one folder per sandbox */
   readonly directory: string;
   /** also what no process runs: there is one such caretaker, in the server */
@@ -58,8 +59,8 @@ export class Caretaker {
    * copy holds changes: those are somebody's work.
    */
   async recover(): Promise<void> {
-    const { manager, repository, everyones } = this.#options;
-    repository.markOrphansStopped();
+    const { manager, repository, detached, everyones } = this.#options;
+    for (const { uuid } of repository.markOrphansStopped()) detached.failRunning(uuid);
     for (const record of repository.list()) {
       if (record.isEphemeral !== true || manager.isRunning(record.uuid) || !repository.claim(record.uuid, "stopped")) continue;
       const reason: EndReason = { kind: "killed", message: "agentkernel ended while it ran" };

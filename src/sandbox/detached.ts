@@ -1,37 +1,60 @@
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { background, ignore } from "../base/background.ts";
+import { timestamp } from "../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { DetachedExec, DetachedLogs } from "../schema/api.ts";
 import type { SandboxExec } from "./exec.ts";
+import type { DetachedRepository, StoredExec } from "./record.ts";
 
 /** Bytes kept of each stream of a detached command; what comes after is read and dropped, so that the command never blocks. */
 const LOG_BYTES = 16 * 1024 ** 2;
 /** Ended commands that are remembered, with their output; of more, the oldest are forgotten. */
 const MAX_ENDED = 100;
+/** ms that the last output of commands whose sandbox has ended may take to its file */
+const SETTLE_MS = 1_000;
 const TRUNCATED = Buffer.from("\n[output truncated by agentkernel]\n");
 
-/** The detached commands of one sandbox: their state in memory, their output in files that outlive them. */
-export class DetachedExecs {
-  readonly #directory: string;
-  readonly #sandbox: string;
-  readonly #log: Log;
-  readonly #known = new Map<string, { state: DetachedExec; exec: SandboxExec }>();
+export type DetachedOptions = {
+  readonly sandbox: { readonly uuid: string; readonly name: string };
+  readonly directory: string;
+  readonly repository: DetachedRepository;
+  readonly log: Log;
+};
 
-  constructor(sandbox: string, directory: string, log: Log) {
-    this.#sandbox = sandbox;
-    this.#directory = directory;
-    this.#log = log;
+/** The detached commands of one sandbox: their state in the store, their output in files; both outlive the sandbox's end and ours. */
+export class DetachedExecs {
+  readonly #options: DetachedOptions;
+  /** that we launched and that have not ended */
+  readonly #running = new Map<string, SandboxExec>();
+  readonly #settling = new Set<Promise<void>>();
+
+  constructor(options: DetachedOptions) {
+    this.#options = options;
   }
 
   /** Takes a launched command over: its stdin is closed, its output collected. */
-  async adopt(exec: SandboxExec, command: readonly string[], startedAt: string): Promise<DetachedExec> {
+  async adopt(exec: SandboxExec, command: readonly string[], startedAt: number): Promise<DetachedExec> {
+    const { repository, sandbox, directory, log } = this.#options;
     // the command need not read it, and may be gone
     exec.stdin.on("error", () => undefined);
     exec.stdin.end();
+    const stored: StoredExec = {
+      id: exec.id,
+      sandboxUuid: sandbox.uuid,
+      command: [...command],
+      pid: exec.pid,
+      status: "running",
+      exitCode: null,
+      startedAt,
+    };
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await this.#makeRoom();
+      repository.insert(stored);
     } catch (error) {
       // nobody would ever hear of it
       exec.kill("SIGKILL");
@@ -39,35 +62,37 @@ export class DetachedExecs {
       exec.stderr.resume();
       throw error;
     }
-    await this.#makeRoom();
-    const state: DetachedExec = {
-      id: exec.id,
-      sandbox: this.#sandbox,
-      command: [...command],
-      pid: exec.pid,
-      status: "running",
-      exit_code: null,
-      started_at: startedAt,
-    };
-    this.#known.set(exec.id, { state, exec });
+    this.#running.set(exec.id, exec);
     const collected = Promise.all([this.#collect(exec.id, "stdout", exec.stdout), this.#collect(exec.id, "stderr", exec.stderr)]);
-    Promise.all([exec.exited, collected]).then(
+    const settled = Promise.all([exec.exited, collected]).then(
       ([end]) => this.#settle(exec.id, end.code === 0 ? "completed" : "failed", end.code),
       (error: unknown) => {
-        this.#log.warn("a detached command was lost", { exec: exec.id, error: messageOf(error) });
+        log.warn("a detached command was lost", { exec: exec.id, error: messageOf(error) });
         this.#settle(exec.id, "failed", null);
       },
     );
-    return state;
+    background("end of a detached command", settled, log);
+    this.#settling.add(settled);
+    ignore(
+      settled.finally(() => this.#settling.delete(settled)),
+      "logged above",
+    );
+    return this.#shown(stored);
+  }
+
+  /** Resolves when the ends of all that ran are known, or at the latest after a moment; their sandbox has ended. */
+  async settled(): Promise<void> {
+    if (this.#settling.size === 0) return;
+    await Promise.race([Promise.allSettled(this.#settling), delay(SETTLE_MS, undefined, { ref: false })]);
   }
 
   list(): readonly DetachedExec[] {
-    return [...this.#known.values()].map(({ state }) => state);
+    return this.#options.repository.list(this.#options.sandbox.uuid).map((stored) => this.#shown(stored));
   }
 
   /** @throws NOT_FOUND */
   get(id: string): DetachedExec {
-    return this.#find(id).state;
+    return this.#shown(this.#find(id));
   }
 
   async logs(id: string, stream?: "stdout" | "stderr"): Promise<DetachedLogs> {
@@ -78,33 +103,44 @@ export class DetachedExecs {
     };
   }
 
+  /** One that has ended stays ended. @throws NOT_FOUND, CONFLICT when another process launched it */
   kill(id: string): void {
-    this.#find(id).exec.kill("SIGKILL");
+    const { status } = this.#find(id);
+    const running = this.#running.get(id);
+    if (running !== undefined) running.kill("SIGKILL");
+    else if (status === "running") throw new AppError("CONFLICT", `the command ${id} belongs to another agentkernel process`);
   }
 
-  #find(id: string): { state: DetachedExec; exec: SandboxExec } {
-    const found = this.#known.get(id);
-    if (found === undefined) throw new AppError("NOT_FOUND", `sandbox ${this.#sandbox} has no detached command ${id}`);
+  #find(id: string): StoredExec {
+    const { repository, sandbox } = this.#options;
+    const found = repository.get(sandbox.uuid, id);
+    if (found === undefined) throw new AppError("NOT_FOUND", `sandbox ${sandbox.name} has no detached command ${id}`);
     return found;
   }
 
+  #shown({ id, command, pid, status, exitCode, startedAt }: StoredExec): DetachedExec {
+    const { name } = this.#options.sandbox;
+    return { id, sandbox: name, command: [...command], pid, status, exit_code: exitCode, started_at: timestamp(startedAt) };
+  }
+
   async #makeRoom(): Promise<void> {
-    const ended = [...this.#known].filter(([, { state }]) => state.status !== "running").map(([id]) => id);
-    for (const id of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) {
-      this.#known.delete(id);
+    const { repository, sandbox } = this.#options;
+    const ended = repository.list(sandbox.uuid).filter(({ status }) => status !== "running");
+    for (const { id } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED + 1))) {
+      repository.remove(id);
       for (const stream of ["stdout", "stderr"] as const) await rm(this.#file(id, stream), { force: true });
     }
   }
 
   #settle(id: string, status: "completed" | "failed", exitCode: number | null): void {
-    const found = this.#known.get(id);
-    if (found !== undefined) found.state = { ...found.state, status, exit_code: exitCode };
+    this.#running.delete(id);
+    this.#options.repository.finish(id, status, exitCode);
   }
 
   /** A full disk costs the rest of the output, never the command: it is read to its end whatever becomes of it. */
   async #collect(id: string, stream: "stdout" | "stderr", source: Readable): Promise<void> {
     const lost = (error: unknown): void => {
-      this.#log.warn("the output of a detached command cannot be kept", { exec: id, stream, error: messageOf(error) });
+      this.#options.log.warn("the output of a detached command cannot be kept", { exec: id, stream, error: messageOf(error) });
     };
     let file = await open(this.#file(id, stream), "w", 0o600).catch(lost);
     try {
@@ -138,6 +174,6 @@ export class DetachedExecs {
   }
 
   #file(id: string, stream: "stdout" | "stderr"): string {
-    return join(this.#directory, `${id}.${stream}`);
+    return join(this.#options.directory, `${id}.${stream}`);
   }
 }

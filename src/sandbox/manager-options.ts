@@ -4,7 +4,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { NewEvent } from "../schema/event.ts";
 import type { Backend, EndReason, SandboxNetwork } from "./backend.ts";
 import type { EgressLink } from "./live.ts";
-import type { SandboxRecord, SandboxRepository } from "./record.ts";
+import type { DetachedRepository, SandboxRecord, SandboxRepository } from "./record.ts";
 import type { WorkspaceResult } from "./workspace/session.ts";
 
 /** What a sandbox is given of the outside: made by the composition root, which knows gateway, policy and secrets. */
@@ -19,6 +19,7 @@ export type SandboxSurroundings = {
 export type ManagerOptions = {
   readonly backends: ReadonlyMap<string, Backend>;
   readonly repository: SandboxRepository;
+  readonly detached: DetachedRepository;
   /** one folder per sandbox; mode 0711 so that sandbox uids can pass through */
   readonly directory: string;
   readonly surroundings: (record: SandboxRecord) => Promise<SandboxSurroundings>;

@@ -12,7 +12,8 @@ import { INSIDE } from "./inside.ts";
 import { LiveSandbox } from "./live.ts";
 import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
 import type { SandboxRecord } from "./record.ts";
-import { type Asker, hostnameOf, subjectOf, SYSTEM } from "./subject.ts";
+import { cancelled, elsewhere } from "./refusals.ts";
+import { type Asker, hostnameOf, subjectOf, SYSTEM, workspaceEventOf } from "./subject.ts";
 import { WorkspaceCopySession, type WorkspaceResult } from "./workspace/session.ts";
 
 type Entry = {
@@ -21,6 +22,8 @@ type Entry = {
   readonly detached: DetachedExecs;
   readonly copy: WorkspaceCopySession | undefined;
 };
+
+const KEPT = 256;
 
 type Halt = {
   readonly workspace: WorkspaceResult | undefined;
@@ -33,6 +36,8 @@ export class SandboxManager implements AsyncDisposable {
   readonly #options: ManagerOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #turns = new KeyedMutex();
+  /** workspaces of the sandboxes that were removed last: whoever comes second (`run`, after the time of its sandbox was over) asks */
+  readonly #kept = new Map<string, WorkspaceResult>();
   /** aborted when this process ends: what is being started then is given up */
   readonly #closing = new AbortController();
 
@@ -103,7 +108,8 @@ export class SandboxManager implements AsyncDisposable {
   async remove(asker: Asker, { uuid }: Pick<SandboxRecord, "uuid">, options: RemoveOptions): Promise<WorkspaceResult | undefined> {
     return this.#turns.run(uuid, async () => {
       const record = this.#options.repository.byUuid(uuid);
-      if (record === undefined || options.unless?.(record) === true) return undefined;
+      if (record === undefined) return this.#kept.get(uuid);
+      if (options.unless?.(record) === true) return undefined;
       const startedAt = this.#options.clock.now();
       const { workspace, recorded } = await this.#halt(asker, record, options);
       if (options.keepChanged === true && workspace?.keptAt !== undefined) {
@@ -121,6 +127,7 @@ export class SandboxManager implements AsyncDisposable {
       await Promise.all([recorded, removal]);
       this.#options.metrics.removeSandbox(record.name);
       await this.#erase(record, workspace?.keptAt !== undefined);
+      if (workspace !== undefined) this.#remember(uuid, workspace);
       return workspace;
     });
   }
@@ -139,7 +146,7 @@ export class SandboxManager implements AsyncDisposable {
   /** Writes back a copy that was kept when its sandbox ended. */
   async applyKept(asker: Asker, record: SandboxRecord): Promise<WorkspaceResult> {
     const workspace = await new WorkspaceCopySession(record.workspace?.path ?? "", this.#dir(record.uuid)).finish(true);
-    await this.#reportWorkspace(asker, record, workspace);
+    await this.#options.report(workspaceEventOf(asker, record, workspace));
     if (workspace.keptAt === undefined && this.#options.repository.byUuid(record.uuid) === undefined) {
       await removeTree(this.#dir(record.uuid));
     }
@@ -170,9 +177,10 @@ export class SandboxManager implements AsyncDisposable {
     return launchExec(context, { ...requestOf(call), env: { ...entry.env, ...call.env } }, options);
   }
 
-  /** Detached commands of a running sandbox. */
+  /** Detached commands of a sandbox, those of earlier starts among them. */
   detached(name: string): DetachedExecs {
-    return this.#running(this.find(name)).detached;
+    const record = this.find(name);
+    return this.#entries.get(record.uuid)?.detached ?? this.#detachedOf(record);
   }
 
   /** Why it ended, once it has. */
@@ -265,8 +273,8 @@ export class SandboxManager implements AsyncDisposable {
   }
 
   #enter(record: SandboxRecord, live: LiveSandbox, env: Readonly<Record<string, string>>, copy: WorkspaceCopySession | undefined): void {
-    const detached = new DetachedExecs(record.name, join(this.#dir(record.uuid), "detached"), this.#options.log);
-    this.#entries.set(record.uuid, { live, env, detached, copy });
+    this.#options.detached.failRunning(record.uuid);
+    this.#entries.set(record.uuid, { live, env, detached: this.#detachedOf(record), copy });
     this.#count();
     background("sandbox end", this.#watch(record, live), this.#options.log);
   }
@@ -294,6 +302,7 @@ export class SandboxManager implements AsyncDisposable {
       this.#entries.delete(record.uuid);
       this.#options.repository.update(record.uuid, { state: "stopping" });
       await entry.live.stop(reason);
+      await entry.detached.settled();
       this.#count();
       this.#options.metrics.sandboxEnded({ backend: record.backend, reason: reason.kind });
       const duration = this.#options.clock.now() - startedAt;
@@ -303,23 +312,16 @@ export class SandboxManager implements AsyncDisposable {
     }
     const workspace = await (entry?.copy ?? copyOf(record, this.#dir(record.uuid)))?.finish(options.apply);
     if (workspace !== undefined && (workspace.conflict !== undefined || workspace.created + workspace.modified + workspace.deleted > 0))
-      await this.#reportWorkspace(asker, record, workspace);
+      await this.#options.report(workspaceEventOf(asker, record, workspace));
     return { workspace, recorded, reason: entry === undefined ? undefined : reason };
   }
 
-  async #reportWorkspace(asker: Asker, record: SandboxRecord, result: WorkspaceResult): Promise<void> {
-    await this.#options.report({
-      ...subjectOf(asker, record),
-      type: "sandbox.workspace",
-      operation: result.conflict !== undefined ? "conflict" : result.applied ? "apply" : "copy",
-      outcome: result.conflict === undefined ? "info" : "error",
-      path: record.workspace?.path ?? "",
-      created: result.created,
-      modified: result.modified,
-      deleted: result.deleted,
-      sensitive: [...result.sensitive],
-      ...(result.conflict === undefined ? {} : { reason: result.conflict }),
-    });
+  #remember(uuid: string, workspace: WorkspaceResult): void {
+    this.#kept.set(uuid, workspace);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT) break;
+      this.#kept.delete(oldest);
+    }
   }
 
   #count(): void {
@@ -329,6 +331,7 @@ export class SandboxManager implements AsyncDisposable {
   /** `keepCopy`: a copy with changes that were not written back is somebody's work. */
   async #erase(record: SandboxRecord, keepCopy = false): Promise<void> {
     this.#options.repository.remove(record.uuid);
+    this.#options.detached.removeAll(record.uuid);
     await this.#options.forget(record);
     const dir = this.#dir(record.uuid);
     if (keepCopy) for (const name of ["home", "run", "detached"]) await removeTree(join(dir, name));
@@ -360,6 +363,11 @@ export class SandboxManager implements AsyncDisposable {
     return backend;
   }
 
+  #detachedOf(record: SandboxRecord): DetachedExecs {
+    const { detached: repository, log } = this.#options;
+    return new DetachedExecs({ sandbox: record, directory: join(this.#dir(record.uuid), "detached"), repository, log });
+  }
+
   #recording(asker: Asker, record: SandboxRecord): Pick<ExecContext, "subject" | "report" | "now"> {
     return { subject: { ...subjectOf(asker, record) }, report: this.#options.report, now: () => this.#options.clock.now() };
   }
@@ -386,14 +394,4 @@ export class SandboxManager implements AsyncDisposable {
 
 function requestOf({ argv, env, cwd = INSIDE.workspace, tty }: ExecCall): ExecRequest {
   return { argv, env, cwd, ...(tty === undefined ? {} : { tty }) };
-}
-
-function elsewhere({ name }: SandboxRecord): AppError {
-  return new AppError("CONFLICT", `sandbox ${name} belongs to another agentkernel process`, {
-    hint: "it ends with the agentkernel run, or the server, that made it",
-  });
-}
-
-function cancelled(signal: AbortSignal, cause: unknown): AppError {
-  return signal.reason instanceof AppError ? signal.reason : new AppError("CONFLICT", "the start was cancelled", { cause });
 }

@@ -73,3 +73,29 @@ export interface SandboxRepository {
   /** keeps the row for usage queries, frees the name */
   remove(uuid: string): void;
 }
+
+/** A command that runs on after its caller has gone. */
+export type StoredExec = {
+  readonly id: string;
+  readonly sandboxUuid: string;
+  readonly command: readonly string[];
+  /** inside the sandbox */
+  readonly pid: number;
+  readonly status: "running" | "completed" | "failed";
+  readonly exitCode: number | null;
+  /** ms since 1970 */
+  readonly startedAt: number;
+};
+
+/** Where detached commands are kept; the store implements it. */
+export interface DetachedRepository {
+  insert(exec: StoredExec): void;
+  finish(id: string, status: "completed" | "failed", exitCode: number | null): void;
+  get(sandboxUuid: string, id: string): StoredExec | undefined;
+  /** oldest first */
+  list(sandboxUuid: string): readonly StoredExec[];
+  /** those whose sandbox ended without anybody who saw how they did */
+  failRunning(sandboxUuid: string): number;
+  remove(id: string): void;
+  removeAll(sandboxUuid: string): void;
+}

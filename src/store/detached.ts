@@ -57,10 +57,19 @@ export class DetachedTable {
     return this.#sql.all("SELECT * FROM detached WHERE sandbox_uuid = ? ORDER BY started_at, id", sandboxUuid).map(execOf);
   }
 
-  /** The sandbox has ended, and its commands with it. */
+  /** The sandbox has ended, and its commands with it: how, nobody saw. */
   failRunning(sandboxUuid: string): number {
     return this.#sql.transaction(
       () => this.#sql.run("UPDATE detached SET status = 'failed' WHERE sandbox_uuid = ? AND status = 'running'", sandboxUuid),
+      { isDurable: false },
+    );
+  }
+
+  remove(id: string): void {
+    this.#sql.transaction(
+      () => {
+        this.#sql.run("DELETE FROM detached WHERE id = ?", id);
+      },
       { isDurable: false },
     );
   }

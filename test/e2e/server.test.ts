@@ -85,25 +85,54 @@ describe("a sandbox in a server that the command line started", requires("bwrap"
   });
 
   it("dies with a killed server, leaves no process, and is found stopped with home and workspace kept", async () => {
+    // what other tests of this machine run is none of it
+    const box = `killed-${process.pid}`;
     const project = join(base, "project");
     mkdirSync(project);
     writeFileSync(join(project, "before"), "x");
-    await cli(["create", "box"], { home, cwd: project });
-    await run("exec", "box", "--", "sh", "-c", "echo one > ~/file; echo two > /workspace/inside");
-    await run("exec", "-d", "box", "--", "sh", "-c", "exec sleep 12345");
+    await cli(["create", box], { home, cwd: project });
+    await run("exec", box, "--", "sh", "-c", "echo one > ~/file; echo two > /workspace/inside");
+    await run("exec", "-d", box, "--", "sh", "-c", "exec sleep 12345");
     expect(processesOf("12345").length).toBeGreaterThan(0);
     process.kill(serverPid(), "SIGKILL");
     await waitFor(() => processesOf("12345").length === 0, { what: "the sandbox's processes to end", timeoutMs: 10_000 });
-    expect(processesOf(`AGENTKERNEL_SANDBOX=box`)).toEqual([]);
+    await waitFor(() => processesOf(`AGENTKERNEL_SANDBOX=${box}`).length === 0, { what: "the end of the rest", timeoutMs: 5_000 });
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(home);
 
     const listed = JSON.parse((await run("ls", "--json")).stdout.toString()) as { name: string; state: string; reason: string }[];
-    expect(listed).toMatchObject([{ name: "box", state: "stopped", reason: "agentkernel ended while it ran" }]);
-    expect((await run("start", "box")).code).toBe(0);
-    const kept = await run("exec", "box", "--", "sh", "-c", "cat ~/file /workspace/inside /workspace/before");
+    expect(listed).toMatchObject([{ name: box, state: "stopped", reason: "agentkernel ended while it ran" }]);
+    expect((await run("start", box)).code).toBe(0);
+    const kept = await run("exec", box, "--", "sh", "-c", "cat ~/file /workspace/inside /workspace/before");
     expect(kept.stdout.toString()).toBe("one\ntwo\nx");
     const verified = await run("audit", "verify");
     expect([0, 3]).toContain(verified.code);
+  });
+
+  it("ends a running command in order, says so, and knows afterwards what ran detached", async () => {
+    const workspace = join(base, "work");
+    mkdirSync(workspace);
+    writeFileSync(join(workspace, "file"), "before");
+    await cli(["create", "box", "--copy", "--profile", "moderate", "--workspace", workspace], { home });
+    await run("exec", "box", "--", "sh", "-c", "echo after > file");
+    const ended = (await run("exec", "-d", "box", "--", "echo", "x")).stdout.toString().trim();
+    const running = (await run("exec", "-d", "box", "--", "sh", "-c", "echo begun; exec sleep 1000")).stdout.toString().trim();
+    const said = (id: string, text: string) => async () => (await run("logs", "box", id)).stdout.toString() === text;
+    await waitFor(said(ended, "x\n"), { what: "the first output", timeoutMs: 10_000 });
+    await waitFor(said(running, "begun\n"), { what: "the second output", timeoutMs: 10_000 });
+    const attached = run("exec", "box", "--", "sh", "-c", "echo up > ~/up; exec sleep 1000");
+    await waitFor(async () => (await run("exec", "box", "--", "cat", "/home/agent/up")).code === 0, { what: "it runs", timeoutMs: 10_000 });
+
+    const stop = await run("serve", "--stop");
+    expect(stop.stderr).toContain("and with it 1 running sandbox");
+    expect(await attached).toMatchObject({ code: 137 });
+
+    // another server knows what the first one kept
+    expect((await run("logs", "box", running)).stdout.toString()).toBe("begun\n");
+    expect((await run("logs", "box", ended)).stdout.toString()).toBe("x\n");
+    const removed = await run("rm", "box");
+    const kept = /1 modified.* the copy is kept at (\/.*)$/m.exec(removed.stderr)?.[1] ?? "";
+    expect(readFileSync(join(kept, "file"), "utf8")).toBe("after\n");
+    expect(readFileSync(join(workspace, "file"), "utf8")).toBe("before");
   });
 
   it("removes a sandbox whose time is over", async () => {

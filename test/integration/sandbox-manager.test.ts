@@ -74,6 +74,7 @@ async function setUp() {
     new SandboxManager({
       backends: new Map([["bubblewrap", scripted.backend as Backend]]),
       repository: store.sandboxes,
+      detached: store.detached,
       directory,
       surroundings: () => {
         let attached = false;
@@ -104,7 +105,15 @@ async function setUp() {
       metrics: silentMetrics,
     }),
   );
-  const caretaker = new Caretaker({ manager, repository: store.sandboxes, directory, everyones: true, clock, log: silentLog });
+  const caretaker = new Caretaker({
+    manager,
+    repository: store.sandboxes,
+    detached: store.detached,
+    directory,
+    everyones: true,
+    clock,
+    log: silentLog,
+  });
   return {
     manager,
     caretaker,

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { PassThrough, type Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { App, Caller, RunningExec, RunningSandboxExec } from "../../src/app/facade.ts";
+import type { App, Caller, RunningExec, RunningSandboxExec, WorkspaceOutcome } from "../../src/app/facade.ts";
 import { AppError } from "../../src/base/error.ts";
 import { newId, newUuid } from "../../src/base/id.ts";
 import type { Metrics } from "../../src/metrics/metrics.ts";
@@ -103,6 +103,8 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     return -1;
   },
 };
+
+const NOTHING_CHANGED: WorkspaceOutcome = { created: 0, modified: 0, deleted: 0, sensitive: [], applied: true };
 
 function launch(
   app: FakeApp,
@@ -244,11 +246,15 @@ export function createFakeApp(): FakeApp {
         return found;
       },
       start: async (_caller, name) => set(name, "running"),
-      stop: async (_caller, name) => set(name, "stopped"),
+      stop: async (_caller, name) => {
+        set(name, "stopped");
+        return NOTHING_CHANGED;
+      },
       remove: async (caller, name) => {
         note("remove", caller, name);
         find(name);
         sandboxes.delete(name);
+        return NOTHING_CHANGED;
       },
       extend: async (_caller, name, byMs) => {
         const next = { ...find(name), expires_at: new Date(Date.UTC(2030, 0, 1) + byMs).toISOString() };

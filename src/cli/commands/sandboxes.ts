@@ -30,16 +30,15 @@ export async function start(cli: Cli, name: string, flags: JsonFlag): Promise<nu
 
 export async function stop(cli: Cli, name: string, flags: JsonFlag): Promise<number> {
   using client = await connect(cli);
-  await client.stopSandbox(name);
-  show(cli, await client.getSandbox(name), flags, `sandbox ${name} is stopped`);
+  const told = await client.stopSandbox(name);
+  show(cli, await client.getSandbox(name), flags, printable(told));
   return 0;
 }
 
 export async function remove(cli: Cli, names: readonly string[]): Promise<number> {
   using client = await connect(cli);
   for (const name of names) {
-    await client.removeSandbox(name);
-    cli.output.note(`sandbox ${name} is removed`);
+    cli.output.note(printable(await client.removeSandbox(name)));
   }
   return 0;
 }

@@ -4,6 +4,7 @@ import { livenessOf } from "../../base/process-identity.ts";
 import { ignore } from "../../base/background.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import type { Cli } from "../cli.ts";
+import { Interrupts } from "../interrupts.ts";
 import { createServing } from "../serving.ts";
 
 type ServeFlags = {
@@ -20,7 +21,7 @@ const IDLE_MS = 10 * 60_000;
 /** `agentkernel serve`: the API on a Unix socket and, in the foreground, on a TCP port. */
 export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   const config = await loadCliConfig(cli);
-  if (flags.stop === true) return await stopServer(cli, config.paths.serveLock);
+  if (flags.stop === true) return await stopServer(cli, config.paths.serveLock, config.paths.socket);
   const background = flags.background === true;
   const { takeServeLock } = await import("../../app/serve-lock.ts");
   using lock = takeServeLock(config.paths.serveLock);
@@ -29,9 +30,9 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
     if (background) return 0;
     throw new AppError("STATE_LOCKED", "a server of this state directory runs already", { hint: "agentkernel serve --stop ends it" });
   }
-  const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  // the first wish ends everything in order; whoever asks again is obeyed at once, and every sandbox dies with this process
+  using interrupts = new Interrupts((text) => cli.output.note(text), ["SIGINT", "SIGTERM"]);
+  const stop = interrupts.signal;
   await using serving = await createServing(config, {
     socketPath: config.paths.socket,
     ...(background
@@ -45,10 +46,12 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   const onReload = (): void => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");
   process.on("SIGHUP", onReload);
   if (serving.url !== undefined) cli.output.out(`listening on ${serving.url}`);
-  while (!stop.signal.aborted) {
-    await delay(1_000, undefined, { signal: stop.signal }).catch(() => undefined);
+  while (!stop.aborted) {
+    await delay(1_000, undefined, { signal: stop }).catch(() => undefined);
     if (background && serving.idleMs() > IDLE_MS) break;
   }
+  const running = serving.runningSandboxes;
+  if (running > 0 && !background) cli.output.note(`agentkernel: ending ${sandboxes(running)}; once more to stop at once`);
   return 0;
 }
 
@@ -60,7 +63,21 @@ function portOf(text: string | undefined): number | undefined {
   return port;
 }
 
-async function stopServer(cli: Cli, lockPath: string): Promise<number> {
+function sandboxes(count: number): string {
+  return count === 1 ? "1 running sandbox" : `${count} running sandboxes`;
+}
+
+/** undefined: it does not say */
+async function runningSandboxes(socketPath: string): Promise<number | undefined> {
+  const { createClient } = await import("../../client/client.ts");
+  using client = createClient({ socketPath });
+  return await client.status().then(
+    (status) => status.sandboxes.running,
+    () => undefined,
+  );
+}
+
+async function stopServer(cli: Cli, lockPath: string, socket: string): Promise<number> {
   const { serveLockHolder } = await import("../../app/serve-lock.ts");
   const holder = serveLockHolder(lockPath);
   if (holder === undefined) {
@@ -72,6 +89,9 @@ async function stopServer(cli: Cli, lockPath: string): Promise<number> {
     throw new AppError("CONFLICT", "a server in another container, or outside of this one, holds this state directory", {
       hint: "end it where it was started",
     });
+  const running = await runningSandboxes(socket);
+  const what = running === undefined || running === 0 ? "" : `, and with it ${sandboxes(running)}; homes and workspaces are kept`;
+  cli.output.note(`ending the server (pid ${holder.pid})${what}`);
   process.kill(holder.pid, "SIGTERM");
   const deadline = Date.now() + 20_000;
   while (livenessOf(holder) === "alive") {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { AppError } from "../../base/error.ts";
 import { parseDuration } from "../../base/duration.ts";
+import type { WorkspaceOutcome } from "../../app/facade.ts";
 import { createSandboxRequest, extendRequest, extendResult, sandboxInfo, sandboxName } from "../../schema/api.ts";
 import { event } from "../../schema/event.ts";
 import { pageOf, pageQuery } from "../paging.ts";
@@ -71,8 +72,8 @@ export const sandboxRoutes: readonly Route[] = [
     { method: "delete", path: "/sandboxes/{name}", tag, summary: "Remove a sandbox and its files", answer: text, errors: ["NOT_FOUND"] },
     { params: byName },
     async ({ app, caller, params }) => {
-      await app.sandboxes.remove(caller, params.name);
-      return `sandbox ${params.name} removed`;
+      const workspace = await app.sandboxes.remove(caller, params.name);
+      return `sandbox ${params.name} removed${aboutWorkspace(workspace)}`;
     },
   ),
   route(
@@ -101,8 +102,8 @@ export const sandboxRoutes: readonly Route[] = [
     },
     { params: byName },
     async ({ app, caller, params }) => {
-      await app.sandboxes.stop(caller, params.name);
-      return `sandbox ${params.name} stopped`;
+      const workspace = await app.sandboxes.stop(caller, params.name);
+      return `sandbox ${params.name} stopped${aboutWorkspace(workspace)}`;
     },
   ),
   route(
@@ -135,3 +136,12 @@ export const sandboxRoutes: readonly Route[] = [
     ({ app, params, query }) => app.events.tail({ last: query.last, sandbox: params.name }),
   ),
 ];
+
+/** What a caller has to know of a copied workspace whose sandbox is over: where its changes are. */
+function aboutWorkspace({ created, modified, deleted, applied, conflict, keptAt }: WorkspaceOutcome): string {
+  const changes = `${created} created, ${modified} modified, ${deleted} deleted`;
+  if (conflict !== undefined) return `; ${conflict} (${changes}); the copy is kept at ${keptAt}`;
+  if (created + modified + deleted === 0) return "";
+  if (applied) return `; workspace changes written back: ${changes}`;
+  return `; its workspace changes (${changes}) were not written back, the copy is kept at ${keptAt}`;
+}
