@@ -4,7 +4,7 @@ import { systemClock } from "../base/clock.ts";
 import { type Log, silentLog } from "../base/log.ts";
 import { Secret } from "../base/secret.ts";
 import { VERSION } from "../base/version.ts";
-import { type HostEnvironment, vaultKeyFrom } from "../config/env.ts";
+import { homeOf, type HostEnvironment, vaultKeyFrom } from "../config/env.ts";
 import type { StatePaths } from "../config/paths.ts";
 import { DEFAULT_LIMITS, openEventLog } from "../events/open-log.ts";
 import type { TextWriter } from "../events/sinks/stdout.ts";
@@ -40,6 +40,7 @@ import { rebookCalls } from "./rebook.ts";
 import { Reporter } from "./reporter.ts";
 import { createSandboxService } from "./sandbox-service.ts";
 import { SandboxSecrets } from "./sandbox-secrets.ts";
+import { SecretFiles } from "./secret-files.ts";
 import { createSecretService } from "./secret-service.ts";
 import { createStatus } from "./status.ts";
 import { createUsageService } from "./usage-service.ts";
@@ -163,6 +164,14 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     now: () => clock.now(),
     log,
   });
+  const secretFiles = new SecretFiles({
+    home: homeOf(app.env),
+    configured: () => generations.current.config.secretFiles,
+    forbidden: [paths.state, paths.config],
+    randomFor: () => secrets.placeholderSource(),
+    clock,
+    log,
+  });
   const report = reporter.record;
   const secretOf = async (text: SecretText): Promise<string> =>
     typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal();
@@ -216,6 +225,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     gateway: () => gateway.get(),
     generation: () => generations.current,
     secrets,
+    secretFiles,
     hostEnv: (name) => app.env.get(name),
     settled: () => reporter.settled(),
     applied: ({ uuid }, policy) => store.sandboxes.update(uuid, { policy }),
@@ -228,6 +238,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const following = setInterval(() => {
     gate?.cutClosed();
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
+    secretFiles.follow();
     if (links.count === 0 || store.secrets.revision === secretsRevision) return;
     secretsRevision = store.secrets.revision;
     background("follow the secrets", secretsChanged(), log);
@@ -277,6 +288,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     staged: paths.staged,
     uid,
     secrets,
+    secretFiles,
     now: () => clock.now(),
   };
   const sandboxes = createSandboxService({

@@ -47,6 +47,7 @@ function setUp() {
         return Promise.resolve(secretOf());
       },
     },
+    secretFiles: { open: () => Promise.resolve({ shown: {}, secrets: [], endpoints: [], [Symbol.dispose]: () => undefined }) },
     hostEnv: () => undefined,
     settled: () => Promise.resolve(),
     applied: () => undefined,

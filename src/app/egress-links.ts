@@ -9,12 +9,14 @@ import { PROFILES } from "../schema/profile.ts";
 import { type EgressGeneration, hostPortUpstreams } from "./egress-policy.ts";
 import type { SandboxGateway } from "./lazy-gateway.ts";
 import type { SandboxSecrets } from "./sandbox-secrets.ts";
+import type { SandboxFiles, SecretFiles } from "./secret-files.ts";
 
 export type EgressLinksOptions = {
   /** made at the first sandbox that has a network */
   readonly gateway: () => Promise<SandboxGateway>;
   readonly generation: () => EgressGeneration;
   readonly secrets: SandboxSecrets;
+  readonly secretFiles: Pick<SecretFiles, "open">;
   /** a variable of the host that a profile passes inside */
   readonly hostEnv: (name: string) => string | undefined;
   /** resolves when what the gateway reported is in the log and in the ledger */
@@ -27,6 +29,7 @@ type Live = {
   readonly record: SandboxRecord;
   readonly attachment: EgressAttachment;
   secrets: SandboxEgress["secrets"];
+  readonly files: SandboxFiles;
   /** ports that its listeners were opened for, once and for all */
   readonly ports: readonly number[];
 };
@@ -59,16 +62,17 @@ export class EgressLinks {
     });
     if (!hasNetwork) return { network: { kind: "none" }, env, files: {}, link: () => undefined };
     const gateway = await this.#options.gateway();
-    const egress = this.#egressOf(record, secrets, false);
+    const files = await this.#options.secretFiles.open(record, () => this.#filesChanged(record.uuid));
+    const egress = this.#egressOf({ record, secrets, files }, false);
     let attachment: EgressAttachment | undefined;
     const network: SandboxNetwork = {
       kind: "gateway",
       ports: [...new Set([53, ...egress.policy.ports])],
       attach: async (listeners) => {
         // what changed while the sandbox was being made holds from its first packet
-        const current = this.#egressOf(record, secrets, true);
+        const current = this.#egressOf({ record, secrets, files }, true);
         attachment = gateway.attach(current, listeners);
-        const live: Live = { record, attachment, secrets, ports: egress.policy.ports };
+        const live: Live = { record, attachment, secrets, files, ports: egress.policy.ports };
         this.#live.set(record.uuid, live);
         this.#applied(live, current);
       },
@@ -77,7 +81,8 @@ export class EgressLinks {
       network,
       env,
       files: { [INSIDE.trustBundle]: gateway.trustBundlePem },
-      link: () => (attachment === undefined ? undefined : this.#linkOf(record.uuid, attachment)),
+      homeFiles: files.shown,
+      link: () => (attachment === undefined ? undefined : this.#linkOf(record.uuid, attachment, files)),
     };
   };
 
@@ -87,13 +92,13 @@ export class EgressLinks {
    * @throws AppError for a generation under which a running sandbox cannot have a policy
    */
   prepare(generation: EgressGeneration): () => void {
-    const prepared = new Map([...this.#live.values()].map((live) => [live, this.#egressOf(live.record, live.secrets, true, generation)]));
+    const prepared = new Map([...this.#live.values()].map((live) => [live, this.#egressOf(live, true, generation)]));
     return () => {
       for (const live of this.#live.values()) {
         const egress = prepared.get(live) ?? this.#lateEgressOf(live, generation);
         if (egress === undefined) continue;
         // its secrets may have been rotated since
-        const current = { ...egress, secrets: live.secrets };
+        const current = { ...egress, secrets: secretsOf(live) };
         live.attachment.update(current);
         this.#applied(live, current);
       }
@@ -103,7 +108,7 @@ export class EgressLinks {
   /** Of a sandbox that came since the others were prepared; one that cannot have a policy under this generation loses its way out. */
   #lateEgressOf(live: Live, generation: EgressGeneration): SandboxEgress | undefined {
     try {
-      return this.#egressOf(live.record, live.secrets, true, generation);
+      return this.#egressOf(live, true, generation);
     } catch {
       this.#live.delete(live.record.uuid);
       ignore(
@@ -135,7 +140,12 @@ export class EgressLinks {
     });
     if (isSame || this.#live.get(live.record.uuid) !== live) return;
     live.secrets = secrets;
-    live.attachment.update(this.#egressOf(live.record, secrets, true));
+    live.attachment.update(this.#egressOf(live, true));
+  }
+
+  #filesChanged(uuid: string): void {
+    const live = this.#live.get(uuid);
+    live?.attachment.update(this.#egressOf(live, true));
   }
 
   #applied(live: Live, { policy }: SandboxEgress): void {
@@ -143,24 +153,21 @@ export class EgressLinks {
     this.#options.applied(live.record, { generation: policy.ref.version, restartForPorts });
   }
 
-  #egressOf(
-    record: SandboxRecord,
-    secrets: SandboxEgress["secrets"],
-    isLive: boolean,
-    generation = this.#options.generation(),
-  ): SandboxEgress {
+  #egressOf(of: Pick<Live, "record" | "secrets" | "files">, isLive: boolean, generation = this.#options.generation()): SandboxEgress {
+    const { record, files } = of;
     return {
       uuid: record.uuid,
       name: record.name,
       labels: record.labels,
       policy: generation.policyFor(record, { isLive }),
-      secrets,
+      secrets: secretsOf(of),
+      tokenEndpoints: files.endpoints,
       orgKeys: generation.orgKeys,
       upstreams: [...hostPortUpstreams(record.hostPorts), ...generation.upstreams],
     };
   }
 
-  #linkOf(uuid: string, attachment: EgressAttachment) {
+  #linkOf(uuid: string, attachment: EgressAttachment, files: Disposable) {
     return {
       drain: async (deadlineMs: number) => {
         await attachment.drain(deadlineMs);
@@ -168,6 +175,7 @@ export class EgressLinks {
       },
       [Symbol.asyncDispose]: async () => {
         if (this.#live.get(uuid)?.attachment === attachment) this.#live.delete(uuid);
+        files[Symbol.dispose]();
         await attachment[Symbol.asyncDispose]();
       },
     };
@@ -182,4 +190,8 @@ export class EgressLinks {
     }
     return passed;
   }
+}
+
+function secretsOf({ secrets, files }: Pick<Live, "secrets" | "files">): SandboxEgress["secrets"] {
+  return [...secrets, ...files.secrets];
 }

@@ -5,13 +5,13 @@ import type { GatewaySecret, Upstream } from "../egress/gateway.ts";
 import { compilePolicy } from "../policy/compile.ts";
 import { HOST_NAME, policyInputFor } from "../policy/policy-input.ts";
 import type { Policy, RuleInput } from "../policy/policy.ts";
-import type { SandboxRecord } from "../sandbox/record.ts";
+import type { SandboxRecord, SecretFileRecord } from "../sandbox/record.ts";
 import type { PriceFile } from "../schema/price-file.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 
 export type PolicySubject = Pick<SandboxRecord, "profile" | "allow" | "secrets"> &
-  Partial<Pick<SandboxRecord, "uuid" | "name" | "isEphemeral" | "hostPorts">>;
+  Partial<Pick<SandboxRecord, "secretFiles" | "uuid" | "name" | "isEphemeral" | "hostPorts">>;
 
 /** A rule made while running, with the sandbox it is for. */
 export type AddedRule = { readonly id: number; readonly sandboxUuid: string | null; readonly rule: EgressRuleSettings };
@@ -102,6 +102,7 @@ export class EgressGeneration {
         allow: subject.allow,
         secrets: [
           ...subject.secrets.map(({ name, host, isDefault }) => ({ name, host, origin: originOf(isDefault) })),
+          ...(subject.secretFiles ?? []).flatMap(hostsOfFile).map(({ name, host }) => ({ name, host, origin: originOf(false) })),
           ...(PROFILES[subject.profile].network === "none" ? [] : this.orgKeys).map(({ name, host }) => ({
             name,
             host,
@@ -122,6 +123,12 @@ export class EgressGeneration {
 /** Where `host.agentkernel.internal` leads: to this machine's loopback, on the ports that were opened. */
 export function hostPortUpstreams(ports: readonly number[] = []): readonly Upstream[] {
   return ports.map((port) => ({ host: HOST_NAME, port, url: new URL(`http://127.0.0.1:${port}`) }));
+}
+
+/** Where the tokens of a file may go. */
+function hostsOfFile({ name, tokens, refresh }: SecretFileRecord): readonly { readonly name: string; readonly host: string }[] {
+  const hosts = [...tokens.flatMap((token) => token.hosts ?? []), ...(refresh === undefined ? [] : [new URL(refresh.url).hostname])];
+  return [...new Set(hosts)].map((host) => ({ name, host }));
 }
 
 function originOf(isOperators: boolean | undefined): "operator" | "caller" {

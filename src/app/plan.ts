@@ -10,6 +10,7 @@ import { PROFILES } from "../schema/profile.ts";
 import type { BindingSettings } from "../schema/settings.ts";
 import type { EgressGeneration } from "./egress-policy.ts";
 import type { SandboxSecrets } from "./sandbox-secrets.ts";
+import type { SecretFiles } from "./secret-files.ts";
 
 export type PlanContext = {
   readonly generation: () => EgressGeneration;
@@ -19,6 +20,7 @@ export type PlanContext = {
   readonly staged: string;
   readonly uid: number;
   readonly secrets: SandboxSecrets;
+  readonly secretFiles: Pick<SecretFiles, "define">;
   readonly now: () => number;
 };
 
@@ -46,9 +48,14 @@ export async function planSandbox(
   const secrets = await bindingsOf(context, profile.network === "none" ? [] : config.secrets, request, uuid);
   try {
     // what the operator does not permit is refused now, by name, and not at the first connection
+    const secretFiles = filesOf(context, request);
+    if (secretFiles.length > 0 && profile.network === "none")
+      throw new AppError("VALIDATION", `the profile ${profile.name} has no network, so the logins of a secret file are of no use in it`, {
+        hint: "leave out the secret file, or choose the profile moderate",
+      });
     context
       .generation()
-      .policyFor({ profile: profile.name, allow: request.allow ?? [], secrets, hostPorts: request.allow_host_ports ?? [] });
+      .policyFor({ profile: profile.name, allow: request.allow ?? [], secrets, secretFiles, hostPorts: request.allow_host_ports ?? [] });
     const workspace = await workspaceOf(context, request, profile.workspace === "copy");
     return {
       uuid,
@@ -63,6 +70,7 @@ export async function planSandbox(
       allow: request.allow ?? [],
       ...(request.allow_host_ports === undefined ? {} : { hostPorts: request.allow_host_ports }),
       secrets,
+      ...(secretFiles.length === 0 ? {} : { secretFiles }),
       mounts: await mountsOf(context, request),
       ...(workspace === undefined ? {} : { workspace }),
       state: "creating",
@@ -94,6 +102,16 @@ async function bindingsOf(
   // the caller's own binding of a name wins over the operator's default one
   const defaults = standard.filter((binding) => !names.has(binding.name));
   return [...asked, ...(await context.secrets.available(defaults))];
+}
+
+function filesOf(context: PlanContext, { secret_files: asked = [] }: CreateSandboxRequest): NonNullable<SandboxRecord["secretFiles"]> {
+  const files = asked.map((text) => context.secretFiles.define(text));
+  for (const key of ["name", "inside"] as const)
+    if (new Set(files.map((file) => file[key])).size < files.length)
+      throw new AppError("VALIDATION", `two secret files have the same ${key === "name" ? "name" : "place inside"}`, {
+        hint: "leave out one",
+      });
+  return files;
 }
 
 function refuseWithoutWorkspace({ copy, apply }: CreateSandboxRequest): void {

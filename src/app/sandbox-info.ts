@@ -29,6 +29,7 @@ export function sandboxInfoOf(record: SandboxRecord): SandboxInfo {
     ),
     allow: [...record.allow],
     secrets: record.secrets.map(formatBinding),
+    secret_files: (record.secretFiles ?? []).map(({ name, inside }) => `${name}:~/${inside}`),
   };
 }
 

@@ -10,7 +10,7 @@ import type { SecretReference } from "../schema/secret-reference.ts";
 import type { BindingSettings } from "../schema/settings.ts";
 import { parsePathPattern } from "../policy/path.ts";
 import { type Binding, type BindingParts, makeBinding, type ParsedBinding, parseBinding } from "../secrets/binding.ts";
-import { derivedRandom } from "../secrets/placeholder.ts";
+import { derivedRandom, type RandomSource } from "../secrets/placeholder.ts";
 import { prepareSecrets } from "../secrets/prepare.ts";
 import { createResolver, type SecretResolver } from "../secrets/references.ts";
 import { createVault, type SecretRepository, type Vault } from "../secrets/vault.ts";
@@ -85,6 +85,12 @@ export class SandboxSecrets {
       if (!hasValue(resolver, secret.name)) return { ...rest, isRevoked: true };
       return { ...rest, value: resolver.byName(secret.name) };
     });
+  }
+
+  /** Where placeholders of other kinds come from: the same for the same context. */
+  async placeholderSource(): Promise<(context: string) => RandomSource> {
+    const { key } = await this.#open();
+    return (context) => derivedRandom(key.bytes, context);
   }
 
   /** Forgets the values that belonged to this sandbox alone. */

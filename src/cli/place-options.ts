@@ -17,6 +17,7 @@ export type PlaceFlags = {
   readonly apply?: boolean;
   readonly mount: readonly string[];
   readonly secret: readonly string[];
+  readonly secretFile: readonly string[];
   readonly allow: readonly string[];
   readonly allowHostPort: readonly string[];
   readonly label: readonly string[];
@@ -40,6 +41,12 @@ export function addPlaceOptions(command: Command): Command {
     .option("--apply", "write a copy's changes back without asking")
     .option("--mount <src:dst[:ro]>", "another directory inside", collect, [])
     .option("--secret <name:host[:header]>", "a key that never enters: the gateway puts it in for this host", collect, [])
+    .option(
+      "--secret-file <name[:path]>",
+      "logins of an agent, with placeholders for the tokens: codex, claude-code, or one of [[secret_files]]",
+      collect,
+      [],
+    )
     .option("--allow <host>", "a host that may be reached, as api.example.com, *.example.com or host:port", collect, [])
     .option("--allow-host-port <port>", "an HTTP service of this machine, inside host.agentkernel.internal:PORT", collect, [])
     .option("--label <k=v>", "a label to find and to budget it by", collect, [])
@@ -63,6 +70,7 @@ export function placeOf(flags: PlaceFlags, context: { readonly cwd: string; read
     ...(flags.apply === true ? { apply: true } : {}),
     ...(flags.mount.length === 0 ? {} : { mounts: flags.mount.map((text) => mountOf(text, context.cwd)) }),
     ...(flags.secret.length === 0 ? {} : { secrets: flags.secret.map(secretOf) }),
+    ...(flags.secretFile.length === 0 ? {} : { secret_files: flags.secretFile.map((text) => secretFileOf(text, context.cwd)) }),
     ...(flags.allow.length === 0 ? {} : { allow: [...flags.allow] }),
     ...(flags.allowHostPort.length === 0 ? {} : { allow_host_ports: flags.allowHostPort.map((text) => portOf("--allow-host-port", text)) }),
     ...(flags.label.length === 0 ? {} : { labels: Object.fromEntries(flags.label.map(labelOf)) }),
@@ -116,6 +124,15 @@ function secretOf(text: string): string {
   }
   if (!text.includes(":")) throw new AppError("VALIDATION", `--secret ${text} names no host`, { hint: `write --secret ${text}:HOST` });
   return text;
+}
+
+/** `NAME`, or `NAME:PATH` with a path of this directory. */
+function secretFileOf(text: string, cwd: string): string {
+  const colon = text.indexOf(":");
+  const name = colon === -1 ? text : text.slice(0, colon);
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(name) || colon === text.length - 1)
+    throw new AppError("VALIDATION", `--secret-file ${text} is not NAME or NAME:PATH`, { hint: "write --secret-file codex" });
+  return colon === -1 ? name : `${name}:${resolve(cwd, text.slice(colon + 1))}`;
 }
 
 function portOf(flag: string, text: string): number {

@@ -35,6 +35,7 @@ export type {
   GatewaySecret,
   SandboxEgress,
   SandboxListeners,
+  TokenEndpoint,
   Upstream,
 } from "./options.ts";
 

@@ -54,8 +54,28 @@ export type GatewaySecret = {
   readonly query?: string;
   /** it was taken away while the sandbox runs: its placeholder is refused everywhere */
   readonly isRevoked?: true;
+  /** secret file that it is a token of */
+  readonly file?: string;
+  /** it may stand in no header: in the body of its file's refresh alone, or nowhere */
+  readonly isBodyOnly?: true;
   /** whose key it is, for the record of a model call; undefined: the sandbox's own */
   readonly source?: "org" | "sandbox";
+};
+
+/** Where a client renews the tokens of a secret file: the one place where they may stand in a body. */
+export type TokenEndpoint = {
+  readonly file: string;
+  /** canonical */
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  /** refreshes of one file come one after another: a refresh token is good for one of them */
+  exclusive<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Keeps what a successful answer brought, and gives the answer that the sandbox may see. Synchronous: nobody may see the one
+   * before the other is done. @throws for an answer that cannot be read
+   */
+  accept(answer: string): string;
 };
 
 /** What the gateway knows about the sandbox behind a set of listeners. Replaced as a whole, never mutated. */
@@ -67,6 +87,7 @@ export type SandboxEgress = {
   readonly secrets: readonly GatewaySecret[];
   /** the organisation's keys: put into requests to hosts that none of `secrets` is for */
   readonly orgKeys?: readonly GatewaySecret[];
+  readonly tokenEndpoints?: readonly TokenEndpoint[];
   readonly upstreams: readonly Upstream[];
 };
 

@@ -12,6 +12,8 @@ export type SandboxSurroundings = {
   readonly network: SandboxNetwork;
   readonly env: Readonly<Record<string, string>>;
   readonly files: Readonly<Record<string, string>>;
+  /** written into the home directory before anything runs there, by path below it; the sandbox may change them */
+  readonly homeFiles?: Readonly<Record<string, string>>;
   /** the gateway's side, once the listeners were attached */
   readonly link: () => EgressLink | undefined;
 };

@@ -11,6 +11,7 @@ import { copyOf, prepareFolders, removeFolders } from "./folders.ts";
 import { INSIDE } from "./inside.ts";
 import { LiveSandbox } from "./live.ts";
 import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
+import { writeHomeFiles } from "./home-files.ts";
 import type { SandboxRecord } from "./record.ts";
 import { cancelled, elsewhere } from "./refusals.ts";
 import { type Asker, hostnameOf, subjectOf, SYSTEM, workspaceEventOf } from "./subject.ts";
@@ -250,6 +251,7 @@ export class SandboxManager implements AsyncDisposable {
         { signal, log: this.#options.log },
       );
       await prepared.handedOver();
+      if (surroundings.homeFiles !== undefined) await writeHomeFiles(backendSandbox, surroundings.homeFiles, surroundings.env, signal);
       await recorded;
       signal.throwIfAborted();
       this.#options.repository.update(record.uuid, { state: "running", reason: "", enforcedBy: backendSandbox.limits });

@@ -21,6 +21,29 @@ export type SecretBindingRecord = {
   readonly ownValue?: string;
 };
 
+/** A file of the host with logins, and where it stands inside. */
+export type SecretFileRecord = {
+  readonly name: string;
+  /** on the host, absolute */
+  readonly path: string;
+  /** below the home directory inside */
+  readonly inside: string;
+  /** by JSON pointer, and where each may go */
+  readonly tokens: readonly {
+    readonly at: string;
+    readonly hosts?: readonly string[];
+    readonly methods?: readonly string[];
+    readonly paths?: readonly string[];
+  }[];
+  readonly keep: readonly string[];
+  readonly refresh?: {
+    readonly url: string;
+    readonly tokens: Readonly<Record<string, string>>;
+    readonly expiresAt?: string;
+    readonly refreshedAt?: string;
+  };
+};
+
 /** A sandbox as it is kept over restarts. Never holds a secret's value or a placeholder. */
 export type SandboxRecord = {
   readonly uuid: string;
@@ -40,6 +63,8 @@ export type SandboxRecord = {
   readonly hostPorts?: readonly number[];
   /** which secret goes to which host, never a value */
   readonly secrets: readonly SecretBindingRecord[];
+  /** files with logins that it is given with placeholders in them; what of them is a token, never one */
+  readonly secretFiles?: readonly SecretFileRecord[];
   readonly mounts: readonly Mount[];
   readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner; readonly apply?: boolean };
   /** made for one command, and gone with it */

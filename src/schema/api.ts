@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { streamStatus } from "./delivery.ts";
+import { secretFileRequest } from "./secret-file.ts";
 
 /** Bodies and answers of the HTTP API (`docs/reference/api.md` is made from them). Canonical units on the wire. */
 
@@ -53,6 +54,8 @@ const place = {
   mounts: z.array(mountRequest).optional(),
   /** `KEY:host`, `KEY:host:header`, `KEY=value:host`, or the full form */
   secrets: z.array(z.union([z.string(), secretBinding])).optional(),
+  /** files with logins, with placeholders in them: `codex`, `claude-code` or a name of `[[secret_files]]`, or `NAME:/path` */
+  secret_files: z.array(secretFileRequest).max(16).optional(),
   allow: allow.optional(),
   /** ports of services on the host, reached inside as `host.agentkernel.internal:PORT` */
   allow_host_ports: z.array(z.int().min(1).max(65_535)).max(32).optional(),
@@ -151,6 +154,8 @@ export const sandboxInfo = z.strictObject({
   allow: z.array(z.string()),
   /** names of bound secrets with their hosts, never values */
   secrets: z.array(z.string()),
+  /** names of secret files with their places inside */
+  secret_files: z.array(z.string()),
 });
 export type SandboxInfo = z.infer<typeof sandboxInfo>;
 

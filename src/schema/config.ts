@@ -6,6 +6,7 @@ import { llmKeyTarget, vaultKeyName } from "./llm-key.ts";
 import { duration, path, size } from "./config-values.ts";
 import { proxySection } from "./hook.ts";
 import { modelHost, operatorProvider } from "./operator-provider.ts";
+import { secretFileSection } from "./secret-file.ts";
 import { secretReference } from "./secret-reference.ts";
 
 /**
@@ -252,6 +253,11 @@ export const configFile = z.strictObject({
   llm: llm.prefault({}).meta({ description: "metering of model calls" }),
   llm_keys: llmKeys.prefault({}),
   secrets: secrets.prefault({}),
+  secret_files: z
+    .array(secretFileSection)
+    .prefault([])
+    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, "has two files of one name")
+    .meta({ description: "files with logins that sandboxes can be given, with placeholders in the place of the tokens" }),
   proxy: proxySection.prefault({}).meta({ description: "hooks: who is told of what leaves, or asked" }),
   audit: audit.prefault({}).meta({ description: "the record of everything that happened" }),
 });

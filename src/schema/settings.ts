@@ -5,6 +5,7 @@ import type { ConfigFile } from "./config.ts";
 import type { Hook, HookTarget } from "./hook.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
 import type { OperatorShape } from "./operator-shapes.ts";
+import type { SecretFileSection } from "./secret-file.ts";
 import type { SecretReference } from "./secret-reference.ts";
 
 /** Limits that somebody set; absent: not set. */
@@ -34,6 +35,27 @@ export type BindingSettings = {
   readonly query?: string;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];
+};
+
+export type SecretFileSettings = {
+  readonly name: string;
+  /** absolute; absent: where the agent of that name keeps it */
+  readonly path?: string;
+  /** below the home directory, without `~/` */
+  readonly inside?: string;
+  readonly tokens?: readonly {
+    readonly at: string;
+    readonly hosts?: readonly string[];
+    readonly methods?: readonly string[];
+    readonly paths?: readonly string[];
+  }[];
+  readonly keep?: readonly string[];
+  readonly refresh?: {
+    readonly url: string;
+    readonly tokens: Readonly<Record<string, string>>;
+    readonly expiresAt?: string;
+    readonly refreshedAt?: string;
+  };
 };
 
 export type BudgetSettings = {
@@ -102,6 +124,7 @@ export type Config = {
   };
   readonly llmKeys: readonly { readonly target: string; readonly vaultKeyName: string }[];
   readonly secrets: readonly BindingSettings[];
+  readonly secretFiles: readonly SecretFileSettings[];
   readonly proxy: {
     /** absolute */
     readonly hookFileDirs: readonly string[];
@@ -173,6 +196,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
     },
     llmKeys: Object.entries(file.llm_keys).map(([target, vaultKeyName]) => ({ target, vaultKeyName })),
     secrets: Object.entries(secrets).map(([name, to]) => (typeof to === "string" ? { name, host: to } : { name, ...present(to) })),
+    secretFiles: file.secret_files.map((section) => secretFileOf(section, from.expand)),
     proxy: {
       hookFileDirs: file.proxy.hook_file_dirs.map(from.expand),
       unsafeAllowPrivate: file.proxy.unsafe_allow_private,
@@ -198,6 +222,18 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       }),
     },
   });
+}
+
+function secretFileOf({ path, inside, refresh, ...section }: SecretFileSection, expand: (path: string) => string): SecretFileSettings {
+  const { url, tokens, expires_at, refreshed_at } = refresh ?? {};
+  return {
+    ...present({ ...section, tokens: section.tokens?.map(present) }),
+    ...(path === undefined ? {} : { path: expand(path) }),
+    ...(inside === undefined ? {} : { inside: inside.slice(2) }),
+    ...(url === undefined || tokens === undefined
+      ? {}
+      : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at }) } }),
+  };
 }
 
 function expandTarget(target: HookTarget, expand: (path: string) => string): HookTarget {

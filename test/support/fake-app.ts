@@ -208,6 +208,7 @@ export function createFakeApp(): FakeApp {
     labels,
     allow: [],
     secrets: [],
+    secret_files: [],
     ...(image === undefined ? {} : { image }),
   });
   const set = (name: string, state: "running" | "stopped"): SandboxInfo => {

@@ -96,6 +96,7 @@ function describe(info: SandboxInfo): string {
     ["workspace", info.workspace === undefined ? "none" : `${info.workspace.path} (${info.workspace.mode})`],
     ["allowed", info.allow.length === 0 ? "nothing by the caller" : info.allow.join(", ")],
     ["secrets", info.secrets.length === 0 ? "none" : info.secrets.join(", ")],
+    ...(info.secret_files.length === 0 ? [] : [["secret files", info.secret_files.join(", ")] as const]),
     ...Object.entries(info.limits ?? {}).map(
       ([limit, { value, enforced_by }]) =>
         [`limit ${limit}`, value === null ? "none" : `${value}, held by ${enforced_by === "none" ? "nothing here" : enforced_by}`] as const,

@@ -10,7 +10,8 @@ export const STAND_IN_HOSTS = ["api.openai.com", "api.anthropic.com", "generativ
 
 const ROUTES: readonly { readonly path: RegExp; readonly shape: Shape }[] = [
   { path: /^\/v1\/chat\/completions$/, shape: openaiChat },
-  { path: /^\/v1\/responses$/, shape: openaiResponses },
+  // Codex with a ChatGPT login has a place of its own
+  { path: /^\/(v1|backend-api\/codex)\/responses$/, shape: openaiResponses },
   { path: /^\/v1\/messages$/, shape: anthropicMessages },
   { path: /^\/(v1|v1beta)\/models\/[^/:]+:(generateContent|streamGenerateContent)$/, shape: googleGenerateContent },
   { path: /^\/v2\/chat$/, shape: cohereChat },

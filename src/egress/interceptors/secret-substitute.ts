@@ -75,8 +75,9 @@ class Substitution {
       if (named.some(({ placeholder }) => placeholder !== first.placeholder)) return this.#inPlace(first, `${where} beside another one`);
       const secret = this.#boundTo(first.placeholder);
       if (secret === undefined) {
-        const hosts = named.map(({ host }) => host).join(", ");
-        return this.#inPlace(first, `${where} of a request to ${this.#target.host.text}, but it is bound to ${hosts}`);
+        const hosts = named.filter(({ isBodyOnly }) => isBodyOnly !== true).map(({ host }) => host);
+        const bound = hosts.length === 0 ? "it may stand in no header" : `it is bound to ${hosts.join(", ")}`;
+        return this.#inPlace(first, `${where} of a request to ${this.#target.host.text}, but ${bound}`);
       }
       const replaced = this.#replace(secret, lower, value);
       if (typeof replaced !== "string") return { ...replaced, reason: replaced.reason.replace("HERE", where) };
@@ -99,7 +100,7 @@ class Substitution {
       if (isWhole && /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(real())) return value.replace(placeholder, real);
     }
     const scheme = [secret, ...(secret.others ?? [])].find(({ header }) => header === lower)?.scheme;
-    if (scheme === undefined) return this.#inPlace(secret, `HERE, but it is bound to ${secret.header}`);
+    if (secret.isBodyOnly === true || scheme === undefined) return this.#inPlace(secret, `HERE, but it is bound to ${secret.header}`);
     if (!value.includes(placeholder)) return replaceBasic(value, secret);
     if (!fits(value, placeholder, scheme)) return this.#inPlace(secret, "HERE in another form than the binding's");
     return value.replace(placeholder, real);

@@ -9,6 +9,7 @@ import { BodyScan, isIdentity } from "./secret-body.ts";
 import { EchoFilter } from "./secret-echo.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
+import { putTokens, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
 import { substitute, type Misplaced } from "./secret-substitute.ts";
 
 const RULE = "secret";
@@ -24,21 +25,35 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
   return (next) => async (exchange) => {
     const { secrets, orgKeys = [] } = exchange.generation.egress;
     if (secrets.length === 0 && orgKeys.length === 0) return next(exchange);
-    const misplaced =
-      secrets.length === 0 ? undefined : (substitute(exchange, secrets, scopes) ?? (await inBody(runtime, exchange, secrets, forms)));
-    if (misplaced === "gone") {
+    const endpoint = tokenEndpointOf(exchange);
+    if (endpoint !== undefined && (await takeTokens(exchange)) === "gone") {
       exchange.end = "aborted";
       return;
     }
-    if (misplaced !== undefined) {
-      block(runtime, exchange, misplaced);
-      refusePolicy(exchange);
-      return;
-    }
-    putOrgKey(exchange, orgKeys, scopes);
-    if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
-    for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
-    return next(exchange);
+    const pass = async (): Promise<void> => {
+      const misplaced = secrets.length === 0 ? undefined : await place();
+      if (misplaced === "gone") {
+        exchange.end = "aborted";
+        return;
+      }
+      if (misplaced !== undefined) {
+        block(runtime, exchange, misplaced);
+        refusePolicy(exchange);
+        return;
+      }
+      putOrgKey(exchange, orgKeys, scopes);
+      if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
+      for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
+      return next(exchange);
+    };
+    const place = async (): Promise<Misplaced | "gone" | undefined> => {
+      const inHead = substitute(exchange, secrets, scopes);
+      if (inHead !== undefined) return inHead;
+      if (endpoint !== undefined) putTokens(runtime, exchange, endpoint);
+      return inBody(runtime, exchange, secrets, forms);
+    };
+    // a refresh token is good for one refresh, so the next one waits for what the one before it brought
+    return endpoint === undefined ? pass() : endpoint.exclusive(pass);
   };
 }
 

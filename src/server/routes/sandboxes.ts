@@ -13,7 +13,7 @@ const text = { kind: "json", schema: z.string() } as const;
 const one = { kind: "json", schema: sandboxInfo } as const;
 
 /** Keys that the SDK and later versions know. They are answered by name instead of being taken for misspelt. */
-const LATER_KEYS = ["source_url", "source_ref", "volumes", "secret_files", "ports", "init_script"] as const;
+const LATER_KEYS = ["source_url", "source_ref", "volumes", "ports", "init_script"] as const;
 
 const createBody = z.preprocess((body) => {
   const later = typeof body === "object" && body !== null ? LATER_KEYS.find((key) => Object.hasOwn(body, key)) : undefined;

@@ -1,0 +1,195 @@
+import { setTimeout } from "node:timers/promises";
+import { AppError, messageOf } from "../base/error.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Log } from "../base/log.ts";
+import type { TokenEndpoint } from "../egress/gateway.ts";
+import type { SandboxRecord, SecretFileRecord } from "../sandbox/record.ts";
+import type { SecretFileSettings } from "../schema/settings.ts";
+import { newTokens, readCredentials, refreshedCredentials } from "../secrets/files/credentials.ts";
+import { defineSecretFile, KNOWN_SECRET_FILES } from "../secrets/files/definition.ts";
+import { type Json, mapStrings } from "../secrets/files/json-pointer.ts";
+import { looksLikeToken, maskToken } from "../secrets/files/mask.ts";
+import { type FileSecret, OpenSecretFile } from "../secrets/files/open-file.ts";
+import { readSecretFile, secretFileVersion, writeSecretFile } from "../secrets/files/store.ts";
+import type { RandomSource } from "../secrets/placeholder.ts";
+import { checkSecretValue } from "../secrets/value.ts";
+
+export type SecretFilesOptions = {
+  /** of whoever runs us */
+  readonly home: string;
+  readonly configured: () => readonly SecretFileSettings[];
+  /** our own state and configuration */
+  readonly forbidden: readonly string[];
+  /** where placeholders come from: the same for the same context */
+  readonly randomFor: () => Promise<(context: string) => RandomSource>;
+  readonly clock: Clock;
+  readonly log: Log;
+};
+
+/** ms that a refresh waits for the one before it */
+const MAX_TURN_MS = 30_000;
+
+/** The secret files of one running sandbox. */
+export interface SandboxFiles {
+  /** text by path below the home directory */
+  readonly shown: Readonly<Record<string, string>>;
+  readonly secrets: readonly FileSecret[];
+  readonly endpoints: readonly TokenEndpoint[];
+}
+
+type Held = { readonly file: OpenSecretFile; readonly changed: () => void };
+
+/**
+ * Files with logins: what of them a sandbox sees, and what becomes of them when an agent renews its tokens. What one sandbox renewed
+ * holds for every other that has the same file, here at once and in other processes as soon as they look.
+ */
+export class SecretFiles {
+  readonly #options: SecretFilesOptions;
+  readonly #turns = new Map<string, Promise<void>>();
+  readonly #held = new Map<string, Set<Held>>();
+  readonly #versions = new Map<string, string>();
+
+  constructor(options: SecretFilesOptions) {
+    this.#options = options;
+  }
+
+  /** Reads `NAME` or `NAME:PATH`. @throws VALIDATION, NOT_FOUND for a file that cannot be given */
+  define(text: string): SecretFileRecord {
+    const { configured, home, forbidden } = this.#options;
+    const colon = text.indexOf(":");
+    const name = colon === -1 ? text : text.slice(0, colon);
+    const settings = configured().find((one) => one.name === name);
+    const path = colon === -1 ? {} : { path: text.slice(colon + 1) };
+    const definition = defineSecretFile(name, { name, ...settings, ...path }, home);
+    if (definition === undefined)
+      throw new AppError("VALIDATION", `there is no secret file ${name}, or it names no path, place inside or tokens`, {
+        hint: `one of ${[...KNOWN_SECRET_FILES, ...configured().map((one) => one.name)].join(", ")}, or [[secret_files]] with all three`,
+      });
+    const stored = readSecretFile(definition);
+    if (forbidden.some((own) => stored.path.startsWith(`${own}/`)))
+      throw new AppError("VALIDATION", `the secret file ${name} is one of agentkernel's own: ${stored.path}`);
+    readCredentials(stored.text, definition);
+    return definition;
+  }
+
+  /** @param changed called when a value of one of the files changed: the gateway must be told */
+  async open(record: Pick<SandboxRecord, "uuid" | "secretFiles">, changed: () => void): Promise<SandboxFiles & Disposable> {
+    const opened: Held[] = [];
+    const shown: Record<string, string> = {};
+    if (record.secretFiles === undefined || record.secretFiles.length === 0)
+      return { shown, secrets: [], endpoints: [], [Symbol.dispose]: () => undefined };
+    const randomFor = await this.#options.randomFor();
+    for (const definition of record.secretFiles) {
+      const stored = readSecretFile(definition);
+      const credentials = readCredentials(stored.text, definition);
+      const file = new OpenSecretFile(definition, (at) => randomFor(`${record.uuid}\0${definition.name}\0${at}`));
+      file.take(credentials);
+      shown[definition.inside] = file.shown(credentials);
+      opened.push({ file, changed });
+    }
+    for (const held of opened) {
+      const { path } = held.file.definition;
+      this.#held.set(path, (this.#held.get(path) ?? new Set()).add(held));
+    }
+    return {
+      shown,
+      get secrets() {
+        return opened.flatMap(({ file }) => file.secrets);
+      },
+      endpoints: opened.flatMap(({ file }) => this.#endpointOf(file)),
+      [Symbol.dispose]: () => {
+        for (const held of opened) this.#held.get(held.file.definition.path)?.delete(held);
+      },
+    };
+  }
+
+  /** Takes over what others wrote: an agent on this machine, another process of ours. */
+  follow(): void {
+    for (const [path, held] of this.#held) {
+      const [first] = held;
+      if (first === undefined) {
+        this.#held.delete(path);
+        this.#versions.delete(path);
+        continue;
+      }
+      const version = secretFileVersion(first.file.definition);
+      if (version === undefined || version === this.#versions.get(path)) continue;
+      this.#versions.set(path, version);
+      this.#spread(path);
+    }
+  }
+
+  #spread(path: string): void {
+    for (const { file, changed } of this.#held.get(path) ?? []) {
+      try {
+        if (file.take(readCredentials(readSecretFile(file.definition).text, file.definition))) changed();
+      } catch (error) {
+        this.#options.log.warn("a secret file cannot be read any more; its values stay as they were", {
+          name: file.definition.name,
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+
+  #endpointOf(file: OpenSecretFile): readonly TokenEndpoint[] {
+    const { refresh, name, path } = file.definition;
+    if (refresh === undefined) return [];
+    const url = new URL(refresh.url);
+    return [
+      {
+        file: name,
+        host: url.hostname,
+        port: url.port === "" ? 443 : Number(url.port),
+        path: url.pathname,
+        exclusive: (work) => this.#inTurn(path, work),
+        accept: (answer) => this.#accept(file, answer),
+      },
+    ];
+  }
+
+  /** After whoever came before, but not for ever: a server that does not answer one sandbox must not lock the others out. */
+  async #inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(path);
+    const mine = Promise.withResolvers<void>();
+    this.#turns.set(path, mine.promise);
+    try {
+      if (before !== undefined) await Promise.race([before, setTimeout(MAX_TURN_MS, undefined, { ref: false })]);
+      return await work();
+    } finally {
+      mine.resolve();
+      if (this.#turns.get(path) === mine.promise) this.#turns.delete(path);
+    }
+  }
+
+  #accept(file: OpenSecretFile, text: string): string {
+    const { definition } = file;
+    const { refresh, path } = definition;
+    const { clock, log } = this.#options;
+    const answer = JSON.parse(text) as Json;
+    const tokens = refresh === undefined ? new Map<string, string>() : newTokens(answer, refresh);
+    for (const [at, value] of tokens) checkSecretValue(value, `${definition.name}${at}`);
+    if (tokens.size > 0) {
+      try {
+        const before = readSecretFile(definition).text;
+        writeSecretFile(definition, refreshedCredentials(before, definition, tokens, answer, clock.now()));
+      } catch (error) {
+        // the old refresh token may be worth nothing any more: what runs must go on with the new one
+        log.error("renewed tokens could not be stored; the login may have to be made again", {
+          name: definition.name,
+          error: messageOf(error),
+        });
+      }
+      for (const held of this.#held.get(path) ?? []) if (held.file.take({ tokens, unknown: new Map() })) held.changed();
+    }
+    const shown = new Map([...tokens].map(([at, value]) => [value, file.placeholderAt(at)]));
+    const taken = file.secrets.map(({ placeholder }) => placeholder);
+    return JSON.stringify(
+      mapStrings(answer, (value) => {
+        const known = shown.get(value) ?? (taken.includes(value) ? value : undefined);
+        // what else looks like a token was not asked for, and is worth nothing inside
+        return known ?? (looksLikeToken(value) ? maskToken(value, taken) : value);
+      }),
+    );
+  }
+}
