@@ -18,7 +18,7 @@ const isLong = Boolean(process.env["AGENTKERNEL_LONG"]);
 /** every wait of the delivery is a thousandth: an hour is 3.6 s */
 const OUTAGE_S = isLong ? 60 : 6;
 const RATE = 1_000;
-const KILLS = isLong ? 200 : 16;
+const KILLS = isLong ? 500 : 16;
 
 type Sample = {
   readonly appended: number;

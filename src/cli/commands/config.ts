@@ -1,19 +1,37 @@
+import { AppError } from "../../base/error.ts";
 import { loadCaFile } from "../../config/ca-file.ts";
 import { plainSecrets } from "../../config/plain-secrets.ts";
 import { loadPriceFile } from "../../config/price-file.ts";
 import type { Config } from "../../schema/settings.ts";
-import { loadCliConfig } from "../cli-config.ts";
+import { type CliConfig, loadCliConfig } from "../cli-config.ts";
 import type { Cli } from "../cli.ts";
+import { printable } from "../output.ts";
 
-/** `agentkernel config check`: loading it, and the files that it names, is the check. */
+/** `agentkernel config check`: loading it, the files that it names, and what streams and hooks need, is the check. */
 export async function check(cli: Cli): Promise<number> {
-  const { config } = await loadCliConfig(cli);
+  const loaded = await loadCliConfig(cli);
+  const { config } = loaded;
   await loadNamedFiles(config);
   for (const key of [...plainSecrets("audit.streams", config.audit.streams), ...plainSecrets("proxy.hooks", config.proxy.hooks)]) {
     cli.output.note(`warning: ${key} holds a secret as text: write { env = "NAME" }, { file = "/path" } or { vault = "NAME" } instead`);
   }
+  if (config.audit.streams.length > 0 || config.proxy.hooks.length > 0) await checkWays(cli, loaded);
   cli.output.out(config.file === null ? "no configuration file; the defaults hold" : `${config.file} is valid`);
   return 0;
+}
+
+/** @throws CONFIG_INVALID after all of them were named */
+async function checkWays(cli: Cli, loaded: CliConfig): Promise<void> {
+  const { checkDestinations } = await import("../../app/check-destinations.ts");
+  const problems = await checkDestinations(loaded);
+  for (const { level, key, message, hint } of problems)
+    cli.output.note(
+      `${level}: ${printable(message.startsWith(key) ? message : `${key}: ${message}`)}${hint === undefined ? "" : ` (${hint})`}`,
+    );
+  const errors = problems.filter(({ level }) => level === "error").length;
+  if (errors === 0) return;
+  const what = errors === 1 ? "a destination" : `${errors} destinations or parts of them`;
+  throw new AppError("CONFIG_INVALID", `${loaded.config.file ?? "the configuration"}: ${what} would not work, named above`);
 }
 
 /** @throws CONFIG_INVALID for the first that cannot be used */
