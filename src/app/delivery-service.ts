@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { background } from "../base/background.ts";
 import { type Clock, timestamp } from "../base/clock.ts";
 import { AppError } from "../base/error.ts";
@@ -104,8 +106,14 @@ export class DeliveryService implements AsyncDisposable {
 
   /** Who has not received what, for retention; whichever process delivers. */
   readonly lagging = async (): Promise<FindLagging> => {
-    const { readLagging } = await import("../events/delivery/undelivered.ts");
-    return readLagging(this.#options.paths.delivery, this.#names(false));
+    const [{ readLagging }, { foreignSinks }] = await Promise.all([
+      import("../events/delivery/undelivered.ts"),
+      import("../events/delivery/sink-owner.ts"),
+    ]);
+    const { paths, clock } = this.#options;
+    const own = this.#names(false);
+    const others = await foreignSinks(paths.delivery, this.#config.file, clock.now());
+    return readLagging(paths.delivery, [...new Set([...own, ...others])]);
   };
 
   async drain(): Promise<void> {
@@ -146,11 +154,11 @@ export class DeliveryService implements AsyncDisposable {
     });
     const { placeRequest } = await import("../events/delivery/requests.ts");
     await placeRequest(this.#options.paths.delivery, name, request);
-    if (this.#ready?.isLeader === true) await this.#ready.look();
+    if (this.#ready?.leads(name) === true) await this.#ready.look();
   }
 
   statusOf(name: string, type: string): StreamStatus {
-    const found = this.#ready?.isLeader === true ? this.#ready.status().find((sink) => sink.name === name) : undefined;
+    const found = this.#ready?.leads(name) === true ? this.#ready.status().find((sink) => sink.name === name) : undefined;
     return found === undefined ? elsewhere(name, type) : shownStatus(found);
   }
 
@@ -198,12 +206,13 @@ export class DeliveryService implements AsyncDisposable {
     if (this.#attached === undefined) throw new AppError("INTERNAL", "delivery was started before there was a log");
     const { events, report } = this.#attached;
     const { DeliveryEngine } = await import("../events/delivery/engine.ts");
+    await mkdir(paths.deliveryLocks, { recursive: true, mode: 0o700 });
     const engine = new DeliveryEngine({
       eventsDir: paths.events,
       deliveryDir: paths.delivery,
       events,
       report,
-      takeLead: () => ProcessLock.take(paths.deliveryLock),
+      takeLead: (sink) => ProcessLock.take(join(paths.deliveryLocks, `${sink}.lock`)),
       meter: metrics.delivery,
       clock,
       log: log.child({ part: "delivery" }),
@@ -217,7 +226,7 @@ export class DeliveryService implements AsyncDisposable {
     const { stdout, hostname, clock } = this.#options;
     const { streamSpecs } = await import("./stream-sinks.ts");
     const secret = this.#attached?.secret ?? (() => Promise.reject(new Error("no secrets yet")));
-    const streams = streamSpecs(this.#config.audit.streams, { secret, stdout, hostname, clock });
+    const streams = streamSpecs(this.#config.audit.streams, { config: this.#config.file, secret, stdout, hostname, clock });
     return [...streams, ...((await this.#attached?.hooks.specs()) ?? [])];
   }
 }

@@ -54,10 +54,15 @@ export function hookSpec({ hook, file, createdMs }: RegisteredHook, options: Hoo
     maxRetries: MAX_RETRIES,
     sinceMs: createdMs,
     fingerprint: JSON.stringify([hook, file, options.allowPrivate]),
+    ...(file === null ? {} : { owner: { config: file, place: hookPlace(hook.target) } }),
     wanted: (event) => isFor(hook, event),
     encode: (event, { chain, seq }) => [hookBody(hook, event, chain, seq)],
     open: () => openHook(hook, file !== null, options),
   };
+}
+
+function hookPlace(target: HookTarget): string {
+  return target.type === "webhook" ? target.url : target.type === "file" ? target.path : target.type;
 }
 
 /** The event itself, with its place: the ids are the keys to drop repetitions by. */

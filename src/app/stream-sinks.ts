@@ -1,7 +1,7 @@
 import type { Clock } from "../base/clock.ts";
 import { VERSION } from "../base/version.ts";
 import { loadCaFile } from "../config/ca-file.ts";
-import { streamName } from "../config/stream-name.ts";
+import { placeOf, streamName } from "../config/stream-name.ts";
 import type { SinkSpec } from "../events/delivery/sink-spec.ts";
 import { toNative } from "../events/native/to-native.ts";
 import { toOcsf } from "../events/ocsf/to-ocsf.ts";
@@ -21,6 +21,8 @@ import { withoutBodies } from "../schema/shown-body.ts";
 import type { StreamSettings } from "../schema/settings.ts";
 
 export type StreamSinkOptions = {
+  /** the file that the streams stand in; null: none */
+  readonly config: string | null;
   /** @throws NOT_FOUND when there is no value */
   readonly secret: (text: SecretText) => Promise<string>;
   /** absent: this process's stdout belongs to somebody else */
@@ -43,6 +45,9 @@ export function streamSpecs(streams: readonly StreamSettings[], options: StreamS
       flushMs: stream.flushMs,
       maxRetries: stream.maxRetries,
       fingerprint: JSON.stringify(stream),
+      ...(options.config === null || stream.destination.type === "stdout"
+        ? {}
+        : { owner: { config: options.config, place: placeOf(stream.destination) } }),
       encode: encoder(stream.ocsfVersion, options.hostname),
       open: () => openSink(stream.destination, options),
     }));

@@ -19,7 +19,8 @@ export type StatePaths = {
   readonly events: string;
   /** what streams and hooks have had; private */
   readonly delivery: string;
-  readonly deliveryLock: string;
+  /** one lock for each sink: who holds it delivers to it */
+  readonly deliveryLocks: string;
   /** key of the vault; its folder is private */
   readonly vaultKey: string;
   /** one folder for each sandbox; searchable by their uids when we are root */
@@ -65,7 +66,7 @@ export function statePaths(env: HostEnvironment, uid: number): StatePaths {
     authority: join(state, "authority"),
     events: join(state, "events"),
     delivery: join(state, "delivery"),
-    deliveryLock: join(run, "delivery.lock"),
+    deliveryLocks: join(run, "delivery"),
     vaultKey: join(state, "vault", "vault.key"),
     sandboxes: join(state, "sandboxes"),
     staged: join(state, "staged"),

@@ -10,7 +10,8 @@ export function streamName({ name, destination }: Pick<StreamSettings, "name" | 
   return `${destination.type}-${createHash("sha256").update(place).digest("hex").slice(0, 8)}`;
 }
 
-function placeOf(destination: StreamDestination): string {
+/** Where a destination leads, without secrets; empty for this process's own stdout. */
+export function placeOf(destination: StreamDestination): string {
   switch (destination.type) {
     case "http_webhook":
     case "otlp":

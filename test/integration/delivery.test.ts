@@ -218,12 +218,12 @@ describe("delivery", () => {
     await using second = engineAt(place, other, { takeLead });
     await first.configure([webhook("all", target.url)]);
     await second.configure([webhook("all", target.url)]);
-    expect([first.isLeader, second.isLeader]).toEqual([true, false]);
+    expect([first.leads("all"), second.leads("all")]).toEqual([true, false]);
     const ids = [...(await append(log, 15)), ...(await append(other, 15))];
     await waitFor(() => ids.every((id) => arrivedIds(target.received).includes(id)));
     expect(once(arrivedIds(target.received))).toHaveLength(arrivedIds(target.received).length);
     await first[Symbol.asyncDispose]();
-    await waitFor(() => second.isLeader);
+    await waitFor(() => second.leads("all"));
     const more = await append(log, 15, 15);
     await waitFor(() => more.every((id) => arrivedIds(target.received).includes(id)));
     expect(once(arrivedIds(target.received))).toHaveLength(arrivedIds(target.received).length);

@@ -7,6 +7,7 @@ import type { Log } from "../../base/log.ts";
 import type { ChainedEventLog } from "../log.ts";
 import { ChainIndex } from "./chain-index.ts";
 import { takeRequests } from "./requests.ts";
+import { claimSink } from "./sink-owner.ts";
 import { SinkRunner } from "./sink-runner.ts";
 import { DELIVERY_TIMING, type DeliveryTiming, type Report, type SinkSpec, type SinkStatus } from "./sink-spec.ts";
 
@@ -18,8 +19,8 @@ export type DeliveryOptions = {
   readonly events: Pick<ChainedEventLog, "head" | "subscribe">;
   /** what delivery says about itself goes into the log like everything else */
   readonly report: Report;
-  /** The right to deliver for this state directory, which one process at a time has; undefined when another has it. */
-  readonly takeLead: () => Disposable | undefined;
+  /** The right to deliver to a sink, which one process at a time has; undefined when another has it. */
+  readonly takeLead: (sink: string) => Disposable | undefined;
   readonly meter: DeliveryMeter;
   readonly clock: Clock;
   readonly log: Log;
@@ -30,7 +31,8 @@ export type DeliveryOptions = {
 
 /**
  * Delivers all chains of a state directory to every sink, each with a cursor of its own, at least once and in order per chain. A
- * sink that is slow or dead holds up nobody: not the others, and not whoever appends, since everything is read from disk.
+ * sink that is slow or dead holds up nobody: not the others, and not whoever appends, since everything is read from disk. Processes
+ * share the sinks they have in common, one process for each, and deliver those that they have alone.
  */
 export class DeliveryEngine implements AsyncDisposable {
   readonly #options: DeliveryOptions;
@@ -39,7 +41,9 @@ export class DeliveryEngine implements AsyncDisposable {
   readonly #runners = new Map<string, SinkRunner>();
   readonly #stop = new AbortController();
   #specs: readonly SinkSpec[] = [];
-  #lead: Disposable | undefined;
+  readonly #leads = new Map<string, Disposable>();
+  /** why a sink that is ours is not delivered to */
+  readonly #refused = new Map<string, string>();
   #unsubscribe: () => void = () => undefined;
   #loop: Promise<void> | undefined;
   /** one round at a time */
@@ -51,8 +55,9 @@ export class DeliveryEngine implements AsyncDisposable {
     this.#index = new ChainIndex(options.eventsDir);
   }
 
-  get isLeader(): boolean {
-    return this.#lead !== undefined;
+  /** Whether this process is the one that delivers to the sink, or refuses to. */
+  leads(sink: string): boolean {
+    return this.#leads.has(sink) || this.#refused.has(sink);
   }
 
   /**
@@ -67,7 +72,9 @@ export class DeliveryEngine implements AsyncDisposable {
         ([name, { spec }]) => !keepsEqual || spec.fingerprint === undefined || next.get(name) !== spec.fingerprint,
       );
       await Promise.all(ending.map(([, runner]) => runner.stop()));
-      for (const [name] of ending) this.#runners.delete(name);
+      for (const [name] of ending) this.#drop(name);
+      for (const name of [...this.#leads.keys()]) if (!this.#runners.has(name)) this.#drop(name);
+      this.#refused.clear();
     });
     if (this.#stop.signal.aborted) return;
     await this.#look();
@@ -90,7 +97,7 @@ export class DeliveryEngine implements AsyncDisposable {
   }
 
   status(): readonly SinkStatus[] {
-    return this.#specs.map((spec) => this.#runners.get(spec.name)?.status() ?? stopped(spec));
+    return this.#specs.map((spec) => this.#runners.get(spec.name)?.status() ?? stopped(spec, this.#refused.get(spec.name)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,9 +107,7 @@ export class DeliveryEngine implements AsyncDisposable {
     await this.#loop;
     await this.#alone(async () => {
       await Promise.all([...this.#runners.values()].map((runner) => runner.stop()));
-      this.#runners.clear();
-      this.#lead?.[Symbol.dispose]();
-      this.#lead = undefined;
+      for (const name of [...this.#leads.keys()]) this.#drop(name);
     });
   }
 
@@ -118,11 +123,12 @@ export class DeliveryEngine implements AsyncDisposable {
     return this.#alone(async () => {
       try {
         if (this.#specs.length === 0 || this.#stop.signal.aborted) return;
-        this.#lead ??= this.#options.takeLead();
-        if (this.#lead === undefined) return;
-        await this.#index.refresh((chain) => this.#isWanted(chain));
+        const starting = await this.#lead();
+        if (this.#leads.size === 0) return;
+        // before there is a runner nothing is known to be delivered
+        await this.#index.refresh((chain) => starting.length > 0 || this.#isWanted(chain));
         this.#noteOwn();
-        await this.#startRunners();
+        await this.#startRunners(starting);
         await this.#handleRequests();
         for (const runner of this.#runners.values()) {
           runner.wake();
@@ -141,15 +147,39 @@ export class DeliveryEngine implements AsyncDisposable {
   }
 
   #isWanted(chain: string): boolean {
-    // before there are runners nothing is known to be delivered
-    if (this.#runners.size < this.#specs.length) return true;
     for (const runner of this.#runners.values()) if (runner.wants(chain)) return true;
     return false;
   }
 
-  async #startRunners(): Promise<void> {
+  /** Sinks that this process delivers to from now on. */
+  async #lead(): Promise<readonly SinkSpec[]> {
+    const { deliveryDir, takeLead, log } = this.#options;
+    const starting: SinkSpec[] = [];
     for (const spec of this.#specs) {
-      if (this.#runners.has(spec.name)) continue;
+      const { name, owner } = spec;
+      if (this.#runners.has(name) || this.#refused.has(name)) continue;
+      const lead = this.#leads.get(name) ?? takeLead(name);
+      if (lead === undefined) continue;
+      this.#leads.set(name, lead);
+      const refusal = owner === undefined ? undefined : await claimSink(deliveryDir, name, owner);
+      if (refusal === undefined) starting.push(spec);
+      else {
+        this.#drop(name);
+        this.#refused.set(name, refusal);
+        log.error("a sink is not delivered to", { sink: name, reason: refusal });
+      }
+    }
+    return starting;
+  }
+
+  #drop(name: string): void {
+    this.#runners.delete(name);
+    this.#leads.get(name)?.[Symbol.dispose]();
+    this.#leads.delete(name);
+  }
+
+  async #startRunners(specs: readonly SinkSpec[]): Promise<void> {
+    for (const spec of specs) {
       const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random } = this.#options;
       const runner = await SinkRunner.start({
         spec,
@@ -183,6 +213,7 @@ export class DeliveryEngine implements AsyncDisposable {
   }
 }
 
-function stopped({ name, kind, type }: SinkSpec): SinkStatus {
-  return { name, kind, type, state: "stopped", lag: 0, oldestMs: 0, delivered: 0, retries: 0, deadLetters: 0, dropped: 0 };
+function stopped({ name, kind, type }: SinkSpec, reason: string | undefined): SinkStatus {
+  const nothing = { lag: 0, oldestMs: 0, delivered: 0, retries: 0, deadLetters: 0, dropped: 0 };
+  return { name, kind, type, state: "stopped", ...nothing, ...(reason === undefined ? {} : { lastError: reason }) };
 }

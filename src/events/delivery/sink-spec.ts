@@ -4,6 +4,8 @@ import type { BackoffLimits } from "./backoff.ts";
 
 export type EventPlace = { readonly chain: string; readonly seq: number };
 
+export type SinkOwner = { readonly config: string; readonly place: string };
+
 /** A destination and how it wants its events. */
 export type SinkSpec = {
   /** names its cursor and its dead letters for ever: another name begins anew */
@@ -22,6 +24,8 @@ export type SinkSpec = {
   readonly wanted?: (event: Event) => boolean;
   /** what the destination gets for an event */
   readonly encode: (event: Event, place: EventPlace) => readonly object[];
+  /** the configuration it stands in, and where it leads: another configuration may not use its name for another place */
+  readonly owner?: SinkOwner;
   /** equal ones are the same sink in every respect; absent: none is */
   readonly fingerprint?: string;
   /** makes the way there; called again after a pause, so that secrets are looked up anew */
