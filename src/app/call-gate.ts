@@ -5,6 +5,7 @@ import type { Admission, CallGate, CallRequest, EgressReporter, LiveCall } from 
 import type { Metrics } from "../metrics/metrics.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
 import type { BudgetLevel } from "../schema/event.ts";
+import { UNRECOGNISED } from "../providers/unknown-paths.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
 import type { BudgetTable, Claim, Settlement } from "../store/budgets.ts";
 import { type Budget, countsCall, figureOf, levelOf, meterKey, showAmount, THRESHOLDS } from "../usage/budget.ts";
@@ -160,6 +161,8 @@ export class BudgetGate implements CallGate {
   #unknowable({ recognition, kind, bodyBytes }: CallRequest): string | undefined {
     if (kind === "session") return "a budget limits this call, and what is used over a WebSocket is not known before it is used";
     if (LATE_OPERATIONS.has(recognition.operation)) return "a budget limits this call, and what it uses is not known before it was used";
+    if (recognition.operation === UNRECOGNISED)
+      return "a budget limits this call, and what is used at this path of a model provider is not known";
     if (bodyBytes === null) return "a budget limits this call, and its request is too large, or coded in a way that hides its size";
     return undefined;
   }

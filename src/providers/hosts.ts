@@ -25,6 +25,8 @@ export type ProviderRow = {
   readonly injectUsage: boolean | ((request: RecognizeRequest) => boolean);
   /** routes may stand below any base path */
   readonly anyBase?: true;
+  /** where unknown paths are taken for model calls, on a host that serves other things too; null: nowhere; absent: everywhere */
+  readonly unknownBelow?: string | null;
   readonly routes: readonly Route[];
 };
 
@@ -46,7 +48,13 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     routes: openaiRoutes("/v1"),
   },
   // Codex signed in with a ChatGPT account (llmtrim#194)
-  { provider: "openai", hosts: ["chatgpt.com"], injectUsage: false, routes: responsesRoutes("/backend-api/codex") },
+  {
+    provider: "openai",
+    hosts: ["chatgpt.com"],
+    injectUsage: false,
+    unknownBelow: "/backend-api/codex/",
+    routes: responsesRoutes("/backend-api/codex"),
+  },
   { provider: "anthropic", hosts: ["api.anthropic.com"], injectUsage: false, routes: anthropicRoutes("/v1") },
   {
     provider: "google",
@@ -93,6 +101,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "openrouter",
     hosts: ["openrouter.ai"],
     injectUsage: false,
+    unknownBelow: "/api/v1/",
     routes: [...openaiRoutes("/api/v1"), ...anthropicRoutes("/api/v1")],
   },
   // usage and time_info stand in the finish chunk, asked for or not
@@ -121,6 +130,8 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     hostNames: ["{name}.azure-api.net"],
     anyBase: true,
     injectUsage: azureTakesStreamOptions,
+    // any API may stand there
+    unknownBelow: null,
     routes: AZURE_ROUTES,
   },
   {

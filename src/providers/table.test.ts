@@ -4,10 +4,20 @@ import { PROVIDER_IDS } from "../schema/provider-ids.ts";
 import { BUILT_IN_PROVIDERS } from "./hosts.ts";
 import { createProviderTable, listProviders } from "./table.ts";
 import type { Recognition } from "./types.ts";
+import { UNRECOGNISED } from "./unknown-paths.ts";
 
 const table = createProviderTable({ customDomains: ["llm.corp.example", "*.models.corp.example", "api.mistral.ai"] });
 
+/** What is known of a call; undefined for one at a path that nobody knows. */
 function recognize(url: string, method = "POST", from = table): Recognition | undefined {
+  return known(recognizeAny(url, method, from));
+}
+
+function known(found: Recognition | undefined): Recognition | undefined {
+  return found?.operation === UNRECOGNISED ? undefined : found;
+}
+
+function recognizeAny(url: string, method = "POST", from = table): Recognition | undefined {
   const slash = url.indexOf("/");
   const [path = "", query = ""] = url.slice(slash).split("?");
   return from.recognize({ host: url.slice(0, slash), method, path, query });
@@ -150,7 +160,7 @@ describe("recognition", () => {
 
   it("knows WebSockets by their handshake only", () => {
     const handshake = (host: string, path: string, query = ""): Recognition | undefined =>
-      table.recognize({ host, method: "GET", path, query, upgrade: true });
+      known(table.recognize({ host, method: "GET", path, query, upgrade: true }));
     expect(handshake("api.openai.com", "/v1/realtime", "model=gpt-realtime-2")).toMatchObject({
       shape: "openai-realtime",
       model: "gpt-realtime-2",
@@ -231,4 +241,52 @@ it("names every host of a built-in provider, and those that differ by customer o
     expect(shown).toEqual(expect.arrayContaining([...hosts, ...hostNames]));
     expect(routes.length, provider).toBeGreaterThan(0);
   }
+});
+
+describe("paths of model hosts that nobody knows", () => {
+  it.each([
+    ["api.openai.com/v1/responses2", "POST", "openai", "openai-chat"],
+    ["api.openai.com/v1/threads/t1/runs", "POST", "openai", "openai-chat"],
+    ["api.openai.com/v1/fine_tuning/jobs", "POST", "openai", "openai-chat"],
+    ["api.openai.com/v1/files/../chat/next", "POST", "openai", "openai-chat"],
+    ["api.anthropic.com/v2/messages", "POST", "anthropic", "anthropic-messages"],
+    ["api.anthropic.com/v1/sessions/s1/events", "PUT", "anthropic", "anthropic-messages"],
+    ["generativelanguage.googleapis.com/v2/models/gemini-9:generateContent", "POST", "google", "google-generate-content"],
+    ["bedrock-runtime.eu-west-1.amazonaws.com/agent/a/converse", "POST", "bedrock", "bedrock-converse"],
+    ["chatgpt.com/backend-api/codex/next", "POST", "openai", "openai-responses"],
+    ["openrouter.ai/api/v1/next", "PATCH", "openrouter", "openai-chat"],
+    ["llm.corp.example/v1/next", "POST", "custom", "openai-chat"],
+  ])("%s (%s) is a call that nobody knows", (url, method, provider, shape) => {
+    expect(recognizeAny(url, method)).toEqual({ provider, shape, operation: "unrecognised", billable: true, injectUsage: false });
+  });
+
+  it.each([
+    ["api.openai.com/v1/models", "GET"],
+    ["api.openai.com/v1/threads/t1", "DELETE"],
+    ["api.openai.com/v1/files", "POST"],
+    ["api.openai.com/v1/uploads/u1/parts", "POST"],
+    ["api.openai.com/v1/responses/r1/cancel", "POST"],
+    ["api.openai.com/v1/conversations", "POST"],
+    ["api.openai.com/v1/organization/projects", "POST"],
+    ["api.anthropic.com/v1/oauth/token", "POST"],
+    ["api.anthropic.com/api/event_logging/batch", "POST"],
+    ["api.anthropic.com/v1/messages/batches/b1/cancel", "POST"],
+    ["generativelanguage.googleapis.com/upload/v1beta/files", "POST"],
+    ["generativelanguage.googleapis.com/v1beta/batches/b1:cancel", "POST"],
+    ["chatgpt.com/backend-api/me", "POST"],
+    ["openrouter.ai/login", "POST"],
+    ["openrouter.ai/api/v1/auth/keys", "POST"],
+    ["corp.azure-api.net/orders", "POST"],
+    ["llm.corp.example/api/show", "POST"],
+    ["llm.corp.example/tokenize", "POST"],
+    ["example.com/v1/next", "POST"],
+  ])("%s (%s) makes no model work", (url, method) => {
+    expect(recognizeAny(url, method)).toBeUndefined();
+  });
+
+  it("takes a WebSocket at an unknown path for a call", () => {
+    const handshake = { host: "api.openai.com", method: "GET", path: "/v1/next", query: "", upgrade: true };
+    expect(table.recognize(handshake)).toMatchObject({ operation: "unrecognised" });
+    expect(table.recognize({ ...handshake, upgrade: false })).toBeUndefined();
+  });
 });

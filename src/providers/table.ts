@@ -18,7 +18,8 @@ import {
   OLLAMA_ROUTES,
   responsesRoutes,
 } from "./routes.ts";
-import type { Recognition, RecognizeRequest } from "./types.ts";
+import type { Recognition, RecognizeRequest, ShapeId } from "./types.ts";
+import { mayGenerate, UNRECOGNISED } from "./unknown-paths.ts";
 
 /** What an operator's own server speaks; the first of them says what it is mostly asked with. */
 const ROUTES_OF_SHAPE: Readonly<Record<OperatorShape, readonly Route[]>> = {
@@ -86,7 +87,11 @@ function asksForUsage({ includeUsage, shape }: ModelProviderSettings): boolean {
   return includeUsage ?? TAKE_STREAM_OPTIONS.has(shape);
 }
 
-type Entry = { readonly provider: ProviderId; readonly injectUsage: ProviderRow["injectUsage"]; readonly routes: RouteTable };
+type Entry = Pick<ProviderRow, "provider" | "injectUsage" | "unknownBelow"> & {
+  readonly routes: RouteTable;
+  /** how calls of unknown paths are read and answered */
+  readonly unknownShape: ShapeId;
+};
 
 const TAKE_STREAM_OPTIONS: ReadonlySet<OperatorShape> = new Set<OperatorShape>(["openai-chat", "openai-responses", "ollama"]);
 
@@ -94,7 +99,14 @@ const EXACT = new Map<string, Entry>();
 const PATTERNS: { readonly pattern: RegExp; readonly entry: Entry }[] = [];
 for (const row of BUILT_IN_PROVIDERS) {
   const routes = new RouteTable(row.routes, { suffixes: row.anyBase ?? false });
-  const entry = { provider: row.provider, injectUsage: row.injectUsage, routes };
+  const { provider, injectUsage, unknownBelow } = row;
+  const entry: Entry = {
+    provider,
+    injectUsage,
+    routes,
+    unknownShape: shapeOfUnknown(row.routes),
+    ...(unknownBelow === undefined ? {} : { unknownBelow }),
+  };
   for (const host of row.hosts) EXACT.set(host, entry);
   if (row.hostPattern !== undefined) PATTERNS.push({ pattern: row.hostPattern, entry });
 }
@@ -113,9 +125,20 @@ export function createProviderTable(options: ProviderTableOptions): ProviderTabl
   };
   for (const own of options.providers ?? []) {
     const routes = new RouteTable(ROUTES_OF_SHAPE[own.shape], { suffixes: true });
-    for (const host of own.hosts) add(host, { provider: reportedAs(own), injectUsage: asksForUsage(own), routes });
+    for (const host of own.hosts)
+      add(host, {
+        provider: reportedAs(own),
+        injectUsage: asksForUsage(own),
+        routes,
+        unknownShape: own.shape === "azure" ? "openai-chat" : own.shape,
+      });
   }
-  const custom: Entry = { provider: "custom", injectUsage: true, routes: new RouteTable(CUSTOM_ROUTES, { suffixes: true }) };
+  const custom: Entry = {
+    provider: "custom",
+    injectUsage: true,
+    routes: new RouteTable(CUSTOM_ROUTES, { suffixes: true }),
+    unknownShape: "openai-chat",
+  };
   for (const host of options.customDomains) add(host, custom);
 
   const entryOf = (host: string): Entry | undefined =>
@@ -135,8 +158,9 @@ export function createProviderTable(options: ProviderTableOptions): ProviderTabl
 function recognize(entry: Entry, request: RecognizeRequest): Recognition | undefined {
   const path = canonicalPath(request.path);
   if (path === null) return undefined;
-  const found = entry.routes.match(request.upgrade === true ? HANDSHAKE : request.method.toUpperCase(), path);
-  if (found === null) return undefined;
+  const kind = request.upgrade === true ? HANDSHAKE : request.method.toUpperCase();
+  const found = entry.routes.match(kind, path);
+  if (found === null) return mayGenerate({ kind, path }, entry.unknownBelow) ? unrecognised(entry) : undefined;
   const { route, id } = found;
   const model = found.model ?? modelOf(request.query, route.modelQuery);
   return {
@@ -150,6 +174,15 @@ function recognize(entry: Entry, request: RecognizeRequest): Recognition | undef
     ...(id === null ? {} : { responseId: id }),
     ...(route.webSocket === undefined ? {} : { webSocket: route.webSocket }),
   };
+}
+
+/** A call that may cost what nobody has counted: it is recorded, and budgets and permitted models hold for it. */
+function unrecognised({ provider, unknownShape }: Entry): Recognition {
+  return { provider, shape: unknownShape, operation: UNRECOGNISED, billable: true, injectUsage: false };
+}
+
+function shapeOfUnknown([first]: readonly Route[]): ShapeId {
+  return first?.shape ?? "openai-chat";
 }
 
 function takesStreamOptions({ injectUsage }: Entry, request: RecognizeRequest): boolean {
