@@ -1,6 +1,10 @@
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { createProviderTable } from "../../src/providers/table.ts";
+import { openStore } from "../../src/store/open-store.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { budgetGate, testBudget } from "../support/gateway/budget-gate.ts";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -46,4 +50,34 @@ test("an upgrade that the upstream refuses is its answer; one that policy refuse
   denied.write(handshake("other.example.com"));
   expect(await readUntilClose(denied)).toMatch(/^HTTP\/1\.1 403 [\s\S]*policy_denied/);
   expect(upstream.requests).toHaveLength(1);
+});
+
+test("a WebSocket at an unknown path of a model host is one call: recorded, and refused where its use would have to be known", async () => {
+  const host = "api.openai.com";
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(openStore(":memory:", { log: silentLog }));
+  const upstream = stack.use(await testUpstream((_request, response) => response.writeHead(426).end()));
+  const echo = new WebSocketServer({ server: upstream.server });
+  stack.defer(() => echo.close());
+  const budgets = [testBudget("requests", 5)];
+  const fixture = stack.use(
+    await gatewayFixture({
+      allow: [host],
+      upstreams: [upstream.override(host)],
+      providers: createProviderTable({ customDomains: [] }),
+      gate: budgetGate(store, { budgets }),
+    }),
+  );
+  const url = `wss://${host}/v1/next`;
+  const first = await tlsInside(fixture, host);
+  const client = new WebSocket(url, { createConnection: () => first });
+  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+  client.close();
+  await waitFor(() => fixture.seen.calls.length === 1);
+  expect(fixture.seen.calls).toMatchObject([{ operation: "unrecognised", status: 101, call_outcome: "ok", usage_source: "none" }]);
+  budgets.push(testBudget("tokens", 1_000_000));
+  const second = await tlsInside(fixture, host);
+  const [error] = (await once(new WebSocket(url, { createConnection: () => second }), "error")) as [Error];
+  expect(error.message).toContain("403");
+  expect(fixture.seen.calls[1]).toMatchObject({ operation: "unrecognised", call_outcome: "denied" });
 });

@@ -65,7 +65,9 @@ export function heldForMetering(runtime: Runtime, recognition: Recognition | und
 /** A handshake: the calls are in the frames behind it, and each is judged, recorded and settled by itself. */
 async function meterSocket(runtime: Runtime, exchange: Exchange, recognition: Recognition, next: Next): Promise<void> {
   const admission = new CallAdmission(runtime, exchange);
-  const isSession = isOneCall(recognition);
+  // what is in the frames of a socket at a path that nobody knows cannot be told apart
+  const isUnknown = recognition.webSocket === undefined;
+  const isSession = isUnknown || isOneCall(recognition);
   // the model that the handshake names is judged now, what is asked for later then
   const facts = { ...NO_FACTS, model: recognition.model ?? null };
   const isJudged = runtime.gate.isActive && (isSession || facts.model !== null);
@@ -80,14 +82,17 @@ async function meterSocket(runtime: Runtime, exchange: Exchange, recognition: Re
   } finally {
     // a handshake that failed is a call that failed; one that did not is none
     const failed =
-      exchange.status === 101 ? undefined : reportCall(runtime, exchange, recognition, facts, refusedHandshake(exchange.status));
+      exchange.status === 101 && !isUnknown
+        ? undefined
+        : reportCall(runtime, exchange, recognition, facts, answeredHandshake(exchange.status));
     admission.settle(failed ?? meter.session?.event, meter.session?.response);
   }
 }
 
-/** What an upstream's answer to a handshake says when it is no 101; nothing when there is no answer. */
-function refusedHandshake(status: number | null): ResponseFacts | undefined {
+/** What an upstream's answer to a handshake says by itself; nothing when there is no answer. */
+function answeredHandshake(status: number | null): ResponseFacts | undefined {
   if (status === null) return undefined;
+  if (status === 101) return responseFactsOf(null, { missing: "not_sent", outcome: "ok" });
   const outcome = status === 429 ? "rate_limited" : status >= 500 ? "server_error" : "client_error";
   return responseFactsOf(null, { missing: null, outcome });
 }

@@ -49,7 +49,7 @@ export type FrameTapOptions = {
 
 /** Null for what has no calls in its frames. */
 export function createFrameTap(recognition: Recognition, options: FrameTapOptions): FrameTap | null {
-  const shape = SOCKETS[recognition.shape];
+  const shape = recognition.webSocket === undefined ? undefined : SOCKETS[recognition.shape];
   return shape === undefined ? null : new SocketTap(recognition, options, shape);
 }
 
