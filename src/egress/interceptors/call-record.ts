@@ -84,10 +84,10 @@ const NOTHING_USED = {
 } as const;
 
 function outcomeOf(exchange: Exchange, response: ResponseFacts | undefined): CallOutcome {
-  if (exchange.end === "aborted") return "aborted";
+  // a client that hung up behind the last event was served in full, which the answer's reader knows
   if (response !== undefined) return response.outcome;
   // no head ever came from upstream: what the client got was ours
-  return "server_error";
+  return exchange.end === "aborted" ? "aborted" : "server_error";
 }
 
 function costUsd(
