@@ -1,7 +1,9 @@
-import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { constants, type Dirent } from "node:fs";
+import { type FileHandle, open, opendir, readdir } from "node:fs/promises";
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** Up to this size of its own a directory is read at once: some ten thousand entries. */
+const WHOLE_BYTES = 1024 * 1024;
 /** Not among Node's constants; asm-generic/fcntl.h, the same on x86-64 and arm64. */
 const O_PATH = 0o10000000;
 
@@ -59,6 +61,13 @@ export class HeldDirectory implements AsyncDisposable {
   /** The directory itself as a path, for readdir. */
   get self(): string {
     return `/proc/self/fd/${this.#handle.fd}/.`;
+  }
+
+  /** Its entries, names as latin1. Of a large directory only a part is in memory, since whoever filled it may have meant that. */
+  async *entries(): AsyncGenerator<Dirent> {
+    const { size } = await this.#handle.stat();
+    if (size <= WHOLE_BYTES) yield* await readdir(this.self, { encoding: "latin1", withFileTypes: true });
+    else yield* await opendir(this.self, { encoding: "latin1", bufferSize: 1024 });
   }
 
   /** A directory below, without following a symlink. */

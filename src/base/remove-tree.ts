@@ -6,8 +6,8 @@ import {
   fchownSync,
   fstatSync,
   lstatSync,
+  opendirSync,
   openSync,
-  readdirSync,
   renameSync,
   rmdirSync,
 } from "node:fs";
@@ -20,6 +20,10 @@ const DIRECTORY = constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const O_PATH = 0o10000000;
 /** unlinks under way at a time; Node has four threads for them */
 const AT_ONCE = 64;
+/** directories within one another that are held at a time */
+const MAX_HELD = 32;
+/** directories of one directory that are dealt with before it is read again */
+const MAX_NAMED = 10_000;
 /** directories between two turns of the event loop: looking at one takes some microseconds, in a thread of the pool ten times as long */
 const PER_TURN = 64;
 
@@ -38,46 +42,61 @@ export async function removeTree(path: string): Promise<void> {
     if (errnoOf(error) === "ELOOP" || errnoOf(error) === "ENOTDIR") return unlink(path);
     throw error;
   }
+  let lifted = 0;
+  const lift = (from: Buffer): void =>
+    renameSync(
+      from,
+      freeName(top, () => `.lifted-${lifted++}`),
+    );
   try {
-    await flatten(top);
+    await empty(top, 0, lift);
   } finally {
     top[Symbol.dispose]();
   }
   rmdirSync(path);
 }
 
-/** Every directory is lifted to the top before it is emptied, so that no path is ever long and no descriptor is held per level. */
-async function flatten(top: Held): Promise<void> {
-  let lifted = 0;
+/** Empties a directory. What lies too deep is lifted to the top, whose turn it then is: no path is ever long, and few descriptors are held. */
+async function empty(directory: Held, depth: number, lift: (from: Buffer) => void): Promise<void> {
   let emptied = 0;
-  for (;;) {
-    const directories = await removeFiles(top);
-    if (directories.length === 0) return;
-    for (const name of directories) {
-      using directory = hold(top.entry(name));
-      for (const below of await removeFiles(directory)) {
-        const from = directory.entry(below);
-        // a directory that moves gets another "..", which needs the right to write into it
-        hold(from)[Symbol.dispose]();
-        renameSync(
-          from,
-          freeName(top, () => `.lifted-${lifted++}`),
-        );
+  for (let found = await removeFiles(directory); found.length > 0; found = await removeFiles(directory)) {
+    for (const name of found) {
+      const at = directory.entry(name);
+      // also where it is only moved: it gets another "..", which needs the right to write into it
+      using below = hold(at);
+      if (depth === MAX_HELD) {
+        lift(at);
+        continue;
       }
-      rmdirSync(top.entry(name));
+      await empty(below, depth + 1, lift);
+      rmdirSync(at);
       emptied += 1;
       if (emptied % PER_TURN === 0) await turn();
     }
   }
 }
 
-/** Removes what is no directory; the names of those that are. */
+/**
+ * Removes what is no directory; the names of those that are. It reads a part at a time, since whoever made it may have filled it with
+ * more than fits into memory; of many directories it names a part as well, and the rest is found the next time.
+ */
 async function removeFiles(directory: Held): Promise<readonly string[]> {
-  const entries = readdirSync(directory.self, { encoding: "latin1", withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory());
-  for (let at = 0; at < files.length; at += AT_ONCE)
-    await Promise.all(files.slice(at, at + AT_ONCE).map(({ name }) => unlink(directory.entry(name))));
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const directories: string[] = [];
+  const listing = opendirSync(directory.self, { encoding: "latin1", bufferSize: AT_ONCE });
+  try {
+    for (let more = true; more && directories.length < MAX_NAMED; ) {
+      const files: string[] = [];
+      while (more && files.length < AT_ONCE && directories.length < MAX_NAMED) {
+        const entry = listing.readSync();
+        if (entry === null) more = false;
+        else (entry.isDirectory() ? directories : files).push(entry.name);
+      }
+      await Promise.all(files.map((name) => unlink(directory.entry(name))));
+    }
+  } finally {
+    listing.closeSync();
+  }
+  return directories;
 }
 
 /** A directory that stays the one that was opened; names are bytes, written as latin1. */

@@ -73,6 +73,15 @@ describe("removeTree", () => {
     expect(readFileSync(join(base, "elsewhere", "kept"), "utf8")).toBe("x");
   });
 
+  it("removes more than is read at once, files and directories", async () => {
+    const tree = join(base, "tree");
+    mkdirSync(join(tree, "wide"), { recursive: true });
+    for (let i = 0; i < 10_100; i++) mkdirSync(join(tree, "wide", `d${i}`));
+    for (let i = 0; i < 500; i++) writeFileSync(join(tree, "wide", `f${i}`), "");
+    await removeTree(tree);
+    expect(existsSync(tree)).toBe(false);
+  });
+
   it("does nothing where nothing is", async () => {
     await removeTree(join(base, "nothing"));
   });
@@ -106,6 +115,17 @@ describe("a workspace copy that a sandbox filled with malice", () => {
     await removeTree(session.copy);
     expect(existsSync(session.copy)).toBe(false);
   });
+
+  it("does not fill our memory with long paths, of which it can make more than fit", async () => {
+    const session = await started();
+    const depth = 250;
+    // 40 000 paths of 4 000 bytes
+    const script = `const fs = require("node:fs"); for (let i = 0; i < ${depth}; i++) { fs.mkdirSync("d".repeat(15)); process.chdir("d".repeat(15)); }
+      for (let i = 0; i < 40_000; i++) fs.closeSync(fs.openSync(String(i), "w"));`;
+    execFileSync(process.execPath, ["-e", script], { cwd: session.copy });
+    const result = await session.finish(true);
+    expect(result).toMatchObject({ applied: false, keptAt: session.copy, conflict: expect.stringContaining("MiB together") });
+  }, 60_000);
 
   it("does not fill the disk of the host with a sparse file", async () => {
     const session = await started();

@@ -1,4 +1,4 @@
-import { lchown, readdir, lstat, mkdir } from "node:fs/promises";
+import { lchown, lstat, mkdir } from "node:fs/promises";
 import { HeldDirectory } from "../../base/beneath.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { type Changes, changesBetween, isEmpty } from "./changes.ts";
@@ -64,7 +64,7 @@ export async function handOver(root: string, owner: Owner): Promise<void> {
   if (stats.uid === owner.uid && stats.gid === owner.gid) return;
 
   async function visit(directory: HeldDirectory, depth: number): Promise<void> {
-    for (const entry of await readdir(directory.self, { encoding: "latin1", withFileTypes: true })) {
+    for await (const entry of directory.entries()) {
       if (entry.isDirectory()) {
         // one descriptor a level: what a sandbox nests must not take all of ours
         if (depth === MAX_DEPTH) throw tooDeep(root);

@@ -1,5 +1,5 @@
 import type { BigIntStats } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import { lstat, readlink } from "node:fs/promises";
 import { AppError } from "../../base/error.ts";
 import { HeldDirectory } from "../../base/beneath.ts";
 
@@ -22,6 +22,9 @@ export type TreeLimits = { readonly bytes: number; readonly entries: number };
 
 export const DEFAULT_TREE_LIMITS: TreeLimits = { bytes: 4 * 1024 ** 3, entries: 500_000 };
 
+/** bytes of all paths and targets of links together: every path is held whole, and two manifests become one text */
+export const MAX_NAMES = 128 * 1024 ** 2;
+
 /** What a sandbox may have made of its copy and we still look at, so that its changes can be told. */
 export const SANDBOX_TREE_LIMITS: TreeLimits = { bytes: Number.MAX_SAFE_INTEGER, entries: 1_000_000 };
 
@@ -40,16 +43,20 @@ export async function readManifest(root: string, limits: TreeLimits = DEFAULT_TR
 export async function readHeldManifest(top: HeldDirectory, root: string, limits: TreeLimits, signal?: AbortSignal): Promise<Manifest> {
   const manifest = new Map<string, Entry>();
   let bytes = 0n;
+  let names = 0;
 
   async function visit(directory: HeldDirectory, prefix: string, depth: number): Promise<void> {
     if (depth > MAX_DEPTH) throw tooDeep(root);
-    for (const name of await readdir(directory.self, { encoding: "latin1" })) {
+    for await (const { name } of directory.entries()) {
       signal?.throwIfAborted();
       const at = directory.entry(name);
       const stats = await lstat(at, { bigint: true });
       const path = prefix === "" ? name : `${prefix}/${name}`;
       if (path.length > MAX_PATH) throw tooDeep(root);
-      manifest.set(path, entryOf(stats, stats.isSymbolicLink() ? await readlink(at, { encoding: "latin1" }) : undefined));
+      const target = stats.isSymbolicLink() ? await readlink(at, { encoding: "latin1" }) : undefined;
+      names += path.length + (target?.length ?? 0);
+      if (names > MAX_NAMES) throw tooMuchToName(root);
+      manifest.set(path, entryOf(stats, target));
       if (stats.isFile()) bytes += stats.size;
       if (manifest.size > limits.entries || bytes > BigInt(limits.bytes)) throw tooLarge(root, limits);
       if (!stats.isDirectory()) continue;
@@ -79,6 +86,12 @@ function tooLarge(root: string, limits: TreeLimits): AppError {
     `the workspace ${root} is larger than ${limits.bytes / 1024 ** 3} GiB or ${limits.entries} files, too large to copy`,
     { hint: "give a smaller directory with --workspace DIR, or run as the user who owns it so that no copy is needed" },
   );
+}
+
+function tooMuchToName(root: string): AppError {
+  return new AppError("TOO_LARGE", `the paths of all files in ${root} are longer than ${MAX_NAMES / 1024 ** 2} MiB together`, {
+    hint: "remove what is nested so deeply",
+  });
 }
 
 /** The top of a tree is not named by its content: a name in it may be long and somebody else's. */
