@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formsOf } from "./forms.ts";
+import { needlesOf } from "./needles.ts";
 import { redactText, StreamRedactor, StreamScan } from "./scan.ts";
 
 const VALUE = "sk-proj-A/b+c=9realrealrealreal0";
@@ -82,5 +83,16 @@ describe("a text in a body", () => {
     }
     const scan = new StreamScan(texts);
     expect(cut(`${PLACEHOLDER.slice(0, -1)}!${PLACEHOLDER.slice(1)}`, 3).some((piece) => scan.write(piece) !== -1)).toBe(false);
+  });
+
+  it("is found in a large body at every place near the end of a window", () => {
+    const needles = needlesOf(formsOf(PLACEHOLDER, PLACEHOLDER));
+    const body = Buffer.alloc(400_000, "x");
+    expect(needles.find(body)).toBe(-1);
+    for (const at of [0, 131_072 - 40, 131_072 - PLACEHOLDER.length, 131_072 - 1, 131_072, 262_144 - 5, 400_000 - PLACEHOLDER.length]) {
+      const copy = Buffer.from(body);
+      copy.write(PLACEHOLDER, at, "latin1");
+      expect([at, needles.find(copy)]).toEqual([at, 0]);
+    }
   });
 });

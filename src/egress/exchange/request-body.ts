@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import type { Exchange, RequestBody } from "./exchange.ts";
+import { Gathering } from "./gather.ts";
 
 /** bodies of known length up to this many bytes are sent in one piece, and again if the connection turns out to be dead */
 const SMALL_BODY = 64 * 1024;
@@ -17,7 +18,7 @@ export async function takeBody(
   const limit = Math.max(holdBytes, lookBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
   const isTooLong = length !== null && length > limit;
   if (limit === 0 || (isTooLong && lookBytes === 0)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
-  const held = await holdBody(source, isTooLong ? lookBytes : limit, onChunk);
+  const held = await holdBody(source, length, isTooLong ? lookBytes : limit, onChunk);
   if (held === undefined) return "gone";
   if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
   return { kind: "bytes", bytes: held.bytes };
@@ -58,10 +59,9 @@ type Held = { readonly complete: true; readonly bytes: Buffer } | { readonly com
  * Reads a body until its end or until more than `limit` bytes are held; then pauses the source. Resolves with undefined when the
  * sender left before the end.
  */
-function holdBody(source: Readable, limit: number, onChunk: (chunk: Buffer) => void): Promise<Held | undefined> {
+function holdBody(source: Readable, length: number | null, limit: number, onChunk: (chunk: Buffer) => void): Promise<Held | undefined> {
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const gathering = new Gathering(length !== null && length <= limit ? length : null);
     const settle = (held: Held | undefined): void => {
       source.off("data", onData);
       source.off("end", onEnd);
@@ -70,15 +70,14 @@ function holdBody(source: Readable, limit: number, onChunk: (chunk: Buffer) => v
       resolve(held);
     };
     const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      size += chunk.length;
+      gathering.add(chunk);
       onChunk(chunk);
-      if (size > limit) {
+      if (gathering.size > limit) {
         source.pause();
-        settle({ complete: false, prefix: chunks });
+        settle({ complete: false, prefix: gathering.pieces() });
       }
     };
-    const onEnd = (): void => settle({ complete: true, bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size) });
+    const onEnd = (): void => settle({ complete: true, bytes: gathering.bytes() });
     const onClose = (): void => settle(undefined);
     source.on("data", onData);
     source.on("end", onEnd);

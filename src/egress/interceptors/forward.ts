@@ -10,6 +10,7 @@ import type { HeaderList } from "../exchange/header-list.ts";
 import { filterTrailers, readResponseHead } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
+import { sentBody } from "../exchange/sent-body.ts";
 import type { Runtime } from "../runtime.ts";
 import { AddressDenied, isCertificateError } from "../upstream/dial.ts";
 import { dispatch, type ResponseSink, type Transfer } from "../upstream/dispatch.ts";
@@ -108,15 +109,15 @@ class Relay implements ResponseSink {
     exchange.address = connection.address;
     exchange.addressClass = connection.addressClass;
     exchange.sentAt ??= this.#runtime.clock.monotonic();
-    const headers =
-      body.kind === "stream" && body.length !== null ? [...exchange.headers, "content-length", String(body.length)] : exchange.headers;
+    const { content, length } = sentBody(body);
+    const headers = length === null ? exchange.headers : [...exchange.headers, "content-length", String(length)];
     this.#transfer = dispatch(
       connection,
       {
         method: exchange.method,
         path: `${target.path}${exchange.sentQuery ?? target.query}`,
         headers,
-        body: body.kind === "bytes" ? body.bytes : body.kind === "stream" ? body.stream : null,
+        body: content,
         ...(exchange.isUpgrade ? { upgrade: "websocket" } : {}),
       },
       this,
