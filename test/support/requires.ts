@@ -53,6 +53,8 @@ const CAPABILITIES = {
     }
     return undefined;
   },
+  /** network namespaces, and a cable between two of them */
+  netns: () => succeeds("unshare", ["-n", "ip", "link", "add", "agentkernel0", "type", "veth", "peer", "name", "agentkernel1"]),
   /** the npm registry answers, for tests that install real agents */
   npm: () => succeeds("npm", ["ping"], { timeoutMs: 20_000 }),
   /** AGENTKERNEL_LONG is set: tests of minutes */

@@ -15,6 +15,8 @@ const QUERIES_PER_SECOND = 200;
 const QUERY_BURST = 400;
 const TCP_QUERIES = 100;
 const TCP_IDLE_MS = 10_000;
+const HEADER_BYTES = 12;
+const MAX_MESSAGE = 4_096;
 
 export type DnsRefusal = { readonly name: string | undefined; readonly rule: string; readonly reason: string };
 
@@ -52,8 +54,17 @@ export class SyntheticResolver {
     return writeAnswer(read.query, this.#decide(read.query));
   }
 
+  /** A message over TCP that is longer than a question can be, or shorter. */
+  refuseLength(length: number): void {
+    const reason = `a DNS message over TCP of ${length < HEADER_BYTES ? "fewer bytes than a header has" : "more bytes than a question needs"}`;
+    this.#options.refused({ name: undefined, rule: BUILT_IN_RULES.protocol, reason });
+  }
+
   #decide(query: DnsQuery): DnsAnswer {
-    if (query.opcode !== 0) return { rcode: RCODE.notImplemented };
+    if (query.opcode !== 0) {
+      this.#refuse(query, `DNS opcode ${query.opcode} is not answered`);
+      return { rcode: RCODE.notImplemented };
+    }
     if (query.class !== 1) return this.#refuse(query, "only Internet names are answered");
     const host = parseHost(query.name);
     if (host.kind === "invalid") return this.#refuse(query, `not a host name: it ${host.reason}`);
@@ -99,7 +110,8 @@ export function serveTcp(socket: Socket, resolver: SyntheticResolver): void {
     while (pending.length >= 2) {
       const length = pending.readUInt16BE(0);
       // a question fits into 512 bytes with room for EDNS options; longer ones are refused unread
-      if (length < 12 || length > 4096 || left === 0) {
+      if (length < HEADER_BYTES || length > MAX_MESSAGE || left === 0) {
+        if (left > 0) resolver.refuseLength(length);
         socket.destroy();
         return;
       }
