@@ -2,6 +2,8 @@ import { createHash } from "node:crypto";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import type { GatewaySecret } from "../../src/egress/gateway.ts";
+import { once } from "node:events";
+import { WebSocket, WebSocketServer } from "ws";
 import { fetchInside, readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { KEY, KEY_HOST, OTHER_HOST, PLACEHOLDER, REAL } from "../support/gateway/secret.ts";
@@ -153,4 +155,68 @@ test("the query: only in the parameter of a binding that names one, as the whole
   await waitFor(() => at.fixture.seen.exchanges.length === 1);
   expect(at.fixture.seen.exchanges[0]).toMatchObject({ secret_injected: true });
   expect(JSON.stringify(at.fixture.seen)).not.toContain(encodeURIComponent(REAL));
+});
+
+test.each([
+  ["in one frame", [PLACEHOLDER]],
+  ["cut into fragments", [PLACEHOLDER.slice(0, 7), PLACEHOLDER.slice(7, 20), PLACEHOLDER.slice(20)]],
+  ["in base64", [Buffer.from(`{"k":"${PLACEHOLDER}"}`).toString("base64")]],
+])("in a WebSocket message %s, to a bound host or another, with compression on offer: closed with a finding", async (_name, pieces) => {
+  for (const host of [KEY_HOST, OTHER_HOST]) {
+    await using at = await setting();
+    const received: string[] = [];
+    const server = new WebSocketServer({ server: at.upstream.server, perMessageDeflate: true });
+    server.on("connection", (socket) => socket.on("message", (data: Buffer) => received.push(data.toString())));
+    const socket = await tlsInside(at.fixture, host);
+    const client = new WebSocket(`wss://${host}/`, { createConnection: () => socket, perMessageDeflate: true });
+    await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+    expect(client.extensions).toBe("");
+    client.on("error", () => undefined);
+    client.send("before");
+    const closed = once(client, "close", { signal: AbortSignal.timeout(3_000) }) as Promise<[number, Buffer]>;
+    for (const [i, piece] of pieces.entries()) client.send(piece, { fin: i === pieces.length - 1 });
+    const [code, reason] = await closed;
+    expect([code, reason.toString()]).toEqual([1008, "the placeholder of API_KEY stands in a message; take it out of what is sent"]);
+    await waitFor(() => at.fixture.seen.exchanges.length === 1);
+    expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced", rule: "secret:API_KEY", outcome: "deny" }]);
+    expect(at.fixture.seen.exchanges[0]).toMatchObject({ decision: "deny", rule: "secret", secret_injected: false });
+    expect(received).toEqual(["before"]);
+    client.terminate();
+    server.close();
+  }
+});
+
+test("in the handshake of a WebSocket it is put in as everywhere, and what follows passes", async () => {
+  await using at = await setting([{ ...KEY, query: "key" }]);
+  const server = new WebSocketServer({ server: at.upstream.server });
+  server.on("connection", (socket, request) =>
+    socket.on("message", () =>
+      socket.send(String(request.headers.authorization === undefined && request.url === `/live?key=${encodeURIComponent(REAL)}`)),
+    ),
+  );
+  const socket = await tlsInside(at.fixture, KEY_HOST);
+  const client = new WebSocket(`wss://${KEY_HOST}/live?key=${PLACEHOLDER}`, { createConnection: () => socket });
+  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+  const answered = once(client, "message", { signal: AbortSignal.timeout(3_000) });
+  client.send(Buffer.alloc(200_000, "x"));
+  expect(String((await answered)[0])).toBe("true");
+  client.terminate();
+  server.close();
+});
+
+test("a refusal says which variable it is, why, and what to do", async () => {
+  await using at = await setting();
+  const answer = await fetchInside(at.fixture, `https://${KEY_HOST}/`, { method: "POST", body: `API_KEY=${PLACEHOLDER}` });
+  const { reason, hint } = JSON.parse(answer.text) as { reason: string; hint: string };
+  expect(reason).toContain("the placeholder of API_KEY stands in the request body");
+  expect(reason).toContain(`is put into the header authorization for ${KEY_HOST} alone`);
+  expect(hint).toMatch(/take it out of what is sent[\s\S]*begin a new conversation/);
+});
+
+test("a request that two bindings of one secret fit is refused", async () => {
+  await using at = await setting([KEY, { ...KEY, host: "*.example.com", header: "x-api-key", scheme: "raw" }]);
+  const answer = await fetchInside(at.fixture, `https://${KEY_HOST}/`, { headers: { authorization } });
+  await expectBlocked(at, answer);
+  expect(answer.text).toContain("two of its bindings fit");
+  expect(at.upstream.connections()).toBe(0);
 });

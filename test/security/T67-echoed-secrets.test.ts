@@ -1,5 +1,16 @@
 import type { ServerResponse } from "node:http";
-import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from "node:zlib";
+import {
+  brotliCompressSync,
+  constants,
+  createBrotliCompress,
+  createGzip,
+  createZstdCompress,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from "node:zlib";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -69,20 +80,112 @@ test("a value that comes byte by byte is redacted", async () => {
   expect(findings).toMatchObject(FOUND);
 });
 
-test("an answer that is compressed although it was asked not to be is looked into", async () => {
-  for (const [coding, encode, decode] of [
-    ["gzip", gzipSync, gunzipSync],
-    ["br", brotliCompressSync, brotliDecompressSync],
+// its default takes a minute for some megabytes
+const brotli = (bytes: Buffer): Buffer => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } });
+
+const CODINGS: readonly (readonly [string, (bytes: Buffer) => Buffer])[] = [
+  ["gzip", gzipSync],
+  ["x-gzip", gzipSync],
+  ["deflate", deflateSync],
+  ["deflate", deflateRawSync],
+  ["br", brotli],
+  ["zstd", zstdCompressSync],
+  ["gzip, br", (bytes) => brotli(gzipSync(bytes))],
+];
+
+test.each(CODINGS)("an answer in %s, although none was asked for, is undone, searched, and passed on as it is", async (coding, encode) => {
+  // far more than anybody would hold, with the value at its end, in pieces of any size
+  const noise = randomBytes(3 * 1024 * 1024).toString("base64");
+  const coded = encode(Buffer.from(`${noise} key: ${REAL}\n`));
+  const { got, findings, sent } = await echoed(
+    (response) => {
+      response.writeHead(200, { "content-encoding": coding, "content-length": coded.length, etag: '"x"' });
+      for (let at = 0; at < coded.length; at += 70_001) response.write(coded.subarray(at, at + 70_001));
+      response.end();
+    },
+    { headers: { "accept-encoding": "gzip, br" } },
+  );
+  expect(sentHeader(sent, "accept-encoding")).toEqual(["identity"]);
+  expect([got.headers["content-encoding"], got.headers["content-length"], got.headers.etag]).toEqual([undefined, undefined, undefined]);
+  expect(got.text).toBe(`${noise} key: ${PLACEHOLDER}\n`);
+  expect(findings).toMatchObject(FOUND);
+});
+
+test("a compressed answer without a body, or with none to HEAD, ends well", async () => {
+  const { got } = await echoed((response) => response.writeHead(200, { "content-encoding": "gzip" }).end());
+  expect([got.status, got.text]).toEqual([200, ""]);
+  const head = await echoed((response) => response.writeHead(200, { "content-encoding": "br" }).end(), { method: "HEAD" });
+  expect([head.got.status, head.got.text]).toEqual([200, ""]);
+});
+
+test.each<[string, string, Buffer]>([
+  ["in a coding that nobody can undo", "compress", Buffer.from(`x${REAL}x`)],
+  ["in more codings than anybody uses", "gzip, gzip, gzip", gzipSync(gzipSync(gzipSync(REAL)))],
+  ["that is not what it says it is", "gzip", Buffer.from(`x${REAL}x`)],
+  ["that is cut off", "gzip", gzipSync(Buffer.from(REAL.repeat(500))).subarray(0, 60)],
+])("an answer %s ends without having been passed on", async (_name, coding, bytes) => {
+  await using upstream = await testUpstream((_request, response) => response.writeHead(200, { "content-encoding": coding }).end(bytes));
+  await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
+  const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
+  const got: Buffer[] = [];
+  response.on("data", (chunk: Buffer) => got.push(chunk));
+  await expect(once(response, "end", { signal: AbortSignal.timeout(5_000) })).rejects.toThrow("aborted");
+  expect(Buffer.concat(got).toString("latin1")).not.toContain(REAL);
+  await waitFor(() => fixture.seen.exchanges.length === 1);
+  expect(fixture.seen.exchanges[0]).toMatchObject({ error_code: "UPSTREAM_ERROR" });
+});
+
+test("a compressed stream of events passes one by one while it is searched", async () => {
+  for (const [coding, make] of [
+    ["gzip", () => createGzip()],
+    ["br", () => createBrotliCompress()],
+    ["zstd", () => createZstdCompress()],
   ] as const) {
-    const coded = encode(`key: ${REAL}\n`);
-    const { got, findings, sent } = await echoed(
-      (response) => response.writeHead(200, { "content-encoding": coding, "content-length": coded.length }).end(coded),
-      { headers: { "accept-encoding": "gzip, br" } },
-    );
-    expect(sentHeader(sent, "accept-encoding")).toEqual(["identity"]);
-    expect(decode(got.body).toString()).toBe(`key: ${PLACEHOLDER}\n`);
-    expect(findings).toMatchObject(FOUND);
+    let send: (text: string) => void = () => undefined;
+    await using upstream = await testUpstream((_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": coding });
+      response.flushHeaders();
+      const encoder = make();
+      encoder.on("data", (bytes: Buffer) => response.write(bytes));
+      send = (text) => encoder.write(text, () => encoder.flush());
+      response.on("close", () => encoder.destroy());
+    });
+    await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
+    const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
+    for (const text of ['data: {"token":"s"}\n\n', `data: ${REAL}\n\n`, "data: more\n\n"]) {
+      const got = once(response, "data", { signal: AbortSignal.timeout(3_000) });
+      send(text);
+      expect(String((await got)[0])).toBe(text.replace(REAL, PLACEHOLDER));
+    }
+    response.destroy();
   }
+});
+
+test("an endless compressed answer is held up by a reader that does not read, and memory with it", async () => {
+  let sentBytes = 0;
+  const block = zstdCompressSync(randomBytes(1024 * 1024));
+  await using upstream = await testUpstream((_request, response) => {
+    response.writeHead(200, { "content-encoding": "zstd" });
+    const more = (): void => {
+      for (let flowing = true; flowing && sentBytes < 1 << 30; sentBytes += block.length) flowing = response.write(block);
+    };
+    response.on("drain", more);
+    more();
+  });
+  await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
+  const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
+  response.pause();
+  let before = -1;
+  await waitFor(
+    () => {
+      const isStill = sentBytes === before;
+      before = sentBytes;
+      return isStill;
+    },
+    { intervalMs: 300 },
+  );
+  expect(sentBytes).toBeLessThan(64 * 1024 * 1024);
+  response.destroy();
 });
 
 test("ranges, which would give out a value piece by piece, are not asked for", async () => {
@@ -116,15 +219,25 @@ test("events pass one by one while the answer is searched", async () => {
   response.destroy();
 });
 
-test("frames of a WebSocket are searched, and none is compressed", async () => {
-  await using upstream = await testUpstream((_request, response) => response.writeHead(426).end());
-  const server = new WebSocketServer({ server: upstream.server, perMessageDeflate: true });
-  server.on("connection", (socket, request) => socket.send(`you are ${request.headers.authorization} ${socket.extensions}`));
-  await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
-  const socket = await tlsInside(fixture, KEY_HOST);
-  const client = new WebSocket(`wss://${KEY_HOST}/`, { createConnection: () => socket, headers: BEARER, perMessageDeflate: true });
-  const [message] = (await once(client, "message", { signal: AbortSignal.timeout(3_000) })) as [Buffer];
-  expect(message.toString()).toBe(`you are Bearer ${PLACEHOLDER} `);
-  client.terminate();
-  server.close();
-});
+test.each([false, true])(
+  "frames of a WebSocket are searched, also where a value runs over two (%s), and none is compressed",
+  async (isCut) => {
+    await using upstream = await testUpstream((_request, response) => response.writeHead(426).end());
+    const server = new WebSocketServer({ server: upstream.server, perMessageDeflate: true });
+    server.on("connection", (socket, request) => {
+      const text = `you are ${request.headers.authorization} ${socket.extensions}`;
+      if (isCut) {
+        socket.send(text.slice(0, 25), { fin: false });
+        socket.ping();
+        socket.send(text.slice(25), { fin: true });
+      } else socket.send(text);
+    });
+    await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
+    const socket = await tlsInside(fixture, KEY_HOST);
+    const client = new WebSocket(`wss://${KEY_HOST}/`, { createConnection: () => socket, headers: BEARER, perMessageDeflate: true });
+    const [message] = (await once(client, "message", { signal: AbortSignal.timeout(3_000) })) as [Buffer];
+    expect(message.toString()).toBe(`you are Bearer ${PLACEHOLDER} `);
+    client.terminate();
+    server.close();
+  },
+);

@@ -1,4 +1,4 @@
-import type { Duplex, Readable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import type { LlmEvent, ShownBody } from "../../schema/event.ts";
 import type { AddressClass } from "../../policy/address.ts";
 import type { Decision } from "../../policy/decision.ts";
@@ -46,7 +46,12 @@ export interface ResponseFilter {
   chunk?(chunk: Uint8Array): readonly Uint8Array[];
   /** bytes held back until the end */
   flush?(): readonly Uint8Array[];
+  /** asked after the head: streams that the body goes through here instead of through `chunk` and `flush`; one filter may have some */
+  stage?(): BodyStage | undefined;
 }
+
+/** Streams in the way of a body; an error of any of them comes from `output`. */
+export type BodyStage = { readonly input: Writable; readonly output: Readable };
 
 /** Sees the bytes of an upgraded connection, both ways, as they pass. Synchronous and cheap, and never throws. */
 export interface SocketFilter {

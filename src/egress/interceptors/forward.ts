@@ -18,6 +18,7 @@ import type { Origin } from "../upstream/origin.ts";
 import type { UpstreamConnection } from "../upstream/pool.ts";
 import { type Sieve, Upgraded } from "../upstream/upgraded.ts";
 import { refusePolicy } from "./policy.ts";
+import { ResponseBody } from "./response-body.ts";
 
 /** Last in the path: sends the request, relays the response as it comes. Resolves when both sides are done with it. */
 export function forward(runtime: Runtime): Next {
@@ -43,6 +44,7 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
 class Relay implements ResponseSink {
   readonly #runtime: Runtime;
   readonly #exchange: Exchange;
+  readonly #body: ResponseBody;
   readonly #done = Promise.withResolvers<void>();
   #connection: UpstreamConnection | undefined;
   #transfer: Transfer | undefined;
@@ -52,6 +54,14 @@ class Relay implements ResponseSink {
   constructor(runtime: Runtime, exchange: Exchange) {
     this.#runtime = runtime;
     this.#exchange = exchange;
+    this.#body = new ResponseBody({
+      exchange,
+      onFlowing: () => this.#transfer?.resume(),
+      onBroken: (error) => {
+        this.#transfer?.abort();
+        this.#failed(error);
+      },
+    });
   }
 
   async run(): Promise<void> {
@@ -59,7 +69,10 @@ class Relay implements ResponseSink {
     const { origin, downstream } = exchange;
     if (origin === undefined) throw new Error("forwarding comes after policy");
     downstream.onGone(() => this.#abort("aborted"));
-    downstream.onDrain(() => this.#transfer?.resume());
+    downstream.onDrain(() => {
+      this.#body.resume();
+      this.#transfer?.resume();
+    });
     exchange.abort = () => {
       exchange.errorCode = "POLICY_DENIED";
       downstream.reset();
@@ -137,28 +150,31 @@ class Relay implements ResponseSink {
     for (const filter of exchange.filters) headers = filter.head?.(status, headers) ?? headers;
     const text = exchange.filters.reduce((phrase, filter) => filter.text?.(phrase) ?? phrase, statusText);
     exchange.downstream.head(status, text, headers);
+    this.#body.open();
   }
 
   onChunk(chunk: Buffer): boolean {
     if (this.#over) return true;
     this.#exchange.firstByteAt ??= this.#runtime.clock.monotonic();
-    return this.#write([chunk], 0);
+    return this.#body.write(chunk);
   }
 
   onEnd(trailers: HeaderList): void {
     if (this.#over) return;
     const exchange = this.#exchange;
-    exchange.filters.forEach((filter, i) => {
-      const held = filter.flush?.();
-      if (held !== undefined && held.length > 0) this.#write(held, i + 1);
-    });
-    exchange.downstream.end(this.#fields(filterTrailers(trailers)));
     const connection = this.#connection;
+    // it may belong to another exchange from now on
+    this.#connection = undefined;
+    this.#transfer = undefined;
     // undici closes a connection that must not be used again right after this call
     queueMicrotask(() => {
       if (connection !== undefined) exchange.generation.pool.release(connection);
     });
-    this.#finish("complete");
+    this.#body.end(() => {
+      if (this.#over) return;
+      exchange.downstream.end(this.#fields(filterTrailers(trailers)));
+      this.#finish("complete");
+    });
   }
 
   onError(error: Error, answered: boolean): void {
@@ -200,25 +216,6 @@ class Relay implements ResponseSink {
 
   #fields(headers: HeaderList): HeaderList {
     return this.#exchange.filters.reduce((fields, filter) => filter.fields?.(fields) ?? fields, headers);
-  }
-
-  /** Passes chunks through the filters from number `from` on, and writes what comes out. */
-  #write(chunks: readonly Uint8Array[], from: number): boolean {
-    const exchange = this.#exchange;
-    let pieces = chunks;
-    for (let i = from; i < exchange.filters.length; i += 1) {
-      const filter = exchange.filters[i];
-      const [only] = pieces;
-      if (filter?.chunk === undefined || only === undefined) continue;
-      pieces = pieces.length === 1 ? filter.chunk(only) : pieces.flatMap((piece) => filter.chunk?.(piece) ?? [piece]);
-    }
-    let flowing = true;
-    for (const piece of pieces) {
-      if (piece.length === 0) continue;
-      exchange.bytesIn += piece.length;
-      flowing = exchange.downstream.write(piece);
-    }
-    return flowing;
   }
 
   #failed(error: unknown): void {
@@ -267,6 +264,7 @@ class Relay implements ResponseSink {
   #finish(end: ExchangeEnd | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    if (end !== "complete") this.#body.abort();
     this.#exchange.end = end;
     this.#exchange.abort = undefined;
     this.#done.resolve();

@@ -1,55 +1,37 @@
-import {
-  brotliCompressSync,
-  brotliDecompressSync,
-  deflateSync,
-  gunzipSync,
-  gzipSync,
-  inflateSync,
-  zstdCompressSync,
-  zstdDecompressSync,
-} from "node:zlib";
+import { type Readable, Transform, type Writable } from "node:stream";
+import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from "node:zlib";
 import type { Form } from "../../secrets/forms.ts";
 import { redactText, StreamRedactor } from "../../secrets/scan.ts";
-import type { ResponseFilter } from "../exchange/exchange.ts";
+import type { BodyStage, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 
-/** bytes of a compressed answer that are held to look into it; a longer one passes as it is */
-const MAX_CODED = 1024 * 1024;
-const MAX_PLAIN = 16 * 1024 * 1024;
-
-type Codec = {
-  readonly decode: (bytes: Buffer, options: { maxOutputLength: number }) => Buffer;
-  readonly encode: (bytes: Buffer) => Buffer;
-};
-
-const CODECS: Readonly<Record<string, Codec>> = {
-  gzip: { decode: gunzipSync, encode: gzipSync },
-  "x-gzip": { decode: gunzipSync, encode: gzipSync },
-  deflate: { decode: inflateSync, encode: deflateSync },
-  br: { decode: brotliDecompressSync, encode: brotliCompressSync },
-  zstd: { decode: zstdDecompressSync, encode: zstdCompressSync },
-};
+/** codings on top of each other; nobody uses more */
+const MAX_CODINGS = 2;
 
 /**
  * Takes real values out of the answer to a request that carried them, wherever a server repeats them: reason phrase, headers, body,
  * trailers. What is put in their place has the same length. The request asked for an answer without compression; one that is
- * compressed all the same is held up to a limit and looked into as a whole.
+ * compressed all the same is undone as it comes and passed on as it is, which every client can read. A coding that nobody here can undo
+ * ends the answer.
  */
 export class EchoFilter implements ResponseFilter {
   readonly #forms: readonly Form[];
   readonly #onFound: () => void;
   readonly #stream: StreamRedactor;
-  #codec: Codec | undefined;
-  #held: Buffer[] = [];
-  #size = 0;
-  #isOver = false;
+  #codings: readonly string[] = [];
   #isFound = false;
+  #isPassing = false;
 
   constructor(forms: readonly Form[], onFound: () => void) {
     this.#forms = forms;
     this.#onFound = onFound;
     this.#stream = new StreamRedactor(forms);
+  }
+
+  /** What follows is not a body: somebody else looks into it. */
+  passBody(): void {
+    this.#isPassing = true;
   }
 
   text(text: string): string {
@@ -65,50 +47,46 @@ export class EchoFilter implements ResponseFilter {
 
   head(_status: number, headers: HeaderList): HeaderList {
     const clean = this.fields(headers);
-    const coding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
-    this.#codec = coding === "identity" ? undefined : CODECS[coding];
-    const isStream = /^\s*text\/event-stream/i.test(headerOf(headers, "content-type") ?? "");
-    // a stream is not held; servers that compress events although they were asked not to are not known
-    this.#isOver = coding !== "identity" && (this.#codec === undefined || isStream);
-    return this.#codec === undefined || this.#isOver ? clean : withoutHeader(clean, "content-length");
+    this.#codings = (headerOf(headers, "content-encoding") ?? "")
+      .toLowerCase()
+      .split(",")
+      .map((coding) => coding.trim())
+      .filter((coding) => coding !== "" && coding !== "identity");
+    if (this.#codings.length === 0) return clean;
+    // length, coding and what was computed over the coded bytes no longer hold
+    const changed = ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest", "etag"];
+    return changed.reduce<HeaderList>(withoutHeader, clean);
+  }
+
+  stage(): BodyStage | undefined {
+    if (this.#codings.length === 0) return undefined;
+    const output = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => done(null, this.#clean(chunk)),
+      flush: (done) => done(null, this.#stream.end()),
+    });
+    if (this.#codings.length > MAX_CODINGS) return broken(output, "more codings than anybody uses");
+    let next: Writable = output;
+    // the last one named was put on last
+    for (const coding of this.#codings) {
+      const decoder = decoderFor(coding, next, output);
+      if (decoder === undefined) return broken(output, "a coding that cannot be undone");
+      next = decoder;
+    }
+    return { input: next, output };
   }
 
   chunk(chunk: Uint8Array): readonly Uint8Array[] {
-    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (this.#isOver) return [bytes];
-    if (this.#codec !== undefined) return this.#hold(bytes);
-    const clean = this.#stream.write(bytes);
-    if (this.#stream.found > 0) this.#found();
-    return [clean];
+    return [this.#isPassing ? chunk : this.#clean(asBuffer(chunk))];
   }
 
   flush(): readonly Uint8Array[] {
-    if (this.#codec === undefined) return [this.#stream.end()];
-    const held = Buffer.concat(this.#held.splice(0));
-    return [this.#isOver ? held : this.#inside(this.#codec, held)];
+    return [this.#stream.end()];
   }
 
-  #hold(bytes: Buffer): readonly Uint8Array[] {
-    this.#held.push(bytes);
-    this.#size += bytes.length;
-    if (this.#size <= MAX_CODED) return [];
-    this.#isOver = true;
-    return this.#held.splice(0);
-  }
-
-  #inside(codec: Codec, coded: Buffer): Buffer {
-    let plain: Buffer;
-    try {
-      plain = codec.decode(coded, { maxOutputLength: MAX_PLAIN });
-    } catch {
-      // not that coding, or past the limit: nothing inside can read more of it than we can, or it is too large to look into
-      return coded;
-    }
-    const whole = new StreamRedactor(this.#forms);
-    const clean = Buffer.concat([whole.write(plain), whole.end()]);
-    if (whole.found === 0) return coded;
-    this.#found();
-    return codec.encode(clean);
+  #clean(bytes: Buffer): Buffer {
+    const clean = this.#stream.write(bytes);
+    if (this.#stream.found > 0) this.#found();
+    return clean;
   }
 
   #found(): void {
@@ -116,4 +94,54 @@ export class EchoFilter implements ResponseFilter {
     this.#isFound = true;
     this.#onFound();
   }
+}
+
+/** Undoes one coding into `next`, at the pace of who reads; what cannot be undone breaks `output`. */
+function decoderFor(coding: string, next: Writable, output: Readable): Writable | undefined {
+  if (coding === "deflate") return eitherDeflate(next, output);
+  const decoder = createDecoder(coding);
+  if (decoder === undefined) return undefined;
+  return connect(decoder, next, output);
+}
+
+function createDecoder(coding: string): Transform | undefined {
+  if (coding === "gzip" || coding === "x-gzip") return createGunzip();
+  if (coding === "br") return createBrotliDecompress();
+  return coding === "zstd" ? createZstdDecompress() : undefined;
+}
+
+function connect(decoder: Transform, next: Writable, output: Readable): Writable {
+  decoder.on("data", (chunk: Buffer) => {
+    if (!next.write(chunk)) decoder.pause();
+  });
+  next.on("drain", () => decoder.resume());
+  decoder.on("end", () => next.end());
+  decoder.on("error", (error) => output.destroy(error));
+  return decoder;
+}
+
+/** RFC 9110 §8.4.1.2 says zlib's format; many servers send what is inside of it. The first byte tells them apart. */
+function eitherDeflate(next: Writable, output: Readable): Writable {
+  let decoder: Writable | undefined;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      decoder ??= connect(((chunk[0] ?? 0) & 0x0f) === 8 ? createInflate() : createInflateRaw(), next, output);
+      if (decoder.write(chunk)) done();
+      else decoder.once("drain", done);
+    },
+    flush(done) {
+      decoder?.end();
+      done();
+    },
+  });
+}
+
+function broken(output: Transform, why: string): BodyStage {
+  const input = new Transform({ transform: (_chunk, _encoding, done) => done() });
+  queueMicrotask(() => output.destroy(new Error(`the answer came in ${why}, so it could not be searched for the value that was sent`)));
+  return { input, output };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

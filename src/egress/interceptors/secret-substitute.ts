@@ -7,7 +7,21 @@ export type Misplaced = {
   readonly secret: GatewaySecret;
   readonly finding: "secret_misplaced" | "secret_out_of_scope";
   readonly reason: string;
+  /** what the agent, or whoever reads its output, can do */
+  readonly hint?: string;
 };
+
+/** A placeholder in what is sent behind the head. Nothing is put in there: a body could carry a value anywhere. */
+export function inContent(secret: GatewaySecret, where: string): Misplaced {
+  const { name, host, header, isBodyOnly } = secret;
+  const use = isBodyOnly === true ? "which is for its login's refresh alone" : `which is put into the header ${header} for ${host} alone`;
+  return {
+    secret,
+    finding: "secret_misplaced",
+    reason: `the placeholder of ${name} stands in ${where}; a placeholder stands for a real value, ${use}, so nothing was sent`,
+    hint: `take it out of what is sent: the text that $${name} shows inside is worth nothing. If an agent printed its environment or a file with logins into a conversation, begin a new conversation or remove that message, and do not print it again`,
+  };
+}
 
 /** The subprotocol in which OpenAI's WebSocket clients of browsers carry a key. */
 const KEY_PROTOCOL = "openai-insecure-api-key.";
@@ -49,6 +63,7 @@ class Substitution {
       const { placeholder } = secret;
       if (path.includes(placeholder) || decodedPath.includes(placeholder)) return this.#inPlace(secret, "the URL");
       if (!query.includes(placeholder) && !decodedQuery.includes(placeholder)) continue;
+      if (this.#isAmbiguous(placeholder)) return this.#inPlace(secret, "a request that two of its bindings fit");
       const bound = this.#boundTo(placeholder);
       if (bound?.query === undefined) return this.#inPlace(secret, "the URL");
       const { text, rest } = inParameter(sent ?? query, bound);
@@ -79,6 +94,7 @@ class Substitution {
         const bound = hosts.length === 0 ? "it may stand in no header" : `it is bound to ${hosts.join(", ")}`;
         return this.#inPlace(first, `${where} of a request to ${this.#target.host.text}, but ${bound}`);
       }
+      if (this.#isAmbiguous(first.placeholder)) return this.#inPlace(first, `${where} of a request that two of its bindings fit`);
       const replaced = this.#replace(secret, lower, value);
       if (typeof replaced !== "string") return { ...replaced, reason: replaced.reason.replace("HERE", where) };
       const refused = this.#refusal(secret);
@@ -136,7 +152,19 @@ class Substitution {
   }
 
   #inPlace(secret: GatewaySecret, where: string): Misplaced {
-    return { secret, finding: "secret_misplaced", reason: `the placeholder of ${secret.name} stands in ${where}` };
+    const { name, host, header, isBodyOnly } = secret;
+    const hint =
+      isBodyOnly === true
+        ? "leave it out: it is of use to the refresh of its login alone"
+        : `send it in the header ${header} to ${host}, or bind it to this place too: --secret ${name}:HOST:HEADER, or the full form in [secrets]`;
+    return { secret, finding: "secret_misplaced", reason: `the placeholder of ${name} stands in ${where}`, hint };
+  }
+
+  /** More than one binding of it fits this host: which of them was meant cannot be told. */
+  #isAmbiguous(placeholder: string): boolean {
+    return (
+      this.#secrets.filter((secret) => secret.placeholder === placeholder && this.#scopes.isBound(secret, this.#target.host)).length > 1
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 import { needlesOf } from "../../secrets/needles.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
+import { withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
@@ -7,10 +8,11 @@ import { refusePolicy } from "./policy.ts";
 import { putOrgKey } from "./org-key.ts";
 import { BodyScan, isIdentity } from "./secret-body.ts";
 import { EchoFilter } from "./secret-echo.ts";
+import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
 import { putTokens, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
-import { substitute, type Misplaced } from "./secret-substitute.ts";
+import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 
 const RULE = "secret";
 const CODING = "content-encoding";
@@ -42,6 +44,7 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
         return;
       }
       putOrgKey(exchange, orgKeys, scopes);
+      if (exchange.isUpgrade && secrets.length > 0) guardFrames(runtime, exchange, secrets, forms);
       if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
       for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
       return next(exchange);
@@ -75,12 +78,7 @@ async function inBody(
   const coding = isCoded ? exchange.request.contentEncoding : undefined;
   const misplaced = (found: number): Misplaced | undefined => {
     const secret = owners[found];
-    if (secret === undefined) return undefined;
-    return {
-      secret,
-      finding: "secret_misplaced",
-      reason: `the placeholder of ${secret.name} stands in the request body; take it out of what is sent`,
-    };
+    return secret === undefined ? undefined : inContent(secret, "the request body");
   };
   if (body.kind === "bytes" && isIdentity(coding)) return misplaced(needlesOf(texts).find(body.bytes));
   const scan = new BodyScan(texts, coding);
@@ -91,6 +89,30 @@ async function inBody(
     if (found !== undefined) block(runtime, exchange, found);
   });
   return undefined;
+}
+
+/** Looks for placeholders in what the sandbox sends over a WebSocket; no compression is agreed on, so that it can be looked into. */
+function guardFrames(runtime: Runtime, exchange: Exchange, secrets: readonly GatewaySecret[], forms: FormsOfSecrets): void {
+  exchange.headers = withoutHeader(exchange.headers, "sec-websocket-extensions");
+  const { texts, owners } = forms.ofPlaceholders(secrets);
+  const scan = new FrameScan(texts);
+  let cut: (last: readonly Uint8Array[]) => void = () => undefined;
+  exchange.socketFilters.push({
+    opened: (_headers, cutOff) => (cut = cutOff),
+    outgoing: (chunk) => {
+      const fault = scan.write(chunk);
+      if (fault === undefined) return [chunk];
+      const secret = fault === "unreadable" ? undefined : owners[fault.text];
+      const reason =
+        secret === undefined
+          ? "what was sent over the WebSocket is no frame that can be searched for placeholders"
+          : `the placeholder of ${secret.name} stands in a message; take it out of what is sent`;
+      if (secret !== undefined) block(runtime, exchange, inContent(secret, "a message of the WebSocket"));
+      else exchange.decision = { verdict: "deny", rule: RULE, reason, policy: exchange.generation.egress.policy.ref };
+      cut([policyClose(reason)]);
+      return [];
+    },
+  });
 }
 
 /** Parts of an answer would hold parts of a value; and frames and bodies that are compressed cannot be searched as they pass. */
@@ -110,27 +132,49 @@ function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets
   }
   if (!exchange.isUpgrade) headers.push("accept-encoding", "identity");
   exchange.headers = headers;
-  exchange.filters.push(
-    new EchoFilter(values, () => {
-      const host = exchange.target?.host.text ?? "";
-      const names = [...new Set(exchange.secretsInjected)].join(", ");
-      runtime.metrics.secretBlocked("reflected");
-      report(runtime, exchange, first, {
-        finding: "secret_echoed",
-        outcome: "info",
-        severity: "medium",
-        reason: `the answer of ${host} repeated the value of ${names}; the sandbox got a placeholder in its place`,
-      });
-    }),
-  );
+  let isFound = false;
+  const onFound = (): void => {
+    if (isFound) return;
+    isFound = true;
+    const host = exchange.target?.host.text ?? "";
+    const names = [...new Set(exchange.secretsInjected)].join(", ");
+    runtime.metrics.secretBlocked("reflected");
+    report(runtime, exchange, first, {
+      finding: "secret_echoed",
+      outcome: "info",
+      severity: "medium",
+      reason: `the answer of ${host} repeated the value of ${names}; the sandbox got a placeholder in its place`,
+    });
+  };
+  const echo = new EchoFilter(values, onFound);
+  exchange.filters.push(echo);
+  if (!exchange.isUpgrade) return;
+  const frames = new FrameRedactor(values);
+  exchange.socketFilters.push({
+    opened: (_headers, cut) => {
+      echo.passBody();
+      frames.onBroken = () => cut([policyClose("what the server sent could not be searched for a key")]);
+    },
+    incoming: (chunk) => {
+      const pieces = frames.write(chunk);
+      if (frames.found > 0) onFound();
+      return pieces;
+    },
+  });
 }
 
 /** Makes the exchange's decision a denial and reports the finding; whoever relays it sends the refusal. */
-function block(runtime: Runtime, exchange: Exchange, { secret, finding, reason }: Misplaced): void {
+function block(runtime: Runtime, exchange: Exchange, { secret, finding, reason, hint }: Misplaced): void {
   exchange.secretsInjected.length = 0;
   exchange.injected.length = 0;
   exchange.keySource = "none";
-  exchange.decision = { verdict: "deny", rule: RULE, reason, policy: exchange.generation.egress.policy.ref };
+  exchange.decision = {
+    verdict: "deny",
+    rule: RULE,
+    reason,
+    policy: exchange.generation.egress.policy.ref,
+    ...(hint === undefined ? {} : { hint }),
+  };
   runtime.metrics.secretBlocked("host_not_allowed");
   report(runtime, exchange, secret, { finding, outcome: "deny", severity: finding === "secret_misplaced" ? "high" : "medium", reason });
 }

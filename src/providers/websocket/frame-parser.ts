@@ -5,6 +5,8 @@ export interface FrameSink {
   /** unmasked bytes, in pieces; only valid during the call */
   data(bytes: Buffer): void;
   end(): void;
+  /** unmasked payload of a control frame, in pieces, 125 bytes at most; absent: not wanted */
+  control?(bytes: Buffer, isLast: boolean): void;
 }
 
 const CONTINUATION = 0;
@@ -76,9 +78,14 @@ export class FrameParser {
       at += part.length;
       this.#consumed += part.length;
       this.#left -= part.length;
-      if (!this.#isControl && part.length > 0) this.#sink.data(this.#mask === null ? part : this.#unmasked(part));
+      if (part.length > 0) this.#take(part);
       if (this.#left === 0) this.#end();
     }
+  }
+
+  #take(part: Buffer): void {
+    if (!this.#isControl) this.#sink.data(this.#mask === null ? part : this.#unmasked(part));
+    else if (this.#sink.control !== undefined) this.#sink.control(this.#mask === null ? part : this.#unmasked(part), this.#left === 0);
   }
 
   /** Known in full once the first two bytes are here. */
