@@ -2,14 +2,13 @@ import type { Bench, Section } from "./context.ts";
 import type { Target } from "./connection.ts";
 import { type Figure, median, type Peer } from "./figures.ts";
 import { type GatewayBench, startGateway, startUpstream } from "./gateway-setup.ts";
-import type { ClosedLoad, Latency, OpenLoad } from "./load-program.ts";
+import { closedRounds, type Contender, type Measured, type Rounds, tryPeer } from "./gateway-rounds.ts";
+import type { Latency, OpenLoad } from "./load-program.ts";
 import { type RunningPeer, startMitmproxy, startMockttp, startNginx } from "./peers.ts";
 
 const SECTION = "gateway, JSON exchange";
 const CONDITIONS =
   "TLS on both sides, keep-alive, one POST of a chat request and its answer; client, upstream and every gateway are processes of their own on loopback; ours decides by policy, puts the key in, meters, prices, and writes event log and ledger to disk";
-
-type Contender = { readonly name: string; readonly target: Target };
 
 export const gatewaySection: Section = {
   name: "gateway",
@@ -18,68 +17,44 @@ export const gatewaySection: Section = {
     const setup = await startUpstream(stack, bench.dir);
     const ours = await startGateway(stack, bench.dir, { name: "gateway", upstream: setup.upstream, isMetering: true, sandboxes: 1 });
     const peers: readonly RunningPeer[] = [
-      await startMockttp(stack, setup.upstream),
-      await startNginx(stack, bench.dir, setup.upstream, setup.own),
-      await startMitmproxy(stack, bench.dir, setup.upstream),
+      await tryPeer("mockttp", () => startMockttp(stack, setup.upstream)),
+      await tryPeer("nginx", () => startNginx(stack, bench.dir, setup.upstream, setup.own)),
+      await tryPeer("mitmproxy", () => startMitmproxy(stack, bench.dir, setup.upstream)),
     ];
     const [target] = ours.llm;
     if (target === undefined) throw new Error("the gateway has no listener");
     const contenders: readonly Contender[] = [
-      { name: "direct", target: setup.direct },
-      { name: "ours", target },
-      ...peers.filter((peer) => "target" in peer),
+      { name: "direct", target: setup.direct, isPeer: false },
+      { name: "ours", target, isPeer: false },
+      ...peers.flatMap((peer) => ("target" in peer ? [{ ...peer, isPeer: true }] : [])),
     ];
-    const one = await closedRounds(bench, setup, contenders, 1);
+    // many first: one connection alone takes long to have everything compiled
     const many = await closedRounds(bench, setup, contenders, 32);
+    const one = await closedRounds(bench, setup, contenders, 1);
     const figures = [addedAtOne(one, peers), ...throughput(many, peers), await pacedFigure(bench, setup, target)];
-    const sent = [...one.values(), ...many.values()].length;
+    const sent = of(one, "ours").count + of(many, "ours").count;
     const { recorded } = await ours.state();
     // a gateway that records nothing would be quick
-    if (recorded < (one.get("ours")?.count ?? 0) + (many.get("ours")?.count ?? 0))
-      throw new Error(`${recorded} events were recorded, ${sent} runs made`);
+    if (recorded < sent) throw new Error(`${recorded} events were recorded for ${sent} exchanges`);
     return figures;
   },
 };
 
-type Rounds = { readonly count: number; readonly p50: readonly number[]; readonly rps: readonly number[] };
-
-/** Every contender in turn, several rounds, so that what else the machine does falls on all of them: A B C A B C. */
-async function closedRounds(
-  bench: Bench,
-  { load }: GatewayBench,
-  contenders: readonly Contender[],
-  connections: number,
-): Promise<ReadonlyMap<string, Rounds>> {
-  bench.say(`gateway: ${contenders.map(({ name }) => name).join(", ")} at ${connections} connection(s)`);
-  const durationMs = bench.choose(2_000, 300);
-  const results = new Map<string, Rounds>();
-  for (const { target } of contenders)
-    await load.ask<Latency>("closed", { target, connections, durationMs: bench.choose(1_500, 200) } satisfies ClosedLoad);
-  for (let round = 0; round < bench.choose(3, 1); round += 1) {
-    for (const { name, target } of contenders) {
-      const { count, p50, rps } = await load.ask<Latency>("closed", { target, connections, durationMs } satisfies ClosedLoad);
-      const before = results.get(name) ?? { count: 0, p50: [], rps: [] };
-      results.set(name, { count: before.count + count, p50: [...before.p50, p50], rps: [...before.rps, rps] });
-    }
-  }
-  return results;
-}
-
-function of(rounds: ReadonlyMap<string, Rounds>, name: string): Rounds {
-  const found = rounds.get(name);
+function of(measured: Measured, name: string): Rounds {
+  const found = measured.rounds.get(name);
   if (found === undefined) throw new Error(`${name} was not measured`);
   return found;
 }
 
-function peersOf(
-  rounds: ReadonlyMap<string, Rounds>,
-  peers: readonly RunningPeer[],
-  values: (one: Rounds) => Record<string, number>,
-): Peer[] {
-  return peers.map((peer) => ("absent" in peer ? peer : { name: peer.name, values: values(of(rounds, peer.name)) }));
+function peersOf(measured: Measured, peers: readonly RunningPeer[], values: (one: Rounds) => Record<string, number>): Peer[] {
+  return peers.map((peer) => {
+    if ("absent" in peer) return peer;
+    const failed = measured.failed.get(peer.name);
+    return failed === undefined ? { name: peer.name, values: values(of(measured, peer.name)) } : { name: peer.name, absent: failed };
+  });
 }
 
-function addedAtOne(rounds: ReadonlyMap<string, Rounds>, peers: readonly RunningPeer[]): Figure {
+function addedAtOne(rounds: Measured, peers: readonly RunningPeer[]): Figure {
   const direct = median(of(rounds, "direct").p50);
   const added = (one: Rounds) => ({ p50: median(one.p50) - direct });
   return {
@@ -95,7 +70,7 @@ function addedAtOne(rounds: ReadonlyMap<string, Rounds>, peers: readonly Running
 }
 
 /** The same figure against each peer, since each has a bound of its own. */
-function throughput(rounds: ReadonlyMap<string, Rounds>, peers: readonly RunningPeer[]): Figure[] {
+function throughput(rounds: Measured, peers: readonly RunningPeer[]): Figure[] {
   const rate = (one: Rounds) => ({ value: median(one.rps) });
   const all: Peer[] = [{ name: "direct", values: rate(of(rounds, "direct")) }, ...peersOf(rounds, peers, rate)];
   const against = [
