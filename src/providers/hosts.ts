@@ -106,6 +106,13 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
   },
   // usage and time_info stand in the finish chunk, asked for or not
   { provider: "cerebras", hosts: ["api.cerebras.ai"], injectUsage: false, routes: openaiRoutes("/v1") },
+  // Kimi: usage stands in the last choice of a stream, and in a chunk of its own when it was asked for (AstrBot#6614)
+  {
+    provider: "moonshot",
+    hosts: ["api.moonshot.ai", "api.moonshot.cn"],
+    injectUsage: true,
+    routes: [...openaiRoutes("/v1"), ...anthropicRoutes("/anthropic/v1")],
+  },
   {
     provider: "copilot",
     hosts: ["api.githubcopilot.com"],

@@ -64,6 +64,8 @@ describe("recognition", () => {
     ["bedrock-mantle.us-east-1.api.aws/openai/v1/chat/completions", "bedrock", "openai-chat", "chat", false],
     ["bedrock-runtime.eu-west-1.amazonaws.com/openai/v1/chat/completions", "bedrock", "openai-chat", "chat", false],
     ["api.cerebras.ai/v1/chat/completions", "cerebras", "openai-chat", "chat", false],
+    ["api.moonshot.ai/v1/chat/completions", "moonshot", "openai-chat", "chat", true],
+    ["api.moonshot.cn/anthropic/v1/messages", "moonshot", "anthropic-messages", "messages", false],
     ["api.cohere.com/v2/parse", "cohere", "cohere", "parse", false],
   ])("%s", (url, provider, shape, operation, injectUsage) => {
     expect(recognize(url)).toEqual({ provider, shape, operation, billable: true, injectUsage });

@@ -13,6 +13,8 @@ export const PROVIDER_HOSTS: Readonly<Record<string, readonly string[]>> = {
   fireworks: ["api.fireworks.ai"],
   xai: ["api.x.ai"],
   openrouter: ["openrouter.ai"],
+  cerebras: ["api.cerebras.ai"],
+  moonshot: ["api.moonshot.ai", "api.moonshot.cn"],
 };
 
 /** The hosts that a key is put into requests to; empty for a target that is neither host nor provider with one place. */

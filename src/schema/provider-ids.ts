@@ -17,5 +17,6 @@ export const PROVIDER_IDS = [
   "copilot",
   "ollama",
   "cerebras",
+  "moonshot",
   "custom",
 ] as const;

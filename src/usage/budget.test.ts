@@ -68,6 +68,9 @@ test("a sliding window counts an amount for its whole length, and at most a buck
 test.each([
   ["the request's maximum", { maxOutputTokens: 200 }, { input: 34, output: 200 }],
   ["the model's", { model: "gpt-4o-2024-08-06" }, { input: 34, output: 16_384 }],
+  ["the model's, which is more than its family's", { model: "gpt-5-pro" }, { input: 34, output: 272_000 }],
+  ["the model's behind a region", { model: "us.anthropic.claude-opus-4-5-20251101-v1:0" }, { input: 34, output: 64_000 }],
+  ["the model's behind a slash", { model: "deepseek/deepseek-chat" }, { input: 34, output: 384_000 }],
   ["nobody's", {}, { input: 34, output: 16_000 }],
   ["several answers", { maxOutputTokens: 200, choices: 3 }, { input: 34, output: 600 }],
   ["no answers", { maxOutputTokens: 200, choices: -3 }, { input: 34, output: 200 }],

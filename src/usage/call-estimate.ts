@@ -1,5 +1,5 @@
 import type { Usage } from "../schema/usage.ts";
-import { matchesModel, modelNames } from "./model-glob.ts";
+import { modelOutput } from "./model-output.ts";
 
 /** What of a request decides how much it may use. */
 export type EstimatedRequest = {
@@ -22,25 +22,11 @@ const MAX_TOKENS = 1_000_000_000;
 /** Operations whose answer is no generated text. */
 const NO_OUTPUT: ReadonlySet<string> = new Set(["embeddings", "rerank", "moderation", "count_tokens", "ocr"]);
 
-/** The longest answer that a model gives when the request does not bound it; the first that fits. Providers' model pages, November 2026. */
-const MODEL_OUTPUT: readonly (readonly [glob: string, tokens: number])[] = [
-  ["gpt-5*", 128_000],
-  ["gpt-4.1*", 32_768],
-  ["gpt-4o*", 16_384],
-  ["o1*", 100_000],
-  ["o3*", 100_000],
-  ["o4*", 100_000],
-  ["gemini-2.5*", 65_536],
-  ["gemini-3*", 65_536],
-  ["deepseek-reasoner*", 64_000],
-  ["deepseek-chat*", 8_192],
-];
-
 /** The most that a call is expected to use, for the time until it has ended: never a zero for a call that generates. */
 export function estimateCall(request: EstimatedRequest): Tokens {
   const input = Math.ceil(request.bodyBytes / BYTES_PER_TOKEN);
   if (NO_OUTPUT.has(request.operation)) return { input: bounded(input), output: 0 };
-  const each = request.maxOutputTokens ?? ofModel(request.model) ?? DEFAULT_OUTPUT;
+  const each = request.maxOutputTokens ?? (request.model === null ? undefined : modelOutput(request.model)) ?? DEFAULT_OUTPUT;
   const choices = Math.max(1, request.choices ?? 1);
   return { input: bounded(input), output: bounded(Math.max(0, each) * choices) };
 }
@@ -52,12 +38,6 @@ export function estimateCall(request: EstimatedRequest): Tokens {
 export function estimateEnd(expected: Tokens, known: Pick<Usage, "input" | "output"> | null, answerBytes: number): Tokens {
   const read = Math.min(expected.output, Math.ceil(answerBytes / BYTES_PER_TOKEN));
   return { input: known?.input ?? expected.input, output: Math.max(known?.output ?? 0, read) };
-}
-
-function ofModel(model: string | null): number | undefined {
-  if (model === null) return undefined;
-  const names = modelNames(model);
-  return MODEL_OUTPUT.find(([glob]) => names.some((name) => matchesModel(glob, name)))?.[1];
 }
 
 /** A sandbox writes the request: what it claims must not leave the range of whole numbers. */

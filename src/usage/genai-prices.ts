@@ -27,6 +27,7 @@ export const PRICE_PROVIDERS: Readonly<Partial<Record<ProviderId, string>>> = {
   azure: "azure",
   bedrock: "aws",
   cerebras: "cerebras",
+  moonshot: "moonshotai",
 };
 
 let prices: typeof genaiPrices | undefined;

@@ -39,8 +39,12 @@ const TIERS: Readonly<Partial<Record<ProviderId, Tiers>>> = {
   bedrock: { default: ONE, standard: ONE, reserved: ONE, flex: HALF, priority: ratio(7, 4), batch: HALF },
 };
 
-/** Anthropic's fast mode: 5/25 becomes 30/150 (models.dev) */
-const SPEEDS: Readonly<Record<string, Ratio>> = { standard: ONE, fast: ratio(6, 1) };
+/** Anthropic's fast mode by model (models.dev); one that is not known costs what the dearest does. The first that fits. */
+const FAST = [
+  ["claude-opus-4-8*", ratio(2, 1)],
+  ["claude-opus-5-5*", ratio(2, 1)],
+  ["*", ratio(6, 1)],
+] as const;
 
 /** Inference in the US only costs a tenth more from the 4.6 models on; the older ones run where they run. */
 const GEOS: Readonly<Record<string, Ratio>> = { us: ratio(11, 10) };
@@ -106,9 +110,9 @@ function tierOf({ provider, model, serviceTier }: Multiplied): Ratio | null {
   return "num" in found ? found : (found.find(([pattern]) => matchesModel(pattern, model))?.[1] ?? null);
 }
 
-function speedOf({ usage }: Multiplied): Ratio | null {
-  if (usage.speed === undefined) return ONE;
-  return Object.hasOwn(SPEEDS, usage.speed) ? (SPEEDS[usage.speed] ?? null) : null;
+function speedOf({ model, usage }: Multiplied): Ratio | null {
+  if (usage.speed === undefined || usage.speed === "standard") return ONE;
+  return usage.speed === "fast" ? (FAST.find(([pattern]) => matchesModel(pattern, model))?.[1] ?? null) : null;
 }
 
 function geoOf({ model, usage }: Multiplied): Ratio {

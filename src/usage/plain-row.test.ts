@@ -15,6 +15,7 @@ const PROVIDERS = [
   "azure",
   "aws",
   "cerebras",
+  "moonshotai",
 ];
 const AT = new Date(Date.UTC(2026, 10, 21));
 

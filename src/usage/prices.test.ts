@@ -63,6 +63,8 @@ describe("tiers", () => {
     const usage = { input: 1000, output: 100, cacheRead: 0, cacheWrite: 0 };
     expect(cost({ ...opus, usage })).toBe(7_500_000n);
     expect(cost({ ...opus, usage: { ...usage, speed: "fast" } })).toBe(45_000_000n);
+    const newer = { provider: "anthropic", model: "claude-opus-4-8" } as const;
+    expect(cost({ ...newer, usage: { ...usage, speed: "fast" } })).toBe((cost({ ...newer, usage }) ?? 0n) * 2n);
     expect(cost({ ...opus, usage: { ...usage, speed: "standard", geo: "us" } })).toBe(8_250_000n);
     expect(cost({ ...opus, usage: { ...usage, geo: "global" } })).toBe(7_500_000n);
     expect(cost({ ...opus, usage: { ...usage, speed: "fast", units: { web_searches: 2 } } })).toBe(65_000_000n);
@@ -88,6 +90,7 @@ describe("prices by the piece and of special tokens", () => {
     ["a minute of whisper", { provider: "openai", model: "whisper-1", usage: { units: { audio_seconds: 60 } } }, 6_000_000n],
     ["three pages", { provider: "mistral", model: "mistral-ocr-latest", usage: { units: { pages: 3 } } }, 12_000_000n],
     ["a provider added by its row", { provider: "cerebras", model: "gpt-oss-120b", usage: { input: 1_000_000, output: 0 } }, 350_000_000n],
+    ["another of them", { provider: "moonshot", model: "kimi-k2.5", usage: { input: 1_000_000, output: 0 } }, 600_000_000n],
     ["a picture", { provider: "openai", model: "gpt-image-2", usage: { input: 62, output: 1056, outputImage: 1056 } }, 31_990_000n],
     ["characters", { provider: "openai", model: "tts-1", usage: { units: { characters: 17 } } }, null],
     ["pages of a model that has no price for them", { provider: "openai", model: "gpt-5", usage: { units: { pages: 3 } } }, null],

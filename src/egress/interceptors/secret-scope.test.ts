@@ -60,6 +60,18 @@ const USUAL = [
   "GET openrouter.ai/api/v1/models/openai/gpt-5/endpoints",
   "POST mine.openai.azure.com/openai/deployments/gpt/chat/completions",
   "POST mine.openai.azure.com/openai/v1/responses",
+  "POST api.openai.com/v1/batches",
+  "GET api.openai.com/v1/batches/batch_1",
+  "POST api.openai.com/v1/videos",
+  "GET api.openai.com/v1/live",
+  "GET api.anthropic.com/v1/messages/batches/msgbatch_1/results",
+  "POST generativelanguage.googleapis.com/v1beta/interactions",
+  "POST api.mistral.ai/v1/batch/jobs",
+  "POST api.cohere.com/v2/parse",
+  "POST api.cerebras.ai/v1/chat/completions",
+  "POST api.moonshot.ai/v1/chat/completions",
+  "POST bedrock-runtime.eu-west-1.amazonaws.com/model/us.anthropic.claude-opus-4-6-v1:0/converse-stream",
+  "POST bedrock-mantle.us-east-1.api.aws/openai/v1/responses",
 ];
 
 /** Administration, other people's data, money. */
@@ -72,7 +84,9 @@ const NOT_USUAL = [
   "GET api.openai.com/v1/chat/completions",
   "DELETE api.openai.com/v1/models/ft:mine",
   "POST api.openai.com/v1/fine_tuning/jobs",
-  "POST api.openai.com/v1/batches",
+  "GET api.openai.com/v1/batches",
+  "GET api.openai.com/v1/videos",
+  "GET api.anthropic.com/v1/messages/batches",
   "POST api.openai.com/v1/realtime/client_secrets",
   "GET api.anthropic.com/v1/organizations/api_keys",
   "POST api.anthropic.com/api/oauth/claude_cli/create_api_key",
@@ -82,6 +96,10 @@ const NOT_USUAL = [
   "GET openrouter.ai/api/v1/credits",
   "POST openrouter.ai/api/v1/keys",
   "GET mine.openai.azure.com/openai/files",
+  "GET api.cerebras.ai/v1/account",
+  "GET api.moonshot.ai/v1/users/me/balance",
+  "PUT bedrock-runtime.eu-west-1.amazonaws.com/model/x/converse",
+  "GET bedrock-runtime.eu-west-1.amazonaws.com/async-invoke",
 ];
 
 describe("a key without paths", () => {
@@ -111,6 +129,9 @@ describe("a key with lists", () => {
 
   it("keeps the host's own list where only methods are named", () => {
     const post = make({ methods: ["POST"] });
-    expect([permits(post, "POST api.openai.com/v1/responses"), permits(post, "POST api.openai.com/v1/batches")]).toEqual([true, false]);
+    expect([permits(post, "POST api.openai.com/v1/responses"), permits(post, "POST api.openai.com/v1/fine_tuning/jobs")]).toEqual([
+      true,
+      false,
+    ]);
   });
 });

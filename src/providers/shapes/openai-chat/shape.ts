@@ -21,8 +21,8 @@ export const openaiChat: Shape = {
   },
   response: responsePaths(
     {
-      // Groq sends the same figures under x_groq; the last wins, they are never added
-      usage: ["usage", "x_groq.usage"],
+      // Groq sends the same figures under x_groq, Moonshot in a choice; the last wins, they are never added
+      usage: ["usage", "x_groq.usage", "choices.*.usage"],
       copilot: ["copilot_usage.token_details"],
       breakdown: ["usage_breakdown.models", "x_groq.usage_breakdown.models"],
       model: ["model"],
