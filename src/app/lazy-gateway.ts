@@ -142,6 +142,7 @@ export class LazyGateway implements AsyncDisposable {
         upstreams: [],
         providers: { recognize: (request) => (generation().config.llm.enabled ? table().recognize(request) : undefined) },
         includeUsage: config.llm.includeUsage,
+        drainOnAbort: config.llm.drainOnAbort,
         costOf: (call) => costOf()(call),
         judge: this.#options.judge,
         gate: this.#options.gate({ costOf: (call) => costOf()(call), dearestModel }),

@@ -156,6 +156,7 @@ function needingRestart(before: Config, after: Config): readonly string[] {
   return [
     ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
     // everything else about models holds from the next call on
+    ...(before.llm.drainOnAbort === after.llm.drainOnAbort ? [] : ["llm.drain_on_abort"]),
     ...(before.llm.includeUsage === after.llm.includeUsage ? [] : ["llm.include_usage"]),
     ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
     ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),

@@ -20,6 +20,7 @@ import type { EgressReporter, Gateway, GatewayOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
 import { ServerContexts } from "./tls/contexts.ts";
 import { openTrust, type Trust } from "./trust.ts";
+import { Drains } from "./upstream/drains.ts";
 import { Origins } from "./upstream/origin.ts";
 import { systemResolve } from "./upstream/resolve.ts";
 import { CountedResponses } from "../usage/counted-responses.ts";
@@ -70,6 +71,7 @@ export async function createGateway(options: GatewayOptions, opened?: Trust): Pr
     upstreams,
     counted: new CountedResponses(),
     gate: options.gate ?? OPEN_GATE,
+    drains: options.drainOnAbort === true ? new Drains() : undefined,
     resolve: options.resolve ?? systemResolve,
     contexts: new ServerContexts(authority, clock, metrics, LEAVES),
     ...(options.upstreamProxy === undefined ? {} : { upstreamProxy: { ca: roots, ...options.upstreamProxy } }),

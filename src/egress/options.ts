@@ -126,6 +126,8 @@ export type GatewayOptions = {
   readonly upstreamProxy?: UpstreamProxy;
   readonly providers: ProviderTable;
   readonly includeUsage: "inject_strip" | "inject" | "off";
+  /** read an answer to its end whose client has left, for the figures in it; default: the upstream is cancelled at once */
+  readonly drainOnAbort?: boolean;
   readonly costOf: CostOfCall;
   /** permitted models and budgets; absent: every call may leave */
   readonly gate?: CallGate;

@@ -3,6 +3,7 @@ import type { Exchange } from "./exchange/exchange.ts";
 import type { CallGate } from "./admission.ts";
 import type { GatewayOptions } from "./options.ts";
 import type { ServerContexts } from "./tls/contexts.ts";
+import type { Drains } from "./upstream/drains.ts";
 import type { Origins } from "./upstream/origin.ts";
 import type { CountedResponses } from "../usage/counted-responses.ts";
 import type { Resolve } from "./upstream/resolve.ts";
@@ -17,6 +18,8 @@ export type Runtime = Pick<
   /** responses whose tokens were counted: a poll has the same ones each time */
   readonly counted: CountedResponses;
   readonly gate: CallGate;
+  /** absent: the upstream of a client that leaves is cancelled at once */
+  readonly drains: Drains | undefined;
   readonly resolve: Resolve;
   readonly contexts: ServerContexts;
   readonly origins: Origins;

@@ -147,6 +147,10 @@ const llm = z.strictObject({
   include_usage: z.enum(["inject_strip", "inject", "off"]).prefault("inject_strip").meta({
     description: "whether `stream_options.include_usage` is put into streaming requests that lack it, and its answer taken out again",
   }),
+  drain_on_abort: z.boolean().prefault(false).meta({
+    description:
+      "read a model's answer to its end, for the exact figures, when its client has left: for at most a minute, and at most eight at once; false: the provider is told at once, and what it did not say is estimated",
+  }),
   unknown_price: z.enum(["deny", "assume_max", "allow"]).prefault("deny").meta({
     description:
       "what a budget in dollars does with a model whose price is not known: refuse it, count the provider's dearest model (and refuse where none is known), or let it pass uncounted",

@@ -7,7 +7,6 @@ export const LATER_KEYS: readonly string[] = [
   "server.keys",
   "server.oidc",
   "sandbox.template",
-  "llm.drain_on_abort",
   "audit.checkpoint",
   "pool",
   "nomad",

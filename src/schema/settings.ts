@@ -113,6 +113,7 @@ export type Config = {
     readonly enabled: boolean;
     readonly customDomains: readonly string[];
     readonly includeUsage: "inject_strip" | "inject" | "off";
+    readonly drainOnAbort: boolean;
     readonly unknownPrice: "deny" | "assume_max" | "allow";
     /** absolute; null: the built-in prices alone */
     readonly priceFile: string | null;
@@ -182,6 +183,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       enabled: llm.enabled,
       customDomains: llm.custom_domains,
       includeUsage: llm.include_usage,
+      drainOnAbort: llm.drain_on_abort,
       unknownPrice: llm.unknown_price,
       priceFile: llm.price_file === undefined ? null : from.expand(llm.price_file),
       keepCallsMs: llm.keep_calls,

@@ -76,6 +76,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     const old = this.#generation;
     this.#generation = this.#generationOf(egress);
     old.pool.retire();
+    this.#runtime.drains?.endOf(this);
     for (const connection of this.#connections) review(this.#runtime, this.#generation, connection);
   }
 
@@ -95,6 +96,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     const closing = [...this.#listeners.tcp.values()].map((server) => closeServer(server));
     for (const socket of this.#sockets) socket.destroy();
     this.#listeners.dns?.close();
+    this.#runtime.drains?.endOf(this);
     await Promise.all(closing);
     await this.drain(1000);
     this.#generation.pool.close();

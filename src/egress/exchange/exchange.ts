@@ -155,6 +155,8 @@ export type Exchange = {
   firstByteAt: number | undefined;
   end: ExchangeEnd | undefined;
   errorCode: string | undefined;
+  /** the client left, and the answer was read to its end all the same */
+  wasDrained?: true;
   /** ends it from outside: policy changed, sandbox stopped */
   abort: ((reason: string) => void) | undefined;
 };

@@ -85,7 +85,7 @@ const NOTHING_USED = {
 
 function outcomeOf(exchange: Exchange, response: ResponseFacts | undefined): CallOutcome {
   // a client that hung up behind the last event was served in full, which the answer's reader knows
-  if (response !== undefined) return response.outcome;
+  if (response !== undefined) return exchange.wasDrained === true ? "aborted" : response.outcome;
   // no head ever came from upstream: what the client got was ours
   return exchange.end === "aborted" ? "aborted" : "server_error";
 }

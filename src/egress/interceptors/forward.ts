@@ -49,6 +49,8 @@ class Relay implements ResponseSink {
   #connection: UpstreamConnection | undefined;
   #transfer: Transfer | undefined;
   #retried = false;
+  /** the client left, and the answer is read on: ends that */
+  #drained: (() => void) | undefined;
   #over = false;
 
   constructor(runtime: Runtime, exchange: Exchange) {
@@ -68,7 +70,7 @@ class Relay implements ResponseSink {
     const exchange = this.#exchange;
     const { origin, downstream } = exchange;
     if (origin === undefined) throw new Error("forwarding comes after policy");
-    downstream.onGone(() => this.#abort("aborted"));
+    downstream.onGone(() => this.#gone());
     downstream.onDrain(() => {
       this.#body.resume();
       this.#transfer?.resume();
@@ -138,7 +140,8 @@ class Relay implements ResponseSink {
   }
 
   onInfo(status: number, headers: HeaderList): void {
-    if (!this.#over) this.#exchange.downstream.inform(status, this.#fields(readResponseHead(headers).headers));
+    if (!this.#over && this.#drained === undefined)
+      this.#exchange.downstream.inform(status, this.#fields(readResponseHead(headers).headers));
   }
 
   onHead(status: number, statusText: string, raw: HeaderList): void {
@@ -149,7 +152,7 @@ class Relay implements ResponseSink {
     let { headers } = readResponseHead(raw);
     for (const filter of exchange.filters) headers = filter.head?.(status, headers) ?? headers;
     const text = exchange.filters.reduce((phrase, filter) => filter.text?.(phrase) ?? phrase, statusText);
-    exchange.downstream.head(status, text, headers);
+    if (this.#drained === undefined) exchange.downstream.head(status, text, headers);
     this.#body.open();
   }
 
@@ -172,8 +175,9 @@ class Relay implements ResponseSink {
     });
     this.#body.end(() => {
       if (this.#over) return;
-      exchange.downstream.end(this.#fields(filterTrailers(trailers)));
-      this.#finish("complete");
+      if (this.#drained === undefined) exchange.downstream.end(this.#fields(filterTrailers(trailers)));
+      else exchange.wasDrained = true;
+      this.#finish(this.#drained === undefined ? "complete" : "aborted");
     });
   }
 
@@ -220,6 +224,7 @@ class Relay implements ResponseSink {
 
   #failed(error: unknown): void {
     const exchange = this.#exchange;
+    if (this.#drained !== undefined) return this.#finish("aborted");
     const { target, downstream } = exchange;
     // what was found in the body as it passed
     if (exchange.decision?.verdict === "deny") {
@@ -253,6 +258,23 @@ class Relay implements ResponseSink {
     this.#finish("upstream_error");
   }
 
+  /** The client left. What is paid for all the same may be read on, for its figures. */
+  #gone(): void {
+    if (this.#over || this.#drained !== undefined) return;
+    const { recognition, body, connection } = this.#exchange;
+    // a request that was still coming has lost its rest
+    const isWhole = this.#transfer !== undefined && body !== undefined && (body.kind !== "stream" || body.stream.readableEnded);
+    if (recognition?.billable === true && isWhole) {
+      this.#drained = this.#runtime.drains?.begin(connection.attachment, () => this.#abort("aborted")) ?? undefined;
+    }
+    if (this.#drained === undefined) {
+      this.#abort("aborted");
+      return;
+    }
+    this.#body.discard();
+    this.#transfer?.resume();
+  }
+
   #abort(end: ExchangeEnd): void {
     if (this.#over) return;
     this.#finish(end);
@@ -264,6 +286,7 @@ class Relay implements ResponseSink {
   #finish(end: ExchangeEnd | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    this.#drained?.();
     if (end !== "complete") this.#body.abort();
     this.#exchange.end = end;
     this.#exchange.abort = undefined;

@@ -217,7 +217,8 @@ class CallMeter implements ResponseFilter {
     const facts = await this.#readFacts();
     let response: ResponseFacts | undefined;
     try {
-      const how = exchange.end === "complete" ? "complete" : exchange.end === "aborted" ? "aborted" : "error";
+      const how =
+        exchange.end === "complete" || exchange.wasDrained === true ? "complete" : exchange.end === "aborted" ? "aborted" : "error";
       response = await this.#tap?.end(how);
       if (response !== undefined) response = withRequestUnits(this.#recognition, facts, response);
     } catch (error) {

@@ -19,6 +19,7 @@ export class ResponseBody {
   /** number of the filter that the stage belongs to */
   #at = 0;
   #isOver = false;
+  #isDiscarded = false;
   #hadBytes = false;
   #onEnded: () => void = () => undefined;
 
@@ -75,6 +76,12 @@ export class ResponseBody {
     this.#stage?.output.resume();
   }
 
+  /** Nobody takes the rest: it goes through the filters, and no further. */
+  discard(): void {
+    this.#isDiscarded = true;
+    this.resume();
+  }
+
   abort(): void {
     this.#isOver = true;
     this.#stage?.input.destroy();
@@ -124,7 +131,7 @@ export class ResponseBody {
     const { exchange } = this.#options;
     let isFlowing = true;
     for (const piece of pieces) {
-      if (piece.length === 0) continue;
+      if (piece.length === 0 || this.#isDiscarded) continue;
       exchange.bytesIn += piece.length;
       isFlowing = exchange.downstream.write(piece);
     }
