@@ -29,6 +29,7 @@ describe("a configuration", () => {
       },
       llmKeys: [],
       secrets: [],
+      secretFiles: [],
       audit: {
         durability: "by_class",
         onFailure: "deny",
@@ -158,6 +159,7 @@ describe("a configuration", () => {
         budgets: [],
       },
       llmKeys: [],
+      secretFiles: [],
       secrets: [
         { name: "OPENAI_API_KEY", host: "api.openai.com" },
         { name: "OTHER", host: "a.com", header: "x-key", scheme: "raw" },
