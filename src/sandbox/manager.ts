@@ -98,9 +98,9 @@ export class SandboxManager implements AsyncDisposable {
     return this.#turns.run(found.uuid, async () => {
       const record = this.#current(found);
       const { workspace, recorded, reason } = await this.#halt(asker, record, options);
-      await recorded;
-      // not before its files are settled: another process may start or remove what is stopped
-      if (reason !== undefined) this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
+      // not before its files are settled: another process may start or remove what is stopped; and also when its end could not be recorded
+      const settle = (reason: EndReason) => this.#options.repository.update(record.uuid, { state: "stopped", reason: reason.message });
+      await recorded.finally(() => reason !== undefined && settle(reason));
       return { record: this.#options.repository.byUuid(record.uuid) ?? record, workspace };
     });
   }
@@ -315,7 +315,8 @@ export class SandboxManager implements AsyncDisposable {
     const workspace = await (entry?.copy ?? copyOf(record, this.#dir(record.uuid)))?.finish(options.apply);
     if (workspace !== undefined && (workspace.conflict !== undefined || workspace.created + workspace.modified + workspace.deleted > 0))
       await this.#options.report(workspaceEventOf(asker, record, workspace));
-    return { workspace, recorded, reason: entry === undefined ? undefined : reason };
+    // `stopping`: an earlier attempt broke off after it had ended
+    return { workspace, recorded, reason: entry === undefined && record.state !== "stopping" ? undefined : reason };
   }
 
   #remember(uuid: string, workspace: WorkspaceResult): void {

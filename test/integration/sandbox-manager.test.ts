@@ -190,6 +190,30 @@ describe("a create that fails", () => {
   });
 });
 
+describe("a stop whose end cannot be recorded", () => {
+  it("is told, and what has stopped is not shown as stopping", async () => {
+    await using t = await setUp();
+    await t.manager.create(ASKER, recordOf("one"), never());
+    t.refuseEvents(() => true);
+    await expect(t.manager.stop(ASKER, "one", { apply: false })).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    expect(t.scripted.alive).toBe(0);
+    expect(t.manager.find("one").state).toBe("stopped");
+  });
+
+  it("is settled by the next one where it broke off", async () => {
+    await using t = await setUp();
+    const record = recordOf("one");
+    await t.manager.create(ASKER, record, never());
+    t.refuseEvents(() => true);
+    await expect(t.manager.remove(ASKER, record, { apply: false })).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
+    t.refuseEvents(undefined);
+    await t.manager.stop(ASKER, "one", { apply: false });
+    expect(t.manager.find("one").state).toBe("stopped");
+    await t.manager.remove(ASKER, record, { apply: false });
+    expect(t.store.sandboxes.list()).toEqual([]);
+  });
+});
+
 describe("the end of the process", () => {
   it("gives up what is being started, and waits for it", async () => {
     const t = await setUp();
