@@ -3,7 +3,7 @@ export type Figure = {
   readonly section: string;
   /** what is measured, as a noun phrase */
   readonly name: string;
-  readonly unit: "ms" | "requests/s" | "MB/s" | "events/s" | "MiB" | "%";
+  readonly unit: "ms" | "requests/s" | "MB/s" | "events/s" | "MiB" | "%" | "events";
   /** ours, by statistic: `p50`, `p99`, `value` … */
   readonly ours: Readonly<Record<string, number>>;
   readonly samples: number;

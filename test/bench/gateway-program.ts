@@ -21,6 +21,7 @@ import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { createCostOf } from "../../src/usage/genai-prices.ts";
 import { dnsQuery, noProviders, testPolicy } from "../support/gateway/fixture.ts";
+import { hookDelivery } from "./hook-delivery.ts";
 import { parameters, serve } from "./program.ts";
 import { LLM_HOST, PLACEHOLDER, PLAIN_HOST, REAL_KEY } from "./traffic.ts";
 
@@ -46,6 +47,7 @@ const store = stack.use(openStore(join(home, "state.db"), { log }));
 const events = stack.use(
   await openEventLog({ dir: join(home, "events"), keyFile: join(home, "audit.key"), clock, log, hostname: "bench" }),
 );
+const hook = stack.use(hookDelivery({ home, events, clock }));
 const ledger = stack.use(new LedgerWriter(store.ledger, log));
 const reporter = new Reporter({ events, ledger, metrics, log, onFailure: "deny" });
 stack.defer(() => reporter.settled());
@@ -124,4 +126,4 @@ async function state(): Promise<GatewayState> {
 }
 
 const ready: GatewayReady = { ca: gateway.authorityPem, ports };
-serve(ready, { state }, async () => await stack.disposeAsync());
+serve(ready, { state, hook: hook.to, hookState: hook.state }, async () => await stack.disposeAsync());

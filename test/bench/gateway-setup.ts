@@ -5,6 +5,7 @@ import { testAuthority } from "../support/gateway/certificates.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Target } from "./connection.ts";
 import type { GatewayParameters, GatewayReady, GatewayState } from "./gateway-program.ts";
+import type { HookState } from "./hook-delivery.ts";
 import type { Upstream } from "./peers.ts";
 import { LLM_HOST, PLAIN_HOST } from "./traffic.ts";
 
@@ -37,6 +38,9 @@ export type OurGateway = {
   readonly llm: readonly Target[];
   readonly plain: Target;
   state(): Promise<GatewayState>;
+  /** an `on_response` hook from now on; null: none */
+  hook(target: { readonly name: string; readonly url: string } | null): Promise<void>;
+  hookState(): Promise<HookState>;
 };
 
 export async function startGateway(
@@ -53,5 +57,11 @@ export async function startGateway(
   const target = (servername: string) => (port: number) => ({ port, servername, ca });
   const [plain] = ports.plain.map(target(PLAIN_HOST));
   if (plain === undefined) throw new Error("the gateway has no listener");
-  return { llm: ports.llm.map(target(LLM_HOST)), plain, state: () => program.ask<GatewayState>("state") };
+  return {
+    llm: ports.llm.map(target(LLM_HOST)),
+    plain,
+    state: () => program.ask<GatewayState>("state"),
+    hook: (to) => program.ask("hook", to),
+    hookState: () => program.ask<HookState>("hookState"),
+  };
 }

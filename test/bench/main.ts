@@ -11,18 +11,31 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { auditLossSection } from "./audit-loss-section.ts";
 import { commandSection } from "./command-section.ts";
 import type { Bench, Section } from "./context.ts";
+import { deliverySection } from "./delivery-section.ts";
 import { eventLogSection } from "./event-log-section.ts";
 import type { Figure } from "./figures.ts";
 import { gatewaySection } from "./gateway-section.ts";
+import { hookSection } from "./hook-section.ts";
 import { describeMachine } from "./machine.ts";
 import { type Failure, type Results, toMarkdown } from "./report.ts";
 import { sandboxSection } from "./sandbox-section.ts";
 import { serverSection } from "./server-section.ts";
 import { streamSection } from "./stream-section.ts";
 
-const SECTIONS: readonly Section[] = [sandboxSection, commandSection, serverSection, gatewaySection, streamSection, eventLogSection];
+const SECTIONS: readonly Section[] = [
+  sandboxSection,
+  commandSection,
+  serverSection,
+  gatewaySection,
+  streamSection,
+  eventLogSection,
+  auditLossSection,
+  deliverySection,
+  hookSection,
+];
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean" }, only: { type: "string" }, out: { type: "string" } } });

@@ -21,10 +21,13 @@ test("the bench measures every section and writes its table", { ...requires("bwr
   expect(results.is_quick).toBe(true);
   const sections = new Set(results.figures.map((figure) => figure.section));
   expect([...sections].toSorted()).toEqual([
+    "delivery",
     "event log",
+    "event log, kills and tampering",
     "gateway, JSON exchange",
     "gateway, SSE",
     "gateway, large bodies",
+    "hooks",
     "sandbox, bubblewrap",
     "server",
     "start",

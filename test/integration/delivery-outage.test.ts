@@ -119,7 +119,7 @@ test(`${KILLS} kills of the deliverer: nothing is lost, repetitions carry the sa
   target.behave((_, count) => (count % 17 === 0 ? { status: 503 } : count % 29 === 0 ? "reset" : { status: 200 }));
   for (let round = 0; round < KILLS; round += 1) {
     const { child, samples, ended } = start(place.path, target.url, 800, 0);
-    await waitFor(() => samples.length > 0, { what: "the program to begin", timeoutMs: 20_000 });
+    await waitFor(() => samples.length > 0, { what: "the program to begin", timeoutMs: 60_000 });
     await delay(Math.random() * 500);
     child.kill("SIGKILL");
     expect(await ended).toBe("SIGKILL");

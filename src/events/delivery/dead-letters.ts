@@ -19,6 +19,8 @@ export type DeadLetter = {
 };
 
 const FILE = "dead.jsonl";
+/** letters of a sink beyond which it is paused: a receiver that refuses everything has another fault than one event's */
+export const MAX_LETTERS = 10_000;
 
 /** The dead letters of one sink: one line each, read from disk whenever they are needed. */
 export class DeadLetters {
@@ -45,7 +47,8 @@ export class DeadLetters {
 
   /** On disk when it resolves. One that is there already (a crash came before the cursor) is read as one. */
   async add(letters: readonly DeadLetter[]): Promise<void> {
-    await appendDurably(join(this.#dir, FILE), letters.map((letter) => `${JSON.stringify(letter)}\n`).join(""));
+    // a crash may have left a line without its end, which must not take the next one with it
+    await appendDurably(join(this.#dir, FILE), `\n${letters.map((letter) => `${JSON.stringify(letter)}\n`).join("")}`);
     this.#count += letters.length;
   }
 

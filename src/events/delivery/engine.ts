@@ -27,6 +27,8 @@ export type DeliveryOptions = {
   readonly timing?: Partial<DeliveryTiming>;
   /** in [0, 1) */
   readonly random?: () => number;
+  /** dead letters past which a sink pauses */
+  readonly maxLetters?: number;
 };
 
 /**
@@ -180,7 +182,7 @@ export class DeliveryEngine implements AsyncDisposable {
 
   async #startRunners(specs: readonly SinkSpec[]): Promise<void> {
     for (const spec of specs) {
-      const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random } = this.#options;
+      const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random, maxLetters } = this.#options;
       const runner = await SinkRunner.start({
         spec,
         eventsDir,
@@ -192,6 +194,7 @@ export class DeliveryEngine implements AsyncDisposable {
         meter,
         report,
         random,
+        ...(maxLetters === undefined ? {} : { maxLetters }),
       });
       this.#runners.set(spec.name, runner);
     }

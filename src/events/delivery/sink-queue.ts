@@ -9,7 +9,7 @@ import { listSegments } from "../layout.ts";
 import { parseEvent } from "../read-backward.ts";
 import type { LogRecord, ReadCursor } from "../read-forward.ts";
 import type { ChainIndex, ChainState } from "./chain-index.ts";
-import { CursorFile } from "./cursor-file.ts";
+import { CursorFile, type Positions } from "./cursor-file.ts";
 import { readRecords } from "./read-records.ts";
 import type { DeliveryTiming, SinkSpec } from "./sink-spec.ts";
 
@@ -45,6 +45,8 @@ const BATCH_BYTES = 1 << 20;
 /** records that are looked at for one batch of a sink that does not want all of them */
 const SCAN = 1_000;
 const IDLE_MS = 60_000;
+/** a disk that refused is asked so many times less often */
+const REFUSED_TIMES = 10;
 
 /** Where a sink stands in every chain, and what it gets next. Memory holds positions, never events. */
 export class SinkQueue {
@@ -52,25 +54,30 @@ export class SinkQueue {
   readonly #file: CursorFile;
   readonly #chains = new Map<string, Progress>();
   readonly #finished: Set<string>;
+  /** chains of before the sink's first delivery: only there its `sinceMs` counts, since clocks are set */
+  readonly #earlier: ReadonlySet<string>;
   #generation = 0;
   #isFlushing = false;
   #dropped = 0;
   #saveTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> | undefined;
   #isDirty = false;
+  /** it was said that the disk refuses */
+  #isRefused = false;
 
-  private constructor(options: SinkQueueOptions, file: CursorFile, chains: ReadonlyMap<string, ReadCursor>, finished: ReadonlySet<string>) {
+  private constructor(options: SinkQueueOptions, file: CursorFile, positions: Positions | undefined, earlier: ReadonlySet<string>) {
     this.#options = options;
     this.#file = file;
-    this.#finished = new Set(finished);
-    for (const [chain, cursor] of chains) this.#chains.set(chain, { cursor, waitingSince: undefined });
+    this.#earlier = earlier;
+    this.#finished = new Set(positions?.finished ?? []);
+    for (const [chain, cursor] of positions?.chains ?? []) this.#chains.set(chain, { cursor, waitingSince: undefined });
   }
 
   static async open(options: SinkQueueOptions): Promise<SinkQueue> {
     const { deliveryDir, eventsDir, spec, index } = options;
     const existing = new Set(index.names());
     const { file, positions } = await CursorFile.open(deliveryDir, spec.name, eventsDir, existing);
-    return new SinkQueue(options, file, positions?.chains ?? new Map(), positions?.finished ?? new Set());
+    return new SinkQueue(options, file, positions, positions === undefined ? existing : new Set());
   }
 
   get dropped(): number {
@@ -168,6 +175,8 @@ export class SinkQueue {
     clearTimeout(this.#saveTimer);
     this.#saveTimer = undefined;
     await this.#saving;
+    // a write that the disk refused had another one planned
+    clearTimeout(this.#saveTimer);
     if (this.#isDirty) await this.#write();
   }
 
@@ -176,7 +185,8 @@ export class SinkQueue {
     const { spec, eventsDir, clock } = this.#options;
     let progress = this.#chains.get(chain);
     if (progress === undefined) {
-      const cursor = spec.sinceMs === undefined ? { seq: firstSeq - 1 } : await positionBefore(eventsDir, chain, spec.sinceMs);
+      const isWhole = spec.sinceMs === undefined || !this.#earlier.has(chain);
+      const cursor = isWhole ? { seq: firstSeq - 1 } : await positionBefore(eventsDir, chain, spec.sinceMs);
       progress = { cursor, waitingSince: undefined };
       this.#chains.set(chain, progress);
     }
@@ -197,16 +207,16 @@ export class SinkQueue {
   async #read(state: ChainState, progress: Progress): Promise<Batch | undefined> {
     const { spec, eventsDir } = this.#options;
     const generation = this.#generation;
-    const { wanted, sinceMs } = spec;
+    const { wanted } = spec;
     const judge = (json: string): boolean => {
       const event = parseEvent(json);
-      return event !== undefined && isRecent(event, sinceMs) && (wanted?.(event) ?? true);
+      return event !== undefined && (wanted?.(event) ?? true);
     };
     const { records, cursor, missing } = await readRecords(eventsDir, state.chain, progress.cursor, {
       records: spec.batchSize,
       bytes: BATCH_BYTES,
       scanned: Math.max(SCAN, spec.batchSize),
-      ...(wanted === undefined && sinceMs === undefined ? {} : { wanted: judge }),
+      ...(wanted === undefined ? {} : { wanted: judge }),
     });
     if (missing > 0) this.#drop(missing);
     const batch = { chain: state.chain, records, cursor, generation };
@@ -247,13 +257,17 @@ export class SinkQueue {
   #save(): void {
     this.#isDirty = true;
     if (this.#saveTimer !== undefined || this.#saving !== undefined) return;
-    this.#saveTimer = setTimeout(() => {
-      this.#saveTimer = undefined;
-      this.#saving = this.#write().finally(() => {
-        this.#saving = undefined;
-        if (this.#isDirty) this.#save();
-      });
-    }, this.#options.timing.saveMs);
+    const { saveMs } = this.#options.timing;
+    this.#saveTimer = setTimeout(
+      () => {
+        this.#saveTimer = undefined;
+        this.#saving = this.#write().finally(() => {
+          this.#saving = undefined;
+          if (this.#isDirty) this.#save();
+        });
+      },
+      this.#isRefused ? REFUSED_TIMES * saveMs : saveMs,
+    );
   }
 
   async #write(): Promise<void> {
@@ -261,15 +275,19 @@ export class SinkQueue {
     const cursors = new Map([...this.#chains].map(([chain, { cursor }]) => [chain, cursor]));
     try {
       await this.#file.save(cursors, new Set(this.#finished));
+      this.#isRefused = false;
     } catch (error) {
       this.#isDirty = true;
-      this.#options.log.error("a delivery cursor could not be written", { sink: this.#options.spec.name, error: messageOf(error) });
+      // once: a full disk would have it said several times a second
+      if (!this.#isRefused)
+        this.#options.log.error("a delivery cursor could not be written", { sink: this.#options.spec.name, error: messageOf(error) });
+      this.#isRefused = true;
     }
   }
 }
 
-function isRecent(event: Event, sinceMs: number | undefined): boolean {
-  return sinceMs === undefined || Date.parse(event.timestamp) >= sinceMs;
+function isRecent(event: Event, sinceMs: number): boolean {
+  return Date.parse(event.timestamp) >= sinceMs;
 }
 
 /** A file's time is the kernel's last tick, and clocks are set. */

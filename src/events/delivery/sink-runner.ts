@@ -11,7 +11,7 @@ import type { Sink, SinkAnswer, SinkItem } from "../sinks/sink.ts";
 import { nextDelayMs } from "./backoff.ts";
 import type { ChainIndex } from "./chain-index.ts";
 import { ChainMarks } from "./chain-mark.ts";
-import { type DeadLetter, DeadLetters } from "./dead-letters.ts";
+import { type DeadLetter, DeadLetters, MAX_LETTERS } from "./dead-letters.ts";
 import type { DeliveryRequest } from "./requests.ts";
 import { sendParts } from "./send-parts.ts";
 import { type Batch, SinkQueue } from "./sink-queue.ts";
@@ -30,10 +30,14 @@ export type RunnerOptions = {
   readonly meter: DeliveryMeter;
   readonly report: Report;
   readonly random: () => number;
+  /** dead letters past which it pauses; default {@link MAX_LETTERS} */
+  readonly maxLetters?: number;
 };
 
 /** dead letters that are read at a time */
 const LETTERS = 100;
+/** ms between looks whether there is room for dead letters again */
+const FULL_LOOK_MS = 60_000;
 
 type Item = { readonly record: LogRecord; readonly item: SinkItem };
 
@@ -51,6 +55,7 @@ export class SinkRunner {
   #failingSinceMs: number | undefined;
   #pausedFor: string | undefined;
   #replaysDead = false;
+  #isFull = false;
   #delivered = 0;
   #retries = 0;
   #lastSuccessMs: number | undefined;
@@ -159,6 +164,10 @@ export class SinkRunner {
     while (!this.#stop.signal.aborted) {
       try {
         if (this.#replaysDead) await this.#sendLetters();
+        if (await this.#isFullOfDead()) {
+          await this.#bell.heard(FULL_LOOK_MS);
+          continue;
+        }
         const batch = await this.#queue.next();
         if (batch === undefined) await this.#bell.heard(this.#queue.waitMs());
         else await this.#deliver(batch);
@@ -169,6 +178,21 @@ export class SinkRunner {
         await this.#bell.heard(nextDelayMs(this.#tries, undefined, this.#options.timing, this.#options.random));
       }
     }
+  }
+
+  /** Pauses until letters were removed or delivered; the events stay in the log meanwhile. */
+  async #isFullOfDead(): Promise<boolean> {
+    const { spec, maxLetters = MAX_LETTERS, log } = this.#options;
+    const isFull = this.#letters.count >= maxLetters;
+    if (!isFull && this.#isFull) this.#pausedFor = undefined;
+    if (isFull && this.#pausedFor === undefined) {
+      this.#pausedFor = `it has ${this.#letters.count} dead letters: deliver them again or remove them`;
+      this.#lastError = this.#pausedFor;
+      log.error("delivery is paused", { sink: spec.name, reason: this.#pausedFor });
+      if (!this.#isFull) await this.#tell(paused(spec, this.#pausedFor));
+    }
+    this.#isFull = isFull;
+    return isFull && !this.#replaysDead;
   }
 
   async #deliver(batch: Batch): Promise<void> {

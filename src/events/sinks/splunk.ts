@@ -15,12 +15,13 @@ export type SplunkOptions = {
   readonly index?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly clock: Clock;
-  /** ms between questions for an acknowledgement; default 1 s */
+  /** ms between questions for an acknowledgement once the first were in vain; default 1 s */
   readonly pollMs?: number;
   /** ms after which a batch without acknowledgement is sent again; default 2 min */
   readonly ackMs?: number;
 };
 
+const FIRST_POLL_MS = 50;
 const POLL_MS = 1_000;
 const ACK_MS = 120_000;
 /** codes of 400 that are about the request's addressing and not about an event: no data channel, incorrect index, invalid channel */
@@ -47,7 +48,8 @@ export function createSplunk(options: SplunkOptions, client: HttpClient): Sink {
   };
   const acknowledged = async (ackId: number, signal: AbortSignal): Promise<SinkAnswer> => {
     const deadline = clock.monotonic() + ackMs;
-    for (;;) {
+    // the first questions come soon: an indexer that is quick must not make every batch wait a second
+    for (let waitMs = Math.min(FIRST_POLL_MS, pollMs); ; waitMs = Math.min(2 * waitMs, pollMs)) {
       const reply = await client.post(ackUrl.href, headers, JSON.stringify({ acks: [ackId] }), signal);
       if ("failure" in reply || reply.status !== 200) {
         const judged = judgeReply(reply, clock.now());
@@ -57,7 +59,7 @@ export function createSplunk(options: SplunkOptions, client: HttpClient): Sink {
       }
       if (field(field(parseReply(reply.body), "acks"), String(ackId)) === true) return DELIVERED;
       if (clock.monotonic() >= deadline) return { kind: "retry", reason: `no acknowledgement of ${ackId} within ${ackMs / 1000} s` };
-      await delay(pollMs, undefined, { signal }).catch(() => "the signal ends the wait; the next question sees it");
+      await delay(waitMs, undefined, { signal }).catch(() => "the signal ends the wait; the next question sees it");
       if (signal.aborted) return { kind: "retry", reason: "stopped while waiting for the acknowledgement" };
     }
   };
