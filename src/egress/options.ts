@@ -43,9 +43,9 @@ export type GatewaySecret = {
   /** header it belongs into, lower-case */
   readonly header: string;
   /** `bearer` puts `Bearer ` before it, `raw` nothing */
-  readonly scheme: "bearer" | "raw";
+  readonly scheme: "bearer" | "raw" | "sigv4";
   /** further headers that the host's clients put it into */
-  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
+  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" }[];
   /** methods it may be used with; undefined: every one */
   readonly methods?: readonly string[];
   /** path patterns it may be used for; undefined: the host's default scope, else every path */

@@ -8,9 +8,9 @@ export type SecretBindingRecord = {
   readonly name: string;
   readonly host: string;
   readonly header: string;
-  readonly scheme: "bearer" | "raw";
+  readonly scheme: "bearer" | "raw" | "sigv4";
   /** further headers that the host's clients use */
-  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" }[];
+  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" }[];
   /** what it may be used for; absent: every method, the host's default paths, no query parameter */
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];

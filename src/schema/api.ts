@@ -22,7 +22,7 @@ export const secretBinding = z.strictObject({
   host: z.string().min(1).max(260),
   /** default by host, mostly `authorization` */
   header: z.string().max(64).optional(),
-  scheme: z.enum(["bearer", "raw"]).optional(),
+  scheme: z.enum(["bearer", "raw", "sigv4"]).optional(),
   /** parameter of the URL that it may stand in, too */
   query: z.string().max(64).optional(),
   methods: z.array(z.string().max(32)).max(32).optional(),

@@ -194,7 +194,9 @@ const binding = z
       z.strictObject({
         host: host.meta({ description: "host that the secret is for" }),
         header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
-        scheme: z.enum(["bearer", "raw"]).optional().meta({ description: "`bearer` puts `Bearer ` before it; default by header" }),
+        scheme: z.enum(["bearer", "raw", "sigv4"]).optional().meta({
+          description: "`bearer` puts `Bearer ` before it, `sigv4` signs requests to AWS again; default by name, host and header",
+        }),
         query: z.string().optional().meta({ description: "parameter of the URL that it may stand in, too; absent: none" }),
         methods: z
           .array(z.string())
@@ -211,7 +213,7 @@ const binding = z
     ],
     {
       error:
-        'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw", query, methods, paths }',
+        'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw" | "sigv4", query, methods, paths }',
     },
   )
   .meta({ title: "binding", description: "a host, or { host, header, scheme, query, methods, paths }" });

@@ -31,7 +31,7 @@ export type BindingSettings = {
   readonly name: string;
   readonly host: string;
   readonly header?: string;
-  readonly scheme?: "bearer" | "raw";
+  readonly scheme?: "bearer" | "raw" | "sigv4";
   readonly query?: string;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];

@@ -1,5 +1,7 @@
-/** How a host takes its credential. `bearer` puts `Bearer ` before it, `raw` nothing. */
-export type AuthHeader = { readonly header: string; readonly scheme: "bearer" | "raw" };
+import { awsRole } from "./sigv4.ts";
+
+/** How a host takes its credential. `bearer` puts `Bearer ` before it, `raw` nothing; `sigv4` signs the request with it. */
+export type AuthHeader = { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" };
 
 const BEARER: AuthHeader = { header: "authorization", scheme: "bearer" };
 
@@ -13,12 +15,17 @@ const RAW_HEADERS: readonly (readonly [string, string])[] = [
   [".azure-api.net", "api-key"],
 ];
 
+export const SIGNED: AuthHeader = { header: "authorization", scheme: "sigv4" };
+/** AWS, its regions of China, its lambdas and newer services; others that speak its protocol are bound in full. */
+const AWS_HOSTS = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".api.aws"];
+
 /** Names whose values are OAuth tokens, which Anthropic takes as Bearer only. */
 const TOKEN_NAMES = ["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"];
 
 /** The header that this host's clients use by default. `host` is a lower-case pattern. */
 export function defaultAuthHeader(name: string, host: string): AuthHeader {
   if (TOKEN_NAMES.includes(name)) return BEARER;
+  if (awsRole(name) !== undefined && AWS_HOSTS.some((end) => host.endsWith(end))) return SIGNED;
   const text = host.startsWith("*.") ? host.slice(1) : host;
   const found = RAW_HEADERS.find(([known]) => (known.startsWith(".") ? text.endsWith(known) : text === known));
   return found === undefined ? BEARER : { header: found[1], scheme: "raw" };

@@ -1,6 +1,7 @@
 import { AppError } from "../base/error.ts";
 import { Secret } from "../base/secret.ts";
-import { defaultAuthHeader, headerError, type AuthHeader, otherAuthHeaders } from "./auth-header.ts";
+import { defaultAuthHeader, headerError, type AuthHeader, otherAuthHeaders, SIGNED } from "./auth-header.ts";
+import { awsRole } from "./sigv4.ts";
 
 /** What a binding may be narrowed or widened by, beside the header. */
 export type BindingScope = {
@@ -59,7 +60,7 @@ export type BindingParts = BindingScope & {
   readonly name: string;
   readonly host: string;
   readonly header?: string;
-  readonly scheme?: "bearer" | "raw";
+  readonly scheme?: "bearer" | "raw" | "sigv4";
 };
 
 /** From parts, as `[secrets]` of the configuration and the API's full form give them. @throws VALIDATION */
@@ -91,7 +92,13 @@ function placed(parts: BindingParts): Binding {
   if (!/^(?:\*\.)?[a-z0-9._-]{1,253}$|^\[[0-9a-f:.]+\]$/.test(host)) {
     throw bad(name, "has no host it could be bound to", `write ${name}:api.example.com, without https://, port or path`);
   }
-  const byHost = defaultAuthHeader(name, host);
+  if (parts.scheme === "sigv4" && (awsRole(name) === undefined || parts.header !== undefined))
+    throw bad(
+      name,
+      parts.header === undefined ? "is no part of an AWS credential" : "signs requests, and goes into no header",
+      "bind AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, each without a header",
+    );
+  const byHost = parts.scheme === "sigv4" ? SIGNED : defaultAuthHeader(name, host);
   if (parts.header === undefined) {
     const others = parts.scheme === undefined ? otherAuthHeaders(byHost) : [];
     return { name, host, header: byHost.header, scheme: parts.scheme ?? byHost.scheme, ...(others.length === 0 ? {} : { others }) };

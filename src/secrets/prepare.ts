@@ -3,6 +3,7 @@ import { AppError } from "../base/error.ts";
 import type { Secret } from "../base/secret.ts";
 import type { Binding, BindingScope } from "./binding.ts";
 import { createPlaceholder, type RandomSource } from "./placeholder.ts";
+import { awsRole } from "./sigv4.ts";
 import { checkSecretValue } from "./value.ts";
 
 /** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
@@ -15,7 +16,7 @@ export type BoundSecret = BindingScope & {
   readonly host: string;
   /** header it belongs into, lower-case */
   readonly header: string;
-  readonly scheme: "bearer" | "raw";
+  readonly scheme: "bearer" | "raw" | "sigv4";
   /** further headers that it may stand in */
   readonly others?: readonly AuthHeader[];
 };
@@ -72,7 +73,25 @@ export function prepareSecrets(
       ...found,
     };
   });
+  for (const one of bound) refuseLoneId(one, bound);
   return { bound, env };
+}
+
+/** An id without its secret key, and the other way round, signs nothing. */
+function refuseLoneId({ name, host, scheme }: BoundSecret, bound: readonly BoundSecret[]): void {
+  const { credential, role } = (scheme === "sigv4" ? awsRole(name) : undefined) ?? {};
+  if (credential === undefined) return;
+  for (const wanted of ["id", "key"] as const) {
+    const isThere = bound.some((other) => {
+      const its = awsRole(other.name);
+      return other.host === host && other.scheme === "sigv4" && its?.credential === credential && its.role === wanted;
+    });
+    if (role === wanted || isThere) continue;
+    const missing = `${credential}${wanted === "id" ? "ACCESS_KEY_ID" : "SECRET_ACCESS_KEY"}`;
+    throw new AppError("VALIDATION", `${name} is bound to ${host}, but ${missing} is not, and only both of them sign`, {
+      hint: `add --secret ${missing}:${host}`,
+    });
+  }
 }
 
 /** `Bearer Bearer …` is refused by every server, and by none of them in a way that says why. */

@@ -55,7 +55,9 @@ class Substitution {
   }
 
   #inUrl(): Misplaced | undefined {
-    const { path, query } = this.#target;
+    const { path } = this.#target;
+    // what was signed again holds no placeholder any more
+    const query = this.#exchange.sentQuery ?? this.#target.query;
     const [decodedPath, decodedQuery] = [decodeLoosely(path), decodeLoosely(query)];
     let sent: string | undefined;
     // several bindings of one secret have one placeholder
@@ -116,7 +118,11 @@ class Substitution {
       if (isWhole && /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(real())) return value.replace(placeholder, real);
     }
     const scheme = [secret, ...(secret.others ?? [])].find(({ header }) => header === lower)?.scheme;
-    if (secret.isBodyOnly === true || scheme === undefined) return this.#inPlace(secret, `HERE, but it is bound to ${secret.header}`);
+    if (secret.isBodyOnly === true || scheme === undefined || scheme === "sigv4")
+      return this.#inPlace(
+        secret,
+        scheme === "sigv4" ? "HERE, but not in a signature of AWS" : `HERE, but it is bound to ${secret.header}`,
+      );
     if (!value.includes(placeholder)) return replaceBasic(value, secret);
     if (!fits(value, placeholder, scheme)) return this.#inPlace(secret, "HERE in another form than the binding's");
     return value.replace(placeholder, real);

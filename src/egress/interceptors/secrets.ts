@@ -12,6 +12,7 @@ import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
 import { putTokens, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
+import { resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 
 const RULE = "secret";
@@ -32,6 +33,7 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       exchange.end = "aborted";
       return;
     }
+    let resigning: Resigning | undefined;
     const pass = async (): Promise<void> => {
       const misplaced = secrets.length === 0 ? undefined : await place();
       if (misplaced === "gone") {
@@ -46,10 +48,14 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       putOrgKey(exchange, orgKeys, scopes);
       if (exchange.isUpgrade && secrets.length > 0) guardFrames(runtime, exchange, secrets, forms);
       if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
+      resigning?.sign();
       for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
       return next(exchange);
     };
     const place = async (): Promise<Misplaced | "gone" | undefined> => {
+      const signing = await resign(exchange, secrets, scopes, runtime.limits.inspectBytes);
+      if (signing === "gone" || (signing !== undefined && "finding" in signing)) return signing;
+      resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);
       if (inHead !== undefined) return inHead;
       if (endpoint !== undefined) putTokens(runtime, exchange, endpoint);
