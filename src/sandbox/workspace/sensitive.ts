@@ -3,7 +3,7 @@
  * when they changed; which ones follows from what git, direnv, editors, agents, package managers and CI systems execute.
  */
 const PATTERNS: readonly RegExp[] = [
-  /(^|\/)\.git\/(hooks\/|config$|info\/attributes$|modules\/.*\/(hooks\/|config$))/,
+  /(^|\/)\.git\/(hooks\/|config$|info\/attributes$)/,
   /(^|\/)\.git$/,
   /(^|\/)\.gitmodules$/,
   /(^|\/)\.(envrc|npmrc|yarnrc(\.yml)?|pnpmfile\.cjs|bashrc|zshrc|profile|bash_profile)$/,
@@ -18,9 +18,17 @@ const PATTERNS: readonly RegExp[] = [
 export function sensitivePaths(paths: Iterable<string>, cap = 200): readonly string[] {
   const found: string[] = [];
   for (const path of paths) {
-    if (!PATTERNS.some((pattern) => pattern.test(path))) continue;
+    if (!PATTERNS.some((pattern) => pattern.test(path)) && !isOfSubmodule(path)) continue;
     found.push(path);
     if (found.length === cap) break;
   }
   return found;
+}
+
+const MODULES = /(?:^|\/)\.git\/modules\//;
+
+/** From the first such directory on: one pattern for both would try every one of them, and a path can hold hundreds. */
+function isOfSubmodule(path: string): boolean {
+  const found = MODULES.exec(path);
+  return found !== null && /\/(?:hooks\/|config$)/.test(path.slice(found.index + found[0].length));
 }
