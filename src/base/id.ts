@@ -5,17 +5,19 @@ export type IdPrefix = "evt" | "exe" | "req" | "chn" | "bud" | "gen";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 let lastMs = 0;
+let lastTime = base32(0, 10);
 let counter = 0;
 
 /** `prefix_` + 10 characters of time (ms) + 4 of a counter within that ms + 10 random: sorts by creation in one process. */
 export function newId(prefix: IdPrefix, nowMs: number = Date.now()): string {
   if (nowMs > lastMs) {
     lastMs = nowMs;
+    lastTime = base32(nowMs, 10);
     counter = 0;
   } else {
     counter += 1;
   }
-  return `${prefix}_${base32(lastMs, 10)}${base32(counter, 4)}${randomText(10)}`;
+  return `${prefix}_${lastTime}${base32(counter, 4)}${randomText(10)}`;
 }
 
 /** A version 4 UUID, the id of a sandbox. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formsOf } from "./forms.ts";
 import { needlesOf } from "./needles.ts";
-import { redactText, StreamRedactor, StreamScan } from "./scan.ts";
+import { StreamRedactor, StreamScan } from "./scan.ts";
 
 const VALUE = "sk-proj-A/b+c=9realrealrealreal0";
 const PLACEHOLDER = "sk-proj-0000111122223333xxxxyyyy";
@@ -43,7 +43,7 @@ describe("a value in an answer", () => {
 
   it("as it is becomes the placeholder", () => {
     expect(redacted([Buffer.from(`x${VALUE}y`)]).text).toBe(`x${PLACEHOLDER}y`);
-    expect(redactText(forms, `Bearer ${VALUE}`)).toBe(`Bearer ${PLACEHOLDER}`);
+    expect(needlesOf(forms).replaceIn(`Bearer ${VALUE}`)).toBe(`Bearer ${PLACEHOLDER}`);
   });
 
   it("is held only while its beginning could be one: an event's end passes at once", () => {

@@ -69,8 +69,3 @@ export class StreamRedactor {
     return held;
   }
 }
-
-/** The same for a text that is there as a whole, one character for one byte. */
-export function redactText(forms: readonly Form[], text: string): string {
-  return needlesOf(forms).replaceIn(text);
-}

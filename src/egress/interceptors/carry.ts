@@ -12,23 +12,25 @@ import type { Masks } from "./secret-forms.ts";
  * sees the response as the sandbox does, without real values and without what was added to it on the way.
  */
 export function carryInterceptor(judge: Judge | undefined, masks: Masks): Interceptor {
-  return (next) => async (exchange) => {
-    if (judge?.wantsBodies !== true || exchange.isUpgrade) return next(exchange);
-    const { request, response } = judge.bodiesFor(requestOf(exchange));
-    const mask = masks.of(exchange, judge);
-    const sent = exchange.carried === undefined && request > 0 ? await watchRequest(exchange, request) : undefined;
-    if (sent === "gone") {
-      exchange.end = "aborted";
-      return;
-    }
-    const answer = response > 0 ? new AnswerCapture(response) : undefined;
-    if (answer !== undefined) exchange.filters.push(answer);
-    await next(exchange);
-    if (sent !== undefined) exchange.carried = { request_body: showBody(await sent.end(), request, mask) };
-    const captured = await answer?.end();
-    if (captured === undefined) return;
-    const isWhole = captured.isWhole && exchange.end === "complete";
-    exchange.carried = { ...exchange.carried, response_body: showBody({ ...captured, isWhole }, response, mask) };
+  return (next) => {
+    const carry = async (judge: Judge, exchange: Exchange): Promise<void> => {
+      const { request, response } = judge.bodiesFor(requestOf(exchange));
+      const mask = masks.of(exchange, judge);
+      const sent = exchange.carried === undefined && request > 0 ? await watchRequest(exchange, request) : undefined;
+      if (sent === "gone") {
+        exchange.end = "aborted";
+        return;
+      }
+      const answer = response > 0 ? new AnswerCapture(response) : undefined;
+      if (answer !== undefined) exchange.filters.push(answer);
+      await next(exchange);
+      if (sent !== undefined) exchange.carried = { request_body: showBody(await sent.end(), request, mask) };
+      const captured = await answer?.end();
+      if (captured === undefined) return;
+      const isWhole = captured.isWhole && exchange.end === "complete";
+      exchange.carried = { ...exchange.carried, response_body: showBody({ ...captured, isWhole }, response, mask) };
+    };
+    return (exchange) => (judge?.wantsBodies === true && !exchange.isUpgrade ? carry(judge, exchange) : next(exchange));
   };
 }
 

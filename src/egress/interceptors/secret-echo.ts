@@ -1,7 +1,8 @@
 import { type Readable, Transform, type Writable } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from "node:zlib";
 import type { Form } from "../../secrets/forms.ts";
-import { redactText, StreamRedactor } from "../../secrets/scan.ts";
+import { type Needles, needlesOf } from "../../secrets/needles.ts";
+import { StreamRedactor } from "../../secrets/scan.ts";
 import type { BodyStage, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
@@ -16,7 +17,7 @@ const MAX_CODINGS = 2;
  * ends the answer.
  */
 export class EchoFilter implements ResponseFilter {
-  readonly #forms: readonly Form[];
+  readonly #needles: Needles;
   readonly #onFound: () => void;
   readonly #stream: StreamRedactor;
   #codings: readonly string[] = [];
@@ -24,7 +25,7 @@ export class EchoFilter implements ResponseFilter {
   #isPassing = false;
 
   constructor(forms: readonly Form[], onFound: () => void) {
-    this.#forms = forms;
+    this.#needles = needlesOf(forms);
     this.#onFound = onFound;
     this.#stream = new StreamRedactor(forms);
   }
@@ -35,23 +36,25 @@ export class EchoFilter implements ResponseFilter {
   }
 
   text(text: string): string {
-    const clean = redactText(this.#forms, text);
+    const clean = this.#needles.replaceIn(text);
     if (clean !== text) this.#found();
     return clean;
   }
 
   fields(headers: HeaderList): HeaderList {
-    const isClean = headers.every((field) => redactText(this.#forms, field) === field);
-    return isClean ? headers : headers.map((field) => this.text(field));
+    for (const field of headers) if (this.#needles.replaceIn(field) !== field) return headers.map((one) => this.text(one));
+    return headers;
   }
 
   head(_status: number, headers: HeaderList): HeaderList {
     const clean = this.fields(headers);
-    this.#codings = (headerOf(headers, "content-encoding") ?? "")
+    const coding = headerOf(headers, "content-encoding");
+    if (coding === undefined) return clean;
+    this.#codings = coding
       .toLowerCase()
       .split(",")
-      .map((coding) => coding.trim())
-      .filter((coding) => coding !== "" && coding !== "identity");
+      .map((one) => one.trim())
+      .filter((one) => one !== "" && one !== "identity");
     if (this.#codings.length === 0) return clean;
     // length, coding and what was computed over the coded bytes no longer hold
     const changed = ["content-length", "content-encoding", "content-md5", "digest", "content-digest", "repr-digest", "etag"];
