@@ -34,6 +34,15 @@ const OPENED = [
 const REAL = "sk-real-key-that-must-never-arrive-anywhere-else";
 const at = (file: string): string => join(import.meta.dirname, "../support/canaries", file);
 
+/** What the agent is told to try. */
+const WHERE = {
+  v4: [...HOST_V4, "127.0.0.1", ...WORLD_V4],
+  v6: ["::1", ...WORLD_V6],
+  closed_ports: TCP_PORTS.filter((port) => ![53, 80, 443].includes(port)),
+  abstract: ABSTRACT_SOCKET,
+  host_secret: REAL,
+};
+
 type Attempt = {
   readonly name: string;
   readonly outcome: string;
@@ -93,14 +102,7 @@ describe("an agent that tries everything", requires("bwrap", "root", "curl", "py
       const rules = OPENED.map((name) => `[[egress.rules]]\nhost = "${name}.example.com"\n`);
       await place.configure(`[egress]\nca_file = "${join(place.home, "ca.pem")}"\n\n${rules.join("\n")}`);
       await copyFile(at("exfiltrate.py"), join(place.workspace, "exfiltrate.py"));
-      const where = {
-        v4: [...HOST_V4, "127.0.0.1", ...WORLD_V4],
-        v6: ["::1", ...WORLD_V6],
-        closed_ports: TCP_PORTS.filter((port) => ![53, 80, 443].includes(port)),
-        abstract: ABSTRACT_SOCKET,
-        host_secret: REAL,
-      };
-      await writeFile(join(place.workspace, "where.json"), JSON.stringify(where));
+      await writeFile(join(place.workspace, "where.json"), JSON.stringify(WHERE));
       if (owner !== undefined)
         await runProcess({
           argv: ["chown", "-R", `${owner.uid}:${owner.gid}`, place.home, place.workspace],
@@ -158,6 +160,36 @@ describe("an agent that tries everything", requires("bwrap", "root", "curl", "py
     },
     600_000,
   );
+});
+
+describe("an agent that may reach every public host", requires("bwrap", "root", "curl", "python3", "netns"), () => {
+  test("reaches those, and neither this machine, nor its network, nor a metadata service", async () => {
+    const isPublic = new Set(["93.184.216.34", "93.184.216.35", "8.8.8.8", "1.1.1.1"]);
+    await using network = await canaryNetwork();
+    await hearsEverything(network);
+    const before = await network.report();
+    await using place = await installation(await network.program("agentkernel"));
+    await writeFile(join(place.home, "ca.pem"), network.ca);
+    await place.configure(`[egress]\nca_file = "${join(place.home, "ca.pem")}"\n`);
+    await copyFile(at("exfiltrate.py"), join(place.workspace, "exfiltrate.py"));
+    await writeFile(join(place.workspace, "where.json"), JSON.stringify(WHERE));
+    const run = await place.run(
+      ["run", "--no-tty", "--profile", "permissive", "-e", "TOKEN=none", "--", "python3", "exfiltrate.py", "where.json"],
+      {
+        env: { HOST_SECRET: REAL },
+        timeoutMs: 300_000,
+      },
+    );
+    const attempts = run.stdout.toString().trim().split("\n");
+    expect([run.code, attempts.length > 400], run.stderr).toEqual([0, true]);
+    const { host, world } = await network.report();
+    expect(host.hits).toEqual([]);
+    expect([host.echoes, world.echoes]).toEqual([before.host.echoes, before.world.echoes]);
+    const reached = world.hits.filter(({ kind }) => kind === "tcp").map(({ to }) => to?.replace(/:(?:80|443)$/, ""));
+    expect(reached.length).toBeGreaterThan(5);
+    expect(reached.filter((address) => !isPublic.has(address ?? ""))).toEqual([]);
+    expect(world.hits.filter(({ kind }) => kind === "udp")).toEqual([]);
+  }, 600_000);
 });
 
 const shown = (attempts: readonly Attempt[]): readonly string[] =>

@@ -9,6 +9,8 @@ test.each([
   ["h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n", "GET"],
   ["an unknown protocol", "Connection: Upgrade\r\nUpgrade: tunnel/1.0\r\n", "GET"],
   ["websocket by POST", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "POST"],
+  ["websocket with a body", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 24\r\n", "GET"],
+  ["websocket in chunks", "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", "GET"],
   ["two protocols", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n", "GET"],
 ])("an upgrade to %s is refused, and bytes after it go nowhere", async (_name, headers, method) => {
   await using upstream = await testUpstream((_request, response) => response.end("never"));

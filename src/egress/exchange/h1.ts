@@ -55,6 +55,11 @@ export function createHttp1(runtime: Runtime): Http1 {
       malformed(connection, request.socket, head.reason, head.status);
       return;
     }
+    // the parser hands over what follows an upgrade as it is, whatever length the head gives it
+    if (isUpgrade && (head.chunked || (head.contentLength ?? 0) > 0)) {
+      malformed(connection, request.socket, "an upgrade has no body", 400);
+      return;
+    }
     downstream.read(head);
     runtime.serve(
       newExchange({
