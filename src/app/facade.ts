@@ -45,7 +45,11 @@ export interface RunningExec {
 
 export type ExecOptions = ExecRequestBody & { readonly tty?: { readonly rows: number; readonly cols: number } };
 
-export type Cancel = { readonly signal: AbortSignal };
+export type Cancel = {
+  readonly signal: AbortSignal;
+  /** told what takes long and what is left out, in words for people */
+  readonly tell?: (text: string) => void;
+};
 
 export interface SandboxService {
   /** created and started */

@@ -39,7 +39,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     async create(caller, request, cancel) {
       const expiresAt = request.ttl === undefined ? undefined : options.clock.now() + parseDuration(request.ttl);
       const record = await options.plan(request, expiresAt);
-      return sandboxInfoOf(await manager.create(caller, record, cancel.signal));
+      return sandboxInfoOf(await manager.create(caller, record, cancel));
     },
     list: (filter = {}) => Promise.resolve(repository.list(labelFilter(filter.label)).map(sandboxInfoOf)),
     get: async (name) => infoOf(name),
@@ -101,7 +101,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     });
     let started: SandboxExec;
     try {
-      started = await manager.createFor(caller, record, call, cancel.signal);
+      started = await manager.createFor(caller, record, call, cancel);
     } catch (error) {
       // nothing is left of a sandbox that could not be made; one whose command could not be started is still there
       if (repository.byUuid(record.uuid) !== undefined) await end();

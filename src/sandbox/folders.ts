@@ -19,21 +19,40 @@ export type Folders = {
   readonly handedOver: () => Promise<void>;
 };
 
+/** Who waits for a start: may give it up, and is told what takes long and what is left out. */
+export type StartOptions = { readonly signal: AbortSignal; readonly tell?: ((text: string) => void) | undefined };
+
+/** ms until a copy is worth a word, and between two */
+const PROGRESS_MS = 2_000;
+
+function progressOf(tell: (text: string) => void): (copied: number, of: number) => void {
+  let toldAt = performance.now();
+  return (copied, of) => {
+    if (performance.now() - toldAt < PROGRESS_MS) return;
+    toldAt = performance.now();
+    tell(`copying the workspace: ${copied} of ${of} entries`);
+  };
+}
+
 /** The copy of a sandbox's workspace, when it works on one. */
 export function copyOf(record: SandboxRecord, dir: string): WorkspaceCopySession | undefined {
   return record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
 }
 
 /** Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. */
-export async function prepareFolders(record: SandboxRecord, dir: string, log: Log, signal: AbortSignal): Promise<Folders> {
+export async function prepareFolders(
+  record: SandboxRecord,
+  dir: string,
+  log: Log,
+  { signal, tell = (text) => log.info(text, { sandbox: record.name }) }: StartOptions,
+): Promise<Folders> {
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
   await mkdir(dir, { recursive: true, mode: 0o711 });
   await Promise.all([chmod(dir, 0o711), mkdir(homeDir, { recursive: true, mode: 0o700 }), mkdir(runDir, { recursive: true, mode: 0o700 })]);
   const copy = copyOf(record, dir);
-  const skipped = (await copy?.prepare(signal)) ?? [];
-  if (skipped.length > 0)
-    log.warn("entries of the workspace that cannot be copied were left out", { sandbox: record.name, count: skipped.length });
+  const skipped = (await copy?.prepare(signal, progressOf(tell))) ?? [];
+  if (skipped.length > 0) tell(`${skipped.length} entries of the workspace that cannot be copied (sockets, FIFOs, devices) were left out`);
   let done = false;
   const handOverAll = async (owner: FileOwner | undefined): Promise<void> => {
     done = true;

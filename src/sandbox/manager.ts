@@ -7,7 +7,7 @@ import { removeTree } from "../base/remove-tree.ts";
 import type { Backend, BackendSandbox, EndReason, ExecRequest } from "./backend.ts";
 import { DetachedExecs } from "./detached.ts";
 import { announceExec, type AnnouncedExec, type ExecContext, launchExec, type SandboxExec, withdrawExec } from "./exec.ts";
-import { copyOf, prepareFolders, removeFolders } from "./folders.ts";
+import { copyOf, prepareFolders, removeFolders, type StartOptions } from "./folders.ts";
 import { INSIDE } from "./inside.ts";
 import { LiveSandbox } from "./live.ts";
 import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
@@ -56,7 +56,7 @@ export class SandboxManager implements AsyncDisposable {
   }
 
   /** Takes a new record, makes and starts its sandbox. Nothing is left behind when it fails. */
-  async create(asker: Asker, record: SandboxRecord, signal: AbortSignal): Promise<SandboxRecord> {
+  async create(asker: Asker, record: SandboxRecord, options: StartOptions): Promise<SandboxRecord> {
     try {
       this.#refuseWhenClosing();
       this.#options.repository.insert(record);
@@ -66,7 +66,7 @@ export class SandboxManager implements AsyncDisposable {
     }
     return this.#turns.run(record.uuid, async () => {
       try {
-        await this.#launch(asker, record, "create", signal);
+        await this.#launch(asker, record, "create", options);
       } catch (error) {
         await this.#erase(record);
         throw error;
@@ -83,7 +83,7 @@ export class SandboxManager implements AsyncDisposable {
       if (this.#entries.has(record.uuid)) return record;
       if (!this.#options.repository.claim(record.uuid, "creating")) throw elsewhere(record);
       try {
-        await this.#launch(asker, record, "start", signal);
+        await this.#launch(asker, record, "start", { signal });
       } catch (error) {
         this.#options.repository.update(record.uuid, { state: "failed", reason: messageOf(error) });
         throw error;
@@ -155,15 +155,15 @@ export class SandboxManager implements AsyncDisposable {
   }
 
   /** Makes a sandbox for a command, whose launch is recorded meanwhile, and starts it. */
-  async createFor(asker: Asker, record: SandboxRecord, call: ExecCall, signal: AbortSignal): Promise<SandboxExec> {
+  async createFor(asker: Asker, record: SandboxRecord, call: ExecCall, options: StartOptions): Promise<SandboxExec> {
     const announced = announceExec(this.#recording(asker, record), requestOf(call));
     try {
-      await this.create(asker, record, signal);
+      await this.create(asker, record, options);
     } catch (error) {
       await withdrawExec(this.#recording(asker, record), announced, error);
       throw error;
     }
-    return this.exec(asker, record.name, call, signal, announced);
+    return this.exec(asker, record.name, call, options.signal, announced);
   }
 
   async exec(asker: Asker, name: string, call: ExecCall, signal: AbortSignal, announced?: AnnouncedExec): Promise<SandboxExec> {
@@ -211,8 +211,8 @@ export class SandboxManager implements AsyncDisposable {
     );
   }
 
-  async #launch(asker: Asker, record: SandboxRecord, operation: "create" | "start", cancel: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([cancel, this.#closing.signal]);
+  async #launch(asker: Asker, record: SandboxRecord, operation: "create" | "start", options: StartOptions): Promise<void> {
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
     const startedAt = this.#options.clock.now();
     const about = { ...this.#about(asker, record), operation };
     // written while the backend works; nothing runs in it before both are done
@@ -221,7 +221,7 @@ export class SandboxManager implements AsyncDisposable {
     let backendSandbox: BackendSandbox | undefined;
     let surroundings: SandboxSurroundings | undefined;
     try {
-      const prepared = await prepareFolders(record, this.#dir(record.uuid), this.#options.log, signal);
+      const prepared = await prepareFolders(record, this.#dir(record.uuid), this.#options.log, { ...options, signal });
       surroundings = await this.#options.surroundings(record);
       backendSandbox = await this.#backend(record).create(
         {

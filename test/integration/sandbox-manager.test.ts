@@ -158,7 +158,7 @@ describe("a create that fails", () => {
     const update = t.store.sandboxes.update.bind(t.store.sandboxes);
     breakIt(t);
     const record = recordOf("one");
-    await expect(t.manager.create(ASKER, record, never())).rejects.toThrow();
+    await expect(t.manager.create(ASKER, record, { signal: never() })).rejects.toThrow();
     t.store.sandboxes.update = update;
     await expect.poll(() => t.manager.running).toBe(0);
     expect(t.scripted.alive).toBe(0);
@@ -171,9 +171,9 @@ describe("a create that fails", () => {
   it("because the name is taken forgets its own values, and touches nothing of the other", async () => {
     await using t = await setUp();
     const first = recordOf("one");
-    await t.manager.create(ASKER, first, never());
+    await t.manager.create(ASKER, first, { signal: never() });
     const second = recordOf("one");
-    await expect(t.manager.create(ASKER, second, never())).rejects.toMatchObject({ code: "CONFLICT" });
+    await expect(t.manager.create(ASKER, second, { signal: never() })).rejects.toMatchObject({ code: "CONFLICT" });
     expect(t.forgotten).toEqual([second.uuid]);
     expect(t.manager.isRunning(first.uuid)).toBe(true);
   });
@@ -185,7 +185,7 @@ describe("a create that fails", () => {
       abort.abort();
       return Promise.reject(signal.reason as Error);
     };
-    await expect(t.manager.create(ASKER, recordOf("one"), abort.signal)).rejects.toMatchObject({ code: "CONFLICT" });
+    await expect(t.manager.create(ASKER, recordOf("one"), { signal: abort.signal })).rejects.toMatchObject({ code: "CONFLICT" });
     expect(readdirSync(t.directory)).toEqual([]);
   });
 });
@@ -223,14 +223,14 @@ describe("the end of the process", () => {
         signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
         reached.resolve();
       });
-    const creating = t.manager.create(ASKER, recordOf("one"), never());
+    const creating = t.manager.create(ASKER, recordOf("one"), { signal: never() });
     creating.catch(() => undefined);
     await reached.promise;
     await t.manager[Symbol.asyncDispose]();
     await expect(creating).rejects.toMatchObject({ code: "CONFLICT" });
     expect(t.scripted.alive).toBe(0);
     expect(t.store.sandboxes.list()).toEqual([]);
-    await expect(t.manager.create(ASKER, recordOf("two"), never())).rejects.toMatchObject({ code: "CONFLICT" });
+    await expect(t.manager.create(ASKER, recordOf("two"), { signal: never() })).rejects.toMatchObject({ code: "CONFLICT" });
     await t[Symbol.asyncDispose]();
   });
 
@@ -242,7 +242,7 @@ describe("the end of the process", () => {
       reached.resolve();
       return go.promise;
     };
-    const creating = t.manager.create(ASKER, recordOf("one"), never());
+    const creating = t.manager.create(ASKER, recordOf("one"), { signal: never() });
     creating.catch(() => undefined);
     await reached.promise;
     const disposing = t.manager[Symbol.asyncDispose]();
@@ -256,8 +256,8 @@ describe("the end of the process", () => {
 
   it("removes what was made for one command, and stops the rest", async () => {
     const t = await setUp();
-    await t.manager.create(ASKER, recordOf("run-1", { isEphemeral: true }), never());
-    await t.manager.create(ASKER, recordOf("kept"), never());
+    await t.manager.create(ASKER, recordOf("run-1", { isEphemeral: true }), { signal: never() });
+    await t.manager.create(ASKER, recordOf("kept"), { signal: never() });
     await t.manager[Symbol.asyncDispose]();
     expect(t.store.sandboxes.list().map(({ name, state }) => [name, state])).toEqual([["kept", "stopped"]]);
     expect(t.scripted.alive).toBe(0);
@@ -269,7 +269,7 @@ describe("several at once", () => {
   it("removes once, whoever asks", async () => {
     await using t = await setUp();
     const record = recordOf("one");
-    const creating = t.manager.create(ASKER, record, never());
+    const creating = t.manager.create(ASKER, record, { signal: never() });
     const removing = [1, 2, 3].map(() => t.manager.remove(ASKER, record, { apply: false }));
     await creating;
     await Promise.all(removing);
@@ -281,7 +281,7 @@ describe("several at once", () => {
   it("ends a command with its sandbox, and records why", async () => {
     await using t = await setUp();
     const record = recordOf("one");
-    await t.manager.create(ASKER, record, never());
+    await t.manager.create(ASKER, record, { signal: never() });
     const exec = await t.manager.exec(ASKER, "one", { argv: ["sleep"], env: {} }, never());
     await t.manager.remove(ASKER, record, { apply: false });
     expect(await exec.exited).toEqual({ code: null, signal: "SIGKILL", reason: "stopped" });
@@ -293,7 +293,7 @@ describe("sandboxes whose time is over", () => {
   it("are removed with all that was kept for them, one that resists not keeping the others", async () => {
     await using t = await setUp();
     const records = ["a", "b", "c"].map((name) => recordOf(name, { expiresAt: 2_000 }));
-    for (const record of records) await t.manager.create(ASKER, record, never());
+    for (const record of records) await t.manager.create(ASKER, record, { signal: never() });
     t.at(1_999);
     await t.caretaker.reap();
     expect(t.scripted.alive).toBe(3);
@@ -311,7 +311,7 @@ describe("sandboxes whose time is over", () => {
     await using t = await setUp();
     const [first, old, extended] = ["a", "b", "c"].map((name) => recordOf(name, { expiresAt: 2_000 }));
     if (first === undefined || old === undefined || extended === undefined) throw new Error("three were made");
-    for (const record of [first, old, extended]) await t.manager.create(ASKER, record, never());
+    for (const record of [first, old, extended]) await t.manager.create(ASKER, record, { signal: never() });
     t.at(3_000);
     const again = recordOf("b");
     let done = false;
@@ -322,7 +322,7 @@ describe("sandboxes whose time is over", () => {
         replacing = t.manager
           .extend(ASKER, extended, 9_000)
           .then(() => t.manager.remove(ASKER, old, { apply: false }))
-          .then(() => t.manager.create(ASKER, again, never()));
+          .then(() => t.manager.create(ASKER, again, { signal: never() }));
       }
       return false;
     });

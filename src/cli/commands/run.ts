@@ -41,7 +41,7 @@ export async function run(cli: Cli, command: readonly string[], flags: RunFlags)
         ...(flags.keep === true ? { keep: true } : {}),
         ...(tty ? { tty: terminalSize() } : {}),
       },
-      { signal: interrupts.signal },
+      { signal: interrupts.signal, tell: (text) => cli.output.note(`agentkernel: ${printable(text)}`) },
     );
   } catch (error) {
     if (interrupts.exitCode === undefined) throw error;

@@ -99,9 +99,14 @@ function describe(info: SandboxInfo): string {
     ...(info.secret_files.length === 0 ? [] : [["secret files", info.secret_files.join(", ")] as const]),
     ...Object.entries(info.limits ?? {}).map(
       ([limit, { value, enforced_by }]) =>
-        [`limit ${limit}`, value === null ? "none" : `${value}, held by ${enforced_by === "none" ? "nothing here" : enforced_by}`] as const,
+        [`limit ${limit}`, value === null ? "none" : `${value}, held by ${heldBy(limit, enforced_by)}`] as const,
     ),
     ...Object.entries(info.labels).map(([key, value]) => [`label ${key}`, value] as const),
   ];
   return rows.flatMap(([key, value]) => (value === undefined ? [] : [`${key.padEnd(14)}  ${printable(value)}`])).join("\n");
+}
+
+function heldBy(limit: string, by: string): string {
+  if (by === "none") return "nothing here";
+  return limit === "disk" ? `${by}: of /tmp and /dev/shm; home and workspace have no limit of their own` : by;
 }

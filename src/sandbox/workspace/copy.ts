@@ -1,9 +1,11 @@
 import { lchown, lstat, mkdir } from "node:fs/promises";
 import { HeldDirectory } from "../../base/beneath.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
+import { inParallel } from "../../base/in-parallel.ts";
 import { type Changes, changesBetween, isEmpty } from "./changes.ts";
 import { Descent } from "./descent.ts";
 import {
+  AT_ONCE,
   DEFAULT_TREE_LIMITS,
   type Manifest,
   MAX_DEPTH,
@@ -29,7 +31,11 @@ export type WorkspaceCopy = {
 export async function copyWorkspace(
   original: string,
   copy: string,
-  options: { readonly limits?: TreeLimits; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly limits?: TreeLimits;
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (copied: number, of: number) => void;
+  } = {},
 ): Promise<WorkspaceCopy> {
   const { limits = DEFAULT_TREE_LIMITS, signal } = options;
   try {
@@ -38,11 +44,22 @@ export async function copyWorkspace(
     await mkdir(copy, { recursive: true, mode: 0o700 });
     const skipped: string[] = [];
     await using to = await HeldDirectory.open(copy);
-    await eachEntry(from, to, originalBefore.keys(), async (source, target, name, path) => {
-      signal?.throwIfAborted();
-      const entry = originalBefore.get(path);
-      if (entry === undefined || !(await placeEntry(source, target, name, entry, undefined))) skipped.push(path);
-    });
+    let copied = 0;
+    await using source = new Descent(from);
+    await using target = new Descent(to);
+    for (const paths of neighbours(originalBefore)) {
+      const first = await source.parentOf(paths[0] ?? "");
+      const { directory } = await target.parentOf(paths[0] ?? "");
+      await inParallel(paths, AT_ONCE, async (path) => {
+        signal?.throwIfAborted();
+        const entry = originalBefore.get(path);
+        const name = path.slice(path.lastIndexOf("/") + 1);
+        // nothing runs in it yet: what is placed there needs no temporary name
+        if (entry === undefined || !(await placeEntry(first.directory, directory, name, entry, undefined, "fresh"))) skipped.push(path);
+        copied += 1;
+      });
+      options.onProgress?.(copied, originalBefore.size);
+    }
     return { original, copy, originalBefore, skipped };
   } catch (error) {
     if (error instanceof AppError || signal?.aborted === true) throw error;
@@ -57,6 +74,22 @@ export async function copyWorkspace(
   }
 }
 
+/** Paths in order, those together that stand in one directory one after another. */
+function* neighbours(manifest: Manifest): Generator<readonly string[]> {
+  let together: string[] = [];
+  let parent: string | undefined;
+  for (const path of manifest.keys()) {
+    const above = path.slice(0, Math.max(0, path.lastIndexOf("/")));
+    if (above !== parent && together.length > 0) {
+      yield together;
+      together = [];
+    }
+    parent = above;
+    together.push(path);
+  }
+  if (together.length > 0) yield together;
+}
+
 /** Hands a tree to an owner, symlinks not followed; skips the work when its top already belongs to them. */
 export async function handOver(root: string, owner: Owner): Promise<void> {
   await using top = await HeldDirectory.open(root);
@@ -64,14 +97,19 @@ export async function handOver(root: string, owner: Owner): Promise<void> {
   if (stats.uid === owner.uid && stats.gid === owner.gid) return;
 
   async function visit(directory: HeldDirectory, depth: number): Promise<void> {
-    for await (const entry of directory.entries()) {
-      if (entry.isDirectory()) {
-        // one descriptor a level: what a sandbox nests must not take all of ours
-        if (depth === MAX_DEPTH) throw tooDeep(root);
-        await using below = await directory.descend(entry.name);
+    const directories: string[] = [];
+    await inParallel(directory.entries(), AT_ONCE, async (entry) => {
+      if (entry.isDirectory()) directories.push(entry.name);
+      else await lchown(directory.entry(entry.name), owner.uid, owner.gid);
+    });
+    for (const name of directories) {
+      // one descriptor a level: what a sandbox nests must not take all of ours
+      if (depth === MAX_DEPTH) throw tooDeep(root);
+      {
+        await using below = await directory.descend(name);
         await visit(below, depth + 1);
       }
-      await lchown(directory.entry(entry.name), owner.uid, owner.gid);
+      await lchown(directory.entry(name), owner.uid, owner.gid);
     }
   }
   await visit(top, 1);

@@ -2,6 +2,7 @@ import type { BigIntStats } from "node:fs";
 import { lstat, readlink } from "node:fs/promises";
 import { AppError } from "../../base/error.ts";
 import { HeldDirectory } from "../../base/beneath.ts";
+import { inParallel } from "../../base/in-parallel.ts";
 
 /** What is remembered of one entry, to see later whether it changed. `ctimeNs` cannot be set back by its owner. */
 export type Entry = {
@@ -30,6 +31,8 @@ export const SANDBOX_TREE_LIMITS: TreeLimits = { bytes: Number.MAX_SAFE_INTEGER,
 
 /** directories within one another: each is an open descriptor while a tree is read */
 export const MAX_DEPTH = 512;
+/** system calls under way: the thread pool is kept busy, and other work gets its turn */
+export const AT_ONCE = 16;
 /** bytes of a relative path, as PATH_MAX of limits.h: past it no program can name the file, and a listing would need the square of its depth */
 const MAX_PATH = 4_095;
 
@@ -47,7 +50,8 @@ export async function readHeldManifest(top: HeldDirectory, root: string, limits:
 
   async function visit(directory: HeldDirectory, prefix: string, depth: number): Promise<void> {
     if (depth > MAX_DEPTH) throw tooDeep(root);
-    for await (const { name } of directory.entries()) {
+    const directories: string[] = [];
+    await inParallel(directory.entries(), AT_ONCE, async ({ name }) => {
       signal?.throwIfAborted();
       const at = directory.entry(name);
       const stats = await lstat(at, { bigint: true });
@@ -59,9 +63,11 @@ export async function readHeldManifest(top: HeldDirectory, root: string, limits:
       manifest.set(path, entryOf(stats, target));
       if (stats.isFile()) bytes += stats.size;
       if (manifest.size > limits.entries || bytes > BigInt(limits.bytes)) throw tooLarge(root, limits);
-      if (!stats.isDirectory()) continue;
+      if (stats.isDirectory()) directories.push(name);
+    });
+    for (const name of directories) {
       await using below = await directory.descend(name);
-      await visit(below, path, depth + 1);
+      await visit(below, prefix === "" ? name : `${prefix}/${name}`, depth + 1);
     }
   }
   await visit(top, "", 1);

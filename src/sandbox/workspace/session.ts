@@ -41,14 +41,17 @@ export class WorkspaceCopySession {
   }
 
   /** Makes the copy, or takes up one that an earlier run left with changes in it. Returns paths that could not be copied. */
-  async prepare(signal?: AbortSignal): Promise<readonly string[]> {
+  async prepare(signal?: AbortSignal, onProgress?: (copied: number, of: number) => void): Promise<readonly string[]> {
     const earlier = await loadBaseline(this.#baselineFile);
     if (earlier !== undefined && earlier.original === this.original && (await exists(this.copy))) {
       this.#resumed = earlier;
       return [];
     }
     await removeTree(this.copy);
-    const made = await copyWorkspace(this.original, this.copy, signal === undefined ? {} : { signal });
+    const made = await copyWorkspace(this.original, this.copy, {
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
     this.#originalBefore = made.originalBefore;
     return made.skipped;
   }
