@@ -60,7 +60,8 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ showGlobalOptions: false })
-    .showSuggestionAfterError();
+    .showSuggestionAfterError()
+    .showHelpAfterError("hint: the same with --help says how it is used");
 
   addPlaceOptions(program.command("run").description("run one command in a fresh sandbox"))
     .argument("<command...>", "the command and its arguments, after --")

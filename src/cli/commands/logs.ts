@@ -17,7 +17,9 @@ export async function logs(
     cli.output.raw(stdout, stderr);
     return 0;
   }
-  for (const event of await readTail(cli, { last: countOf(flags.lines), sandbox: name })) {
+  const events = await readTail(cli, { last: countOf(flags.lines), sandbox: name });
+  if (events.length === 0 && flags.json !== true) cli.output.note(`nothing was recorded about a sandbox ${name}`);
+  for (const event of events) {
     cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   }
   return 0;

@@ -36,7 +36,10 @@ export async function log(cli: Cli, flags: LogFlags): Promise<number> {
   // what is filtered afterwards must not count
   const found = await readTail(cli, { last: flags.denied === true ? POLL_LINES : last, types, ...sandbox });
   show(flags.denied === true ? found.filter((event) => isDecided(event) && event.decision === "deny").slice(-last) : found);
-  if (flags.follow !== true) return 0;
+  if (flags.follow !== true) {
+    if (found.length === 0 && flags.json !== true) cli.output.note("nothing has asked to leave a sandbox yet");
+    return 0;
+  }
   let seen = new Set(found.map(({ id }) => id));
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();

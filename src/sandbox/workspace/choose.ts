@@ -38,14 +38,9 @@ export async function directoryOf(path: string): Promise<string> {
   if (!isAbsolute(path))
     throw new AppError("VALIDATION", `${path} is not an absolute path`, { hint: "give the directory as an absolute path" });
   const real = await realpath(path).catch((error: unknown) => {
-    throw new AppError(
-      "VALIDATION",
-      `the directory ${path} cannot be used: ${errnoOf(error) === "ENOENT" ? "it does not exist" : (errnoOf(error) ?? "unreadable")}`,
-      {
-        cause: error,
-        hint: "create it, or give another one",
-      },
-    );
+    const hint = "create it, or give another one";
+    if (errnoOf(error) === "ENOENT") throw new AppError("VALIDATION", `the directory ${path} does not exist`, { hint });
+    throw new AppError("VALIDATION", `the directory ${path} cannot be used`, { cause: error, hint });
   });
   if (!(await stat(real)).isDirectory()) throw new AppError("VALIDATION", `${path} is not a directory`, { hint: "give a directory" });
   return real;
