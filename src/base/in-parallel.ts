@@ -8,19 +8,19 @@ export async function inParallel<T>(
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const left = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-  let fault: { readonly error: unknown } | undefined;
+  const faults: unknown[] = [];
   const worker = async (): Promise<void> => {
     try {
-      while (fault === undefined) {
+      while (faults.length === 0) {
         const next = await left.next();
-        if (next.done === true || fault !== undefined) return;
+        if (next.done === true || faults.length > 0) return;
         await work(next.value);
       }
     } catch (error) {
-      fault ??= { error };
+      faults.push(error);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   await left.return?.();
-  if (fault !== undefined) throw (fault as { readonly error: unknown }).error;
+  if (faults.length > 0) throw faults[0];
 }
