@@ -2,6 +2,7 @@ import { ignore } from "../base/background.ts";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
+import { Turnstile } from "../base/turnstile.ts";
 import { parseDuration } from "../base/units.ts";
 import type { SandboxExec } from "../sandbox/exec.ts";
 import type { SandboxManager } from "../sandbox/manager.ts";
@@ -27,6 +28,8 @@ const NOTHING_CHANGED: WorkspaceOutcome = { created: 0, modified: 0, deleted: 0,
 /** Sandboxes as the surfaces see them. */
 export function createSandboxService(options: SandboxServiceOptions): SandboxService {
   const { manager, repository } = options;
+  // what a new sandbox takes before its first wait, for one of many that are asked for at once at a time
+  const arrivals = new Turnstile();
   const infoOf = (name: string): SandboxInfo => sandboxInfoOf(manager.find(name));
 
   async function exec(caller: Caller, name: string, request: ExecOptions, cancel: Cancel): Promise<SandboxExec> {
@@ -37,6 +40,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
 
   return {
     async create(caller, request, cancel) {
+      await arrivals.pass();
       const expiresAt = request.ttl === undefined ? undefined : options.clock.now() + parseDuration(request.ttl);
       const record = await options.plan(request, expiresAt);
       return sandboxInfoOf(await manager.create(caller, record, cancel));
@@ -84,6 +88,7 @@ export function createSandboxService(options: SandboxServiceOptions): SandboxSer
     request: RunRequest & { readonly tty?: { readonly rows: number; readonly cols: number } },
     cancel: Cancel,
   ): Promise<RunningSandboxExec> {
+    await arrivals.pass();
     const { command, fast: _fast, workdir, stdin, timeout_ms, keep = false, tty, ...place } = request;
     const planned = await options.plan({ ...place, name: ephemeralName() }, undefined);
     const record: SandboxRecord = keep ? planned : { ...planned, isEphemeral: true };

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { ignore } from "../../base/background.ts";
 import type { Log } from "../../base/log.ts";
 import { Semaphore } from "../../base/semaphore.ts";
@@ -14,8 +15,8 @@ export type BubblewrapOptions = MachineOptions & {
   readonly startTimeoutMs?: number;
 };
 
-/** more at once block the event loop for longer without starting any sooner */
-const STARTS_AT_ONCE = 24;
+/** more at once keep this process from its cores, a fork most of all, without starting any sooner */
+const STARTS_AT_ONCE = Math.max(6, 3 * availableParallelism());
 const DEFAULT_START_TIMEOUT_MS = 15_000;
 
 /** Linux namespaces through bubblewrap: no daemon, no root, no image; the root is the host's /usr, read-only. */
