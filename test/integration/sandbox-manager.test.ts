@@ -193,7 +193,7 @@ describe("a create that fails", () => {
 describe("a stop whose end cannot be recorded", () => {
   it("is told, and what has stopped is not shown as stopping", async () => {
     await using t = await setUp();
-    await t.manager.create(ASKER, recordOf("one"), never());
+    await t.manager.create(ASKER, recordOf("one"), { signal: never() });
     t.refuseEvents(() => true);
     await expect(t.manager.stop(ASKER, "one", { apply: false })).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
     expect(t.scripted.alive).toBe(0);
@@ -203,7 +203,7 @@ describe("a stop whose end cannot be recorded", () => {
   it("is settled by the next one where it broke off", async () => {
     await using t = await setUp();
     const record = recordOf("one");
-    await t.manager.create(ASKER, record, never());
+    await t.manager.create(ASKER, record, { signal: never() });
     t.refuseEvents(() => true);
     await expect(t.manager.remove(ASKER, record, { apply: false })).rejects.toMatchObject({ code: "AUDIT_UNAVAILABLE" });
     t.refuseEvents(undefined);
