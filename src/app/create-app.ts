@@ -175,6 +175,12 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const report = reporter.record;
   const secretOf = async (text: SecretText): Promise<string> =>
     typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal();
+  const { otlp } = app.config.llm;
+  // before the gateway, and so ended after it: calls that end with it are counted
+  if (otlp !== null) {
+    const { OtlpMetrics } = await import("./otlp-metrics.ts");
+    stack.use(await OtlpMetrics.open({ settings: otlp, events, secret: secretOf, hostname: host, clock, log }));
+  }
   const registry = new HookRegistry({ store: store.meta, config: app.config, now: () => clock.now() });
   const hooks = new Hooks({
     registry,

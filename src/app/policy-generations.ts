@@ -157,6 +157,7 @@ function needingRestart(before: Config, after: Config): readonly string[] {
     ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
     // everything else about models holds from the next call on
     ...(before.llm.drainOnAbort === after.llm.drainOnAbort ? [] : ["llm.drain_on_abort"]),
+    ...(differs(before.llm.otlp, after.llm.otlp) ? ["llm.otlp"] : []),
     ...(before.llm.includeUsage === after.llm.includeUsage ? [] : ["llm.include_usage"]),
     ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
     ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),

@@ -22,6 +22,7 @@ describe("a configuration", () => {
         drainOnAbort: false,
         unknownPrice: "deny",
         keepCallsMs: 90 * 86_400_000,
+        otlp: null,
         priceFile: null,
         providers: [],
         models: { allow: [], deny: [] },
@@ -87,6 +88,7 @@ describe("a configuration", () => {
       include_usage = "off"
       price_file = "~/prices.toml"
       keep_calls = "7d"
+      otlp = { url = "http://127.0.0.1:4318", authorization = { env = "OTLP" }, headers = { x-tenant = "me" }, ca_file = "~/otlp.pem", interval = "10s" }
       [[llm.providers]]
       name = "vllm"
       hosts = ["gpu.corp.example"]
@@ -153,6 +155,12 @@ describe("a configuration", () => {
         drainOnAbort: false,
         unknownPrice: "deny",
         keepCallsMs: 7 * 86_400_000,
+        otlp: {
+          url: "http://127.0.0.1:4318",
+          headers: { "x-tenant": "me", authorization: { env: "OTLP" } },
+          caFile: "/home/ann/otlp.pem",
+          intervalMs: 10_000,
+        },
         priceFile: "/home/ann/prices.toml",
         providers: [{ name: "vllm", hosts: ["gpu.corp.example"], shape: "openai-chat", includeUsage: false }],
         models: { allow: [], deny: [] },

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { profileName } from "./api.ts";
-import { auditStream } from "./audit-stream.ts";
+import { auditStream, httpHeaders, httpUrl, secretText } from "./audit-stream.ts";
 import { budgetSection } from "./budget.ts";
 import { llmKeyTarget, vaultKeyName } from "./llm-key.ts";
 import { duration, path, size } from "./config-values.ts";
@@ -179,6 +179,16 @@ const llm = z.strictObject({
         "models that sandboxes may call, by name: `*` stands for any characters, case does not matter, and a name fits without its date (`-20251001`) and without what stands before a slash",
     }),
   providers: z.array(operatorProvider).prefault([]),
+  otlp: z
+    .strictObject({
+      url: httpUrl.meta({ description: "collector that takes OTLP over HTTP in JSON, as http://127.0.0.1:4318; `/v1/metrics` is added" }),
+      authorization: secretText.optional().meta({ description: "value of the `authorization` header, `Bearer …` included" }),
+      headers: httpHeaders.optional(),
+      ca_file: path.optional().meta({ description: "PEM file with more roots" }),
+      interval: duration.prefault("60s").meta({ description: "time between two exports" }),
+    })
+    .optional()
+    .meta({ description: "metrics of model calls under OpenTelemetry's `gen_ai.client.inference.*` names, sent to a collector" }),
   budgets: z.array(budgetSection).prefault([]),
 });
 

@@ -1,5 +1,5 @@
 import type { ProfileName } from "./api.ts";
-import type { StreamDestination } from "./audit-stream.ts";
+import type { SecretText, StreamDestination } from "./audit-stream.ts";
 import { budgetIdOf } from "./budget-id.ts";
 import type { ConfigFile } from "./config.ts";
 import type { Hook, HookTarget } from "./hook.ts";
@@ -77,6 +77,15 @@ export type ModelProviderSettings = {
   readonly includeUsage?: boolean;
 };
 
+export type OtlpSettings = {
+  readonly url: string;
+  /** `authorization` among them */
+  readonly headers: Readonly<Record<string, SecretText>>;
+  /** absolute */
+  readonly caFile?: string;
+  readonly intervalMs: number;
+};
+
 export type EgressSettings = {
   readonly default: "deny" | "allow";
   readonly mode: "enforce" | "observe";
@@ -118,6 +127,8 @@ export type Config = {
     /** absolute; null: the built-in prices alone */
     readonly priceFile: string | null;
     readonly providers: readonly ModelProviderSettings[];
+    /** null: no metrics are exported */
+    readonly otlp: OtlpSettings | null;
     /** ms after which a call is only in the sums */
     readonly keepCallsMs: number;
     readonly models: { readonly allow: readonly string[]; readonly deny: readonly string[] };
@@ -186,6 +197,7 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
       drainOnAbort: llm.drain_on_abort,
       unknownPrice: llm.unknown_price,
       priceFile: llm.price_file === undefined ? null : from.expand(llm.price_file),
+      otlp: llm.otlp === undefined ? null : otlpOf(llm.otlp, caFile(llm.otlp.ca_file)),
       keepCallsMs: llm.keep_calls,
       providers: llm.providers.map(({ include_usage, ...provider }) =>
         include_usage === undefined ? provider : { ...provider, includeUsage: include_usage },
@@ -236,6 +248,13 @@ function secretFileOf({ path, inside, refresh, ...section }: SecretFileSection, 
       ? {}
       : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at }) } }),
   };
+}
+
+function otlpOf(
+  { url, authorization, headers = {}, interval }: NonNullable<ConfigFile["llm"]["otlp"]>,
+  ca: { readonly caFile?: string },
+): OtlpSettings {
+  return { url, headers: authorization === undefined ? headers : { ...headers, authorization }, ...ca, intervalMs: interval };
 }
 
 function expandTarget(target: HookTarget, expand: (path: string) => string): HookTarget {

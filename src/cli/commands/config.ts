@@ -12,7 +12,11 @@ export async function check(cli: Cli): Promise<number> {
   const loaded = await loadCliConfig(cli);
   const { config } = loaded;
   await loadNamedFiles(config);
-  for (const key of [...plainSecrets("audit.streams", config.audit.streams), ...plainSecrets("proxy.hooks", config.proxy.hooks)]) {
+  for (const key of [
+    ...plainSecrets("audit.streams", config.audit.streams),
+    ...plainSecrets("proxy.hooks", config.proxy.hooks),
+    ...plainSecrets("llm.otlp", config.llm.otlp === null ? [] : [config.llm.otlp]),
+  ]) {
     cli.output.note(`warning: ${key} holds a secret as text: write { env = "NAME" }, { file = "/path" } or { vault = "NAME" } instead`);
   }
   if (config.audit.streams.length > 0 || config.proxy.hooks.length > 0) await checkWays(cli, loaded);
@@ -39,6 +43,7 @@ async function loadNamedFiles({ egress, llm }: Config): Promise<void> {
   if (egress.caFile !== undefined) await loadCaFile("egress.ca_file", egress.caFile);
   for (const [at, { caFile }] of egress.upstreams.entries())
     if (caFile !== undefined) await loadCaFile(`egress.upstreams[${at}].ca_file`, caFile);
+  if (llm.otlp?.caFile !== undefined) await loadCaFile("llm.otlp.ca_file", llm.otlp.caFile);
   if (llm.priceFile !== null) await loadPriceFile(llm.priceFile);
 }
 
