@@ -39,6 +39,7 @@ import { createPolicyService } from "./policy-service.ts";
 import { rebookCalls } from "./rebook.ts";
 import { Reporter } from "./reporter.ts";
 import { createSandboxService } from "./sandbox-service.ts";
+import { keepOutOfCoreDumps } from "./core-dump.ts";
 import { SandboxSecrets } from "./sandbox-secrets.ts";
 import { SecretFiles } from "./secret-files.ts";
 import { createSecretService } from "./secret-service.ts";
@@ -99,6 +100,7 @@ const FOLLOW_MS = 400;
 export async function createApp(app: AppConfig, options: AppOptions = {}): Promise<OwnedApp> {
   const { paths } = app;
   const log = options.log ?? silentLog;
+  keepOutOfCoreDumps(log);
   const clock = systemClock;
   const startedAt = clock.now();
   const uid = process.getuid?.() ?? -1;

@@ -28,6 +28,9 @@ export type SandboxSecretsOptions = {
 /** Values that came with a request are kept under names that `secret set` cannot make: they hold the sandbox's uuid. */
 const OWN_PREFIX = "sandbox.";
 
+/** ms that a reference may take; a command has a deadline of its own */
+const RESOLVE_MS = 60_000;
+
 /** ms for which a value may be kept whose sandbox is not there yet: it is stored before the sandbox is recorded */
 const UNCLAIMED_MS = 60 * 60 * 1000;
 
@@ -53,11 +56,17 @@ export class SandboxSecrets {
     return { ...binding, ownValue };
   }
 
-  /** The operator's default bindings of which there is a value; one that nobody set is simply not given. */
+  /**
+   * The operator's default bindings of which there is a value; one that nobody set is simply not given.
+   * @throws NOT_FOUND, VALIDATION when the configuration says where a value is, and it is not there
+   */
   async available(defaults: readonly BindingSettings[]): Promise<readonly SecretBindingRecord[]> {
     if (defaults.length === 0) return [];
     const { resolver } = await this.#open();
-    return defaults.filter(({ name }) => hasValue(resolver, name)).map((binding) => ({ ...checkedBinding(binding), isDefault: true }));
+    for (const { from } of defaults) if (from !== undefined) await resolver.resolve(from, AbortSignal.timeout(RESOLVE_MS));
+    return defaults
+      .filter(({ name, from }) => from !== undefined || hasValue(resolver, name))
+      .map(({ from, ...binding }) => ({ ...checkedBinding(binding), isDefault: true, ...(from === undefined ? {} : { from }) }));
   }
 
   /** Values and placeholders of a sandbox; the same placeholders at every start, since they are derived. */
@@ -65,7 +74,12 @@ export class SandboxSecrets {
     if (record.secrets.length === 0) return [];
     const { key, vault, resolver } = await this.#open();
     const own = new Map(record.secrets.flatMap(({ name, ownValue }) => (ownValue === undefined ? [] : [[name, ownValue]])));
+    const referred = new Map<string, Secret>();
+    for (const { name, from } of record.secrets)
+      if (from !== undefined && !referred.has(name)) referred.set(name, await resolver.resolve(from, AbortSignal.timeout(RESOLVE_MS)));
     const valueOf = (name: string): Secret => {
+      const found = referred.get(name);
+      if (found !== undefined) return found;
       const kept = own.get(name);
       return (kept === undefined ? undefined : vault.get(kept)) ?? resolver.byName(name);
     };
@@ -78,13 +92,19 @@ export class SandboxSecrets {
    */
   async refresh(record: Pick<SandboxRecord, "uuid" | "secrets">, held: readonly GatewaySecret[]): Promise<readonly GatewaySecret[]> {
     const { resolver } = await this.#open();
-    return held.map((secret) => {
-      const { ownValue } = record.secrets.find(({ name }) => name === secret.name) ?? {};
-      if (ownValue !== undefined) return secret;
+    const now: GatewaySecret[] = [];
+    for (const secret of held) {
+      const { ownValue, from } = record.secrets.find(({ name }) => name === secret.name) ?? {};
+      // a command may ask a person, who is not asked again for what another secret brought about
+      if (ownValue !== undefined || (from !== undefined && "command" in from)) {
+        now.push(secret);
+        continue;
+      }
       const { isRevoked: _before, ...rest } = secret;
-      if (!hasValue(resolver, secret.name)) return { ...rest, isRevoked: true };
-      return { ...rest, value: resolver.byName(secret.name) };
-    });
+      const value = await valueNow(resolver, secret.name, from);
+      now.push(value === undefined ? { ...rest, isRevoked: true } : { ...rest, value });
+    }
+    return now;
   }
 
   /** Where placeholders of other kinds come from: the same for the same context. */
@@ -107,7 +127,7 @@ export class SandboxSecrets {
   /** A reference of the configuration; null is none. */
   async resolve(reference: SecretReference | null): Promise<Secret | undefined> {
     if (reference === null) return undefined;
-    return (await this.#open()).resolver.resolve(reference, AbortSignal.timeout(60_000));
+    return (await this.#open()).resolver.resolve(reference, AbortSignal.timeout(RESOLVE_MS));
   }
 
   /** Entries that people made. Those of sandboxes and hooks have a dot in their names, which no name of a person's has. */
@@ -171,6 +191,17 @@ function checkedBinding(parts: BindingParts): Binding {
       });
   }
   return makeBinding(parts);
+}
+
+/** Undefined when there is none any more. */
+async function valueNow(resolver: SecretResolver, name: string, from: SecretReference | undefined): Promise<Secret | undefined> {
+  if (from === undefined) return hasValue(resolver, name) ? resolver.byName(name) : undefined;
+  try {
+    return await resolver.resolve(from, AbortSignal.timeout(RESOLVE_MS));
+  } catch (error) {
+    if (error instanceof AppError && error.code === "NOT_FOUND") return undefined;
+    throw error;
+  }
 }
 
 function hasValue(resolver: SecretResolver, name: string): boolean {

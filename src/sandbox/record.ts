@@ -1,4 +1,5 @@
 import type { ProfileName, SandboxState } from "../schema/api.ts";
+import type { SecretReference } from "../schema/secret-reference.ts";
 import type { EnforcedBy, FileOwner, Mount } from "./backend.ts";
 
 export type LimitName = "memory" | "cpu" | "pids" | "files" | "disk";
@@ -17,6 +18,8 @@ export type SecretBindingRecord = {
   readonly query?: string;
   /** the operator's configuration gives it to every sandbox */
   readonly isDefault?: boolean;
+  /** where the operator's configuration says that its value is; absent: by its name */
+  readonly from?: SecretReference;
   /** vault entry of a value that came with the request and belongs to this sandbox alone */
   readonly ownValue?: string;
 };

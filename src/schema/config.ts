@@ -203,6 +203,9 @@ const binding = z
       host,
       z.strictObject({
         host: host.meta({ description: "host that the secret is for" }),
+        from: secretReference
+          .optional()
+          .meta({ description: "where the value is; absent: the environment's variable of that name, then the vault" }),
         header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
         scheme: z.enum(["bearer", "raw", "sigv4"]).optional().meta({
           description: "`bearer` puts `Bearer ` before it, `sigv4` signs requests to AWS again; default by name, host and header",
@@ -226,7 +229,7 @@ const binding = z
         'must be a host or a table: write "api.example.com" or { host = "…", header = "…", scheme = "bearer" | "raw" | "sigv4", query, methods, paths }',
     },
   )
-  .meta({ title: "binding", description: "a host, or { host, header, scheme, query, methods, paths }" });
+  .meta({ title: "binding", description: "a host, or { host, from, header, scheme, query, methods, paths }" });
 
 const secrets = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "is not the name of a variable: write letters, digits and underscores"), binding)

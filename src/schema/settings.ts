@@ -29,6 +29,8 @@ export type UpstreamSettings = { readonly host: string; readonly url: string; re
 
 export type BindingSettings = {
   readonly name: string;
+  /** absent: by its name */
+  readonly from?: SecretReference;
   readonly host: string;
   readonly header?: string;
   readonly scheme?: "bearer" | "raw" | "sigv4";

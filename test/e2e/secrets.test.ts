@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { testUpstream, type TestUpstream } from "../support/gateway/upstream.ts";
@@ -76,4 +76,21 @@ describe("secrets of a running sandbox", requires("bwrap", "curl"), () => {
     ]);
     expect(codes.stdout.toString()).toBe("200 403 403 ");
   });
+
+  it("a value may come from a file or a command, and a reference that leads nowhere says so", async () => {
+    const file = join(at.home, "..", "token");
+    await writeFile(file, `${FIRST}\n`, { mode: 0o600 });
+    const before = await readFile(join(at.home, "config/agentkernel/agentkernel.toml"), "utf8");
+    const bindings = `FROM_FILE = { host = "${HOST}", from = { file = "${file}" } }\nFROM_COMMAND = { host = "${HOST}", from = { command = ["printf", "%s", "${SECOND}"] } }\n`;
+    await at.configure(`${before}${bindings}`);
+    const script = `for t in $FROM_FILE $FROM_COMMAND; do curl -s -H "authorization: Bearer $t" https://${HOST}/; done`;
+    expect(await at.run(["run", "--no-workspace", "--", "sh", "-c", script])).toMatchObject({ code: 0 });
+    const sent = upstream.requests.slice(-2).map(({ rawHeaders }) => sentHeader(rawHeaders, "authorization")[0]);
+    expect(sent).toEqual([`Bearer ${FIRST}`, `Bearer ${SECOND}`]);
+    await rm(file);
+    const failed = await at.run(["run", "--no-workspace", "--", "true"]);
+    expect(failed.code).toBe(125);
+    expect(failed.stderr).toMatch(/cannot be read \(ENOENT\)/);
+    await at.configure(before);
+  }, 60_000);
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -79,8 +79,29 @@ describe("a real value", requires("bwrap", "curl", "python3"), () => {
     }
     const processes = execFileSync("ps", ["axeww", "-o", "args"], { maxBuffer: 64 * 1024 * 1024 }).toString();
     expect(processes.includes(REAL)).toBe(false);
+    // a core dump of who holds the value holds none of its memory
+    const servers = readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && isServerOf(pid, at.home));
+    expect(servers.length).toBeGreaterThan(0);
+    for (const pid of servers) expect(readFileSync(`/proc/${pid}/coredump_filter`, "utf8").trim(), pid).toBe("00000000");
   }, 90_000);
 });
+
+/** The server in the background of this installation: it has its database open. */
+function isServerOf(pid: string, home: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith(`${home}/`) && readFileSync(`/proc/${pid}/comm`, "utf8").trim() !== "bwrap";
+      } catch {
+        // closed since it was listed
+        return false;
+      }
+    });
+  } catch {
+    // ended since it was listed
+    return false;
+  }
+}
 
 function filesBelow(path: string): string[] {
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) =>
