@@ -2,8 +2,10 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { createStandIn } from "../../src/demo/stand-in.ts";
 import { installAgents } from "../support/agents.ts";
 import { chatgptLogin, type ChatgptLogin } from "../support/chatgpt-login.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
 import { installation, type Installation } from "../support/installation.ts";
 import { requires } from "../support/requires.ts";
 import { tempDir, type TempDir } from "../support/temp.ts";
@@ -91,6 +93,85 @@ describe("Codex with a ChatGPT login", requires("bwrap", "npm", "python3"), () =
       const bytes = readFileSync(file);
       for (const value of real) expect(bytes.includes(value.slice(-64)), file).toBe(false);
     }
+  });
+});
+
+describe("Claude Code after /login", requires("bwrap", "npm"), () => {
+  let agents = "";
+  beforeAll(async () => {
+    agents = await installAgents();
+  }, 300_000);
+
+  test("finishes a task, renewing its token on the way, with placeholders in its file", { timeout: 240_000 }, async () => {
+    await using standIn = await createStandIn();
+    await using home = await tempDir();
+    await using at = await installation();
+    const first = { access: `sk-ant-oat01-first${"A".repeat(60)}`, refresh: `sk-ant-ort01-first${"B".repeat(60)}` };
+    const next = { access: `sk-ant-oat01-second${"C".repeat(70)}`, refresh: `sk-ant-ort01-second${"D".repeat(60)}` };
+    const refreshes: string[] = [];
+    await using login = await testUpstream((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        if (request.url === "/v1/oauth/token") refreshes.push(body);
+        response.writeHead(request.url === "/v1/oauth/token" ? 200 : 404, { "content-type": "application/json" });
+        response.end(
+          JSON.stringify({
+            access_token: next.access,
+            refresh_token: next.refresh,
+            expires_in: 28_800,
+            scope: "user:inference user:profile",
+          }),
+        );
+      });
+    });
+    const ca = join(home.path, "ca.pem");
+    await writeFile(ca, `${standIn.caPem}\n${login.override("x").ca ?? ""}`);
+    const upstreams = [
+      ["api.anthropic.com", standIn.origin],
+      ["platform.claude.com", `https://localhost:${login.port}`],
+    ].map(([host, url]) => `[[egress.upstreams]]\nhost = "${host}"\nurl = "${url}"\nca_file = "${ca}"\n`);
+    await at.configure(upstreams.join(""));
+    const file = join(home.path, "credentials.json");
+    const oauth = {
+      accessToken: first.access,
+      refreshToken: first.refresh,
+      expiresAt: Date.now() - 60_000,
+      scopes: ["user:inference", "user:profile"],
+      subscriptionType: "max",
+    };
+    await writeFile(file, JSON.stringify({ claudeAiOauth: oauth }), { mode: 0o600 });
+    const claude = `${INSIDE}/node_modules/@anthropic-ai/claude-code-linux-${process.arch}/claude`;
+    const prompt = `Please write the file /workspace/done.txt with the text "${CONTENT}"`;
+    const script = `"$@" && cat /workspace/done.txt && echo && cat ~/.claude/.credentials.json`;
+    const result = await at.run(
+      [
+        ...[
+          "run",
+          "--no-workspace",
+          "--secret-file",
+          `claude-code:${file}`,
+          "--mount",
+          `${agents}:${INSIDE}:ro`,
+          "-e",
+          "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        ],
+        ...["--", "sh", "-c", script, "sh", claude, "-p", prompt, "--permission-mode", "acceptEdits", "--allowedTools", "Write"],
+      ],
+      { timeoutMs: 150_000 },
+    );
+    const out = result.stdout.toString();
+    expect(result.code, result.stderr + out).toBe(0);
+    expect(out).toContain(CONTENT);
+    expect(refreshes).toHaveLength(1);
+    expect(JSON.parse(refreshes[0] ?? "")).toMatchObject({ grant_type: "refresh_token", refresh_token: first.refresh });
+    expect(standIn.requests.filter(({ path }) => path.startsWith("/v1/messages")).at(-1)?.key).toBe(`Bearer ${next.access}`);
+    const stored = JSON.parse(await readFile(file, "utf8")) as {
+      claudeAiOauth: { accessToken: string; refreshToken: string; expiresAt: number };
+    };
+    expect(stored.claudeAiOauth).toMatchObject({ accessToken: next.access, refreshToken: next.refresh });
+    expect(stored.claudeAiOauth.expiresAt).toBeGreaterThan(Date.now() + 7 * 3600_000);
+    for (const value of [...Object.values(first), ...Object.values(next)]) expect(out + result.stderr).not.toContain(value);
   });
 });
 
