@@ -70,7 +70,7 @@ export async function createStandIn(options: StandInOptions = {}): Promise<Stand
     const target = new URL(request.url ?? "/", "http://stand-in.invalid");
     const seen = describeRequest(request, target);
     if (requests.length < MAX_RECORDS) requests.push(seen);
-    const shape = shapeFor(target.pathname);
+    const shape = shapeFor(target.pathname, seen.host);
     if (shape === undefined) return answerPlain(request, response);
     if (request.method !== "POST") return fail(response, shape, 405, `${request.method} is not what this path is for`);
     if (!isKeyAccepted(seen.key, options.keys))
@@ -116,7 +116,7 @@ export async function createStandIn(options: StandInOptions = {}): Promise<Stand
     handle(request, response).catch((error: unknown) => {
       // a client that left, or a close of ours, needs no answer
       if (response.headersSent || response.destroyed) response.destroy();
-      else plain(response, error instanceof BadRequest ? 400 : 500, openaiError(400, messageOf(error)));
+      else plain(response, error instanceof BadRequest ? error.status : 500, openaiError(400, messageOf(error)));
     });
   };
 

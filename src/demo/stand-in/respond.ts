@@ -10,7 +10,14 @@ export type Coding = "identity" | "gzip" | "br";
 /** enough for any request of an agent */
 const MAX_BODY_BYTES = 64 << 20;
 
-export class BadRequest extends Error {}
+export class BadRequest extends Error {
+  readonly status: number;
+
+  constructor(message: string, options: ErrorOptions & { readonly status?: number } = {}) {
+    super(message, options);
+    this.status = options.status ?? 400;
+  }
+}
 
 export async function readJson(request: IncomingMessage): Promise<Json> {
   const decoders: Readonly<Record<string, () => Transform>> = {
