@@ -2,12 +2,12 @@ import { createPublicKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { systemClock } from "../base/clock.ts";
-import { AppError, errnoOf } from "../base/error.ts";
+import { AppError } from "../base/error.ts";
 import { silentLog } from "../base/log.ts";
 import type { StatePaths } from "../config/paths.ts";
 import { auditLogEvent } from "../events/audit-log-event.ts";
 import { isChainId } from "../events/chain.ts";
-import { loadOrCreateKey, trustedKeys } from "../events/checkpoint-key.ts";
+import { loadKey, trustedKeys } from "../events/checkpoint-key.ts";
 import type { TrustedKeys } from "../events/checkpoint.ts";
 import { openEventLog } from "../events/open-log.ts";
 import { followEvents } from "../events/follow.ts";
@@ -52,8 +52,15 @@ export async function verifyAudit(paths: StatePaths, keyFile: string, request: A
     throw new AppError("VALIDATION", `${parsed.skipped} of the anchors are neither checkpoint lines nor chain:seq:hash`, {
       hint: "agentkernel audit head prints such lines",
     });
-  const keys = request.key === undefined ? trustedKeys([(await loadOrCreateKey(keyFile)).privateKey]) : keysFrom(request.key);
-  const report = await verifyEventLog({ dir: paths.events, keys, anchors: parsed.anchors, ...fromOf(request.from) });
+  const from = fromOf(request.from);
+  const keys = request.key === undefined ? await ownKeys(keyFile) : keysFrom(request.key);
+  if (keys === undefined && (await readHeads(paths.events, 1)).length > 0) return withoutKey(keyFile);
+  const report = await verifyEventLog({
+    dir: paths.events,
+    ...(keys === undefined ? {} : { keys }),
+    anchors: parsed.anchors,
+    ...from,
+  });
   return reportOf(report);
 }
 
@@ -96,7 +103,7 @@ export async function readNamed(flag: string, file: string): Promise<string> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {
-    throw new AppError("NOT_FOUND", `${flag} ${file} cannot be read: ${errnoOf(error) ?? "failed"}`, { cause: error });
+    throw new AppError("NOT_FOUND", `${flag} ${file} cannot be read`, { cause: error });
   }
 }
 
@@ -109,9 +116,22 @@ function exportRecord(caller: Caller, sinceMs: number): NewEvent {
   };
 }
 
-function keysFrom(pem: string): TrustedKeys {
+/** Never made here: signatures of a key that is new would all be wrong. */
+async function ownKeys(keyFile: string): Promise<TrustedKeys | undefined> {
+  const key = await loadKey(keyFile);
+  return key === undefined ? undefined : trustedKeys([key.privateKey]);
+}
+
+function withoutKey(keyFile: string): AuditReport {
+  const detail = `there is no key ${keyFile} to check signatures with: put it back, or name a file with its public half (--key)`;
+  return { exit: 4, verdict: "unreadable", events: 0, bytes: 0, anchor: "no anchor", detail, chains: [] };
+}
+
+/** One or several: a key that was changed leaves chains that the one before signed. */
+function keysFrom(text: string): TrustedKeys {
+  const blocks = text.match(/-----BEGIN [A-Z ]+-----[\s\S]*?-----END [A-Z ]+-----/g) ?? [text];
   try {
-    return trustedKeys([createPublicKey(pem)]);
+    return trustedKeys(blocks.map((pem) => createPublicKey(pem)));
   } catch (error) {
     throw new AppError("VALIDATION", "the key is no public key in PEM", { cause: error, hint: "openssl pkey -in audit.key -pubout" });
   }

@@ -241,6 +241,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .option("-n, --lines <n>", "how many", "20")
     .option("--sandbox <name>", "only this sandbox")
     .option("--since <duration>", "only the last so long, as 1h")
+    .option("--type <types>", "only these kinds, as security.finding,admin.change")
     .option("-f, --follow", "and everything that follows, of all processes, until it is interrupted")
     .option("--json", "print events as JSON lines")
     .action(lazily(async () => (await import("./commands/audit.ts")).tail));
@@ -248,7 +249,7 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .command("verify")
     .description("check the chain: 0 intact, 1 tampered, 2 truncated, 3 torn by a crash, 4 unreadable")
     .option("--from <position>", "begin at the segment that holds this number, as 1000 or chain:1000")
-    .option("--key <file>", "public key in PEM whose signatures count, instead of this installation's")
+    .option("--key <file>", "public keys in PEM whose signatures count, instead of this installation's")
     .option("--anchors <file>", "lines of `audit head` or checkpoints that were kept elsewhere")
     .option("--json", "print the result as JSON")
     .action(lazily(async () => (await import("./commands/audit.ts")).verify));

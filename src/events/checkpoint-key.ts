@@ -8,10 +8,10 @@ import { keyIdOf, type Signer, type TrustedKeys } from "./checkpoint.ts";
 
 /** The installation's checkpoint key, an Ed25519 private key in PEM, made when there is none. @throws STATE_UNUSABLE */
 export async function loadOrCreateKey(file: string): Promise<Signer> {
-  const found = await readKey(file);
+  const found = await loadKey(file);
   if (found !== undefined) return found;
   await create(file);
-  const made = await readKey(file);
+  const made = await loadKey(file);
   if (made === undefined) throw new AppError("STATE_UNUSABLE", `the audit key ${file} vanished while it was made`);
   return made;
 }
@@ -21,7 +21,8 @@ export function trustedKeys(keys: readonly KeyObject[]): TrustedKeys {
   return new Map(keys.map((key) => [keyIdOf(key), key.type === "private" ? createPublicKey(key) : key]));
 }
 
-async function readKey(file: string): Promise<Signer | undefined> {
+/** The installation's checkpoint key; undefined when there is none. @throws STATE_UNUSABLE */
+export async function loadKey(file: string): Promise<Signer | undefined> {
   let handle: Awaited<ReturnType<typeof open>>;
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);

@@ -50,7 +50,7 @@ export async function readCheckpoints(path: string, chain: string, keys: Trusted
         seq: last.checkpoint.seq,
         detail: keys.has(last.checkpoint.keyId)
           ? "the checkpoint's signature does not fit"
-          : `the checkpoint is signed by ${last.checkpoint.keyId}, which is not a trusted key`,
+          : `the checkpoint is signed by ${last.checkpoint.keyId}, which is not a trusted key (an earlier one is named with --key)`,
       };
     }
   };

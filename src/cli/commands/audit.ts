@@ -12,6 +12,7 @@ type TailFlags = {
   readonly lines: string;
   readonly sandbox?: string;
   readonly since?: string;
+  readonly type?: string;
   readonly follow?: boolean;
   readonly json?: boolean;
 };
@@ -20,21 +21,37 @@ type TailFlags = {
 export async function tail(cli: Cli, flags: TailFlags): Promise<number> {
   const show = (event: Event): void => cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   const stop = new AbortController();
+  const types = flags.type === undefined ? undefined : await typesOf(flags.type);
   // the feed begins before the past is read, so that nothing falls between
   const feed = flags.follow === true ? await openFeed(cli, stop) : undefined;
   const events = await readTail(cli, {
     last: countOf(flags.lines),
     ...(flags.sandbox === undefined ? {} : { sandbox: flags.sandbox }),
     ...(flags.since === undefined ? {} : { sinceMs: Date.now() - parseDuration(flags.since) }),
+    ...(types === undefined ? {} : { types }),
   });
   for (const event of events) show(event);
   if (feed === undefined) return 0;
   const shown = new Set(events.map(({ id }) => id));
   for await (const event of feed) {
     if (shown.delete(event.id) || (flags.sandbox !== undefined && event.sandbox !== flags.sandbox)) continue;
-    show(event);
+    if (types === undefined || types.includes(event.type)) show(event);
   }
   return 0;
+}
+
+/** @throws VALIDATION naming the kinds that there are */
+async function typesOf(text: string): Promise<readonly EventType[]> {
+  const { event } = await import("../../schema/event.ts");
+  const known = event.options.map((option) => option.shape.type.value);
+  return text.split(",").map((name) => {
+    const found = known.find((type) => type === name.trim());
+    if (found === undefined)
+      throw new AppError("VALIDATION", `--type ${JSON.stringify(name.trim().slice(0, 80))} is no kind of event`, {
+        hint: `there are: ${known.join(", ")}`,
+      });
+    return found;
+  });
 }
 
 async function openFeed(cli: Cli, stop: AbortController): Promise<AsyncGenerator<Event>> {
@@ -76,7 +93,7 @@ export async function verify(cli: Cli, flags: VerifyFlags): Promise<number> {
   });
   if (flags.json === true) cli.output.json(report);
   else {
-    cli.output.out(`${report.verdict}: ${report.events} events in ${report.chains.length} chains, ${report.anchor}`);
+    cli.output.out(`${report.verdict}: ${amount(report.events, "event")} in ${amount(report.chains.length, "chain")}, ${report.anchor}`);
     if (report.detail !== undefined) cli.output.out(`  ${printable(report.detail)}`);
     for (const chain of report.chains)
       if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${printable(chain.detail ?? "")}`);
@@ -132,4 +149,8 @@ export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
     );
   if (flags.purge === true) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
   return 0;
+}
+
+function amount(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
