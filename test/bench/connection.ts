@@ -41,7 +41,14 @@ export class Connection {
       ALPNProtocols: ["http/1.1"],
     });
     socket.setNoDelay(true);
-    await once(socket, "secureConnect", { signal: AbortSignal.timeout(20_000) });
+    // a peer that breaks off must fail one question and not the program
+    socket.on("error", () => socket.destroy());
+    try {
+      await once(socket, "secureConnect", { signal: AbortSignal.timeout(20_000) });
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
     return new Connection(socket);
   }
 

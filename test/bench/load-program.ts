@@ -34,7 +34,12 @@ async function openAll(targets: readonly Target[], count: number): Promise<reado
   // handshakes in small groups: a burst of them is another figure
   while (open.length < count) {
     const group = Array.from({ length: Math.min(16, count - open.length) }, (_, i) => targets[(open.length + i) % targets.length]);
-    open.push(...(await Promise.all(group.map((target) => Connection.open(target as Target)))));
+    const opened = await Promise.allSettled(group.map((target) => Connection.open(target as Target)));
+    open.push(...opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+    const failed = opened.find((one) => one.status === "rejected");
+    if (failed === undefined) continue;
+    for (const connection of open) connection.close();
+    throw failed.reason;
   }
   return open;
 }
