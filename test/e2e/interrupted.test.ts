@@ -44,7 +44,8 @@ describe("an interrupted run", requires("bwrap"), () => {
       child.kill("SIGINT");
       const end = await closed;
       expect([130, "SIGINT"]).toContain(end);
-      expect(seen.stderr).toBe("");
+      // on a busy machine the second may come so late that it is a second wish
+      expect(seen.stderr).toMatch(/^(?:agentkernel: finishing first; once more to stop at once\n)?$/);
       expect(folders()).toEqual([]);
     }
   }, 60_000);
