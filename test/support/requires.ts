@@ -25,6 +25,8 @@ const CAPABILITIES = {
   git: () => succeeds("git", ["--version"]),
   openssl: () => succeeds("openssl", ["version"]),
   nginx: () => succeeds("nginx", ["-v"]),
+  /** Prometheus' checker, of the Debian package prometheus */
+  promtool: () => succeeds("promtool", ["--version"]),
   mitmproxy: () => succeeds("mitmdump", ["--version"]),
   /** a C compiler that builds the in-sandbox programs */
   cc: () => succeeds("musl-gcc", ["--version"]),
