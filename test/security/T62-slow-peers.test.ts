@@ -32,6 +32,8 @@ test("who sends nothing, a hello drop by drop or a head that never ends is cut o
     sockets.map((socket) => waitFor(() => socket.destroyed, { what: "the end of a slow peer", timeoutMs: 3_000 })),
   );
   clearInterval(drip);
+  // the hello and the head that never ended stand in the audit; equal decisions in one event
+  await waitFor(() => fixture.seen.decisions.some(({ rule, reason }) => rule === "protocol" && reason.includes("complete in time")));
 });
 
 test("an exchange in which nothing moves ends at the idle limit; one that moves lives on", async () => {

@@ -216,10 +216,21 @@ export class Attachment implements EgressAttachment, SandboxSide {
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
+  /** Ends a connection whose time is over. What it sent in vain is recorded; one that was served has records of its own. */
+  #expire(connection: Connection): void {
+    const { socket, expected, destination } = connection;
+    if (socket.bytesRead > 0 && socket.bytesWritten === 0) {
+      const reason = "neither a request nor a ClientHello was complete in time";
+      const facts = { host: expected.text, port: destination.port, address: destination.address };
+      this.decided("tcp", "deny", BUILT_IN_RULES.protocol, reason, facts);
+    }
+    connection.destroy();
+  }
+
   #sweep(): void {
     const now = this.#runtime.clock.monotonic();
     for (const connection of this.#connections) {
-      if (connection.deadlineAt !== 0 && now > connection.deadlineAt) connection.destroy();
+      if (connection.deadlineAt !== 0 && now > connection.deadlineAt) this.#expire(connection);
       else if (connection.idleMs(now) > this.#runtime.limits.idleTimeoutMs) connection.destroy();
     }
     if (now - this.#foldAt > FOLD_MS) {
