@@ -9,6 +9,7 @@ import { testUpstream } from "../support/gateway/upstream.ts";
 import { installation, type Installation } from "../support/installation.ts";
 import { requires } from "../support/requires.ts";
 import { tempDir, type TempDir } from "../support/temp.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const CONTENT = "written by an agent";
 const INSIDE = "/opt/agents";
@@ -215,6 +216,23 @@ describe("a secret file", requires("bwrap", "curl"), () => {
       `${status} -X POST -d '{}' -H "authorization: Bearer ${token("access_token")}" https://chatgpt.com/backend-api/codex/responses`,
     );
     expect(login.calls.at(-1)).toBe(`Bearer ${login.issued[1]?.access_token}`);
+
+    // started again it has the tokens of now, under the placeholders it had; and what an agent on the host renews reaches it
+    await at.run(["stop", "box"]);
+    expect(await at.run(["start", "box"])).toMatchObject({ code: 0 });
+    expect(await inside(`echo ${token("refresh_token")}`)).toBe(before);
+    expect(await inside("stat -c '%a %U' ~/.codex/auth.json")).toMatch(/^600 /);
+    const renewed = (await readFile(auth, "utf8")).replace(
+      login.issued[1]?.access_token ?? "",
+      "access-token-that-the-host-renewed-0123456789",
+    );
+    await writeFile(auth, renewed, { mode: 0o600 });
+    await waitFor(async () => {
+      await inside(
+        `curl -s -X POST -d '{}' -H "authorization: Bearer ${token("access_token")}" https://chatgpt.com/backend-api/codex/responses`,
+      );
+      return login.calls.at(-1) === "Bearer access-token-that-the-host-renewed-0123456789";
+    });
   });
 
   test("one that cannot be read, that others may write, or that is none is refused", { timeout: 60_000 }, async () => {
