@@ -31,7 +31,7 @@ export class SecretTable {
       () => {
         this.#sql.run(
           `INSERT INTO secrets (name, ciphertext, created_at, updated_at) VALUES (?, ?, ?, ?)
-         ON CONFLICT (name) DO UPDATE SET ciphertext = excluded.ciphertext, updated_at = excluded.updated_at`,
+         ON CONFLICT (name) DO UPDATE SET ciphertext = excluded.ciphertext, updated_at = max(excluded.updated_at, updated_at + 1)`,
           name,
           ciphertext,
           nowMs,
@@ -42,10 +42,10 @@ export class SecretTable {
     );
   }
 
-  /** Differs after every change, by whichever process. */
+  /** Differs after every change, by whichever process, also after the clock was set back: each change of a row moves its time on. */
   get revision(): string {
-    const row = this.#sql.get("SELECT count(*) AS entries, coalesce(max(updated_at), 0) AS latest FROM secrets");
-    return row === undefined ? "" : `${integerOf(row, "entries")} ${integerOf(row, "latest")}`;
+    const row = this.#sql.get("SELECT count(*) AS entries, coalesce(sum(updated_at), 0) AS times FROM secrets");
+    return row === undefined ? "" : `${integerOf(row, "entries")} ${integerOf(row, "times")}`;
   }
 
   /** Whether there was one. Its bytes are overwritten (PRAGMA secure_delete). */

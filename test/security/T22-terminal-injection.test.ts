@@ -8,6 +8,11 @@ threat("T22: typing on the terminal it was given", (attacked) => {
     expect(stdout.trim()).toBe("tiocsti EPERM");
   });
 
+  test("choosing the kernel's line discipline for it is refused", async () => {
+    const { stdout } = await runIn(attacked.sandbox, ["/opt/attack/attack", "tiocsetd"], { tty: { rows: 24, cols: 80 } });
+    expect(stdout.trim()).toBe("tiocsetd EPERM");
+  });
+
   test("the terminal is a pty of the sandbox, and a command without one has no controlling terminal", async () => {
     const { stdout } = await runIn(attacked.sandbox, ["/usr/bin/tty"], { tty: { rows: 24, cols: 80 } });
     expect(stdout.trim()).toMatch(/^\/dev\/pts\/\d+$/);

@@ -55,6 +55,11 @@ static long try_tiocsti(void) {
   return ioctl(0, TIOCSTI, &character);
 }
 
+static long try_tiocsetd(void) {
+  int discipline = 0;
+  return ioctl(0, TIOCSETD, &discipline);
+}
+
 static long try_route(void) {
   struct {
     struct nlmsghdr header;
@@ -177,6 +182,7 @@ static long attempt(const char *name) {
   IS("kill_init") return kill(1, SIGKILL);
   IS("stop_init") return kill(1, SIGSTOP);
   IS("tiocsti") return try_tiocsti();
+  IS("tiocsetd") return try_tiocsetd();
   IS("mknod_block") return mknod("/tmp/block", S_IFBLK | 0600, makedev(8, 0));
   IS("mknod_char") return mknod("/tmp/char", S_IFCHR | 0600, makedev(1, 1));
   IS("setuid") return setuid(0);

@@ -58,6 +58,9 @@ export const ABSENT: readonly SyscallName[] = ["clone3", "memfd_secret"];
 const AF = { unix: 1, inet: 2, inet6: 10, netlink: 16 } as const;
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+/** line disciplines (n_gsm, n_hdlc …): a kernel's least tested code, loaded on demand */
+const TIOCSETD = 0x5423;
+const DENIED_IOCTLS: readonly number[] = [TIOCSTI, TIOCLINUX, TIOCSETD];
 const ADDR_NO_RANDOMIZE = 0x0040000;
 
 /** What the filter says of a call, stated without BPF; the program is tested against it. `args` are the low 32 bits. */
@@ -80,7 +83,7 @@ export function verdictOf(name: SyscallName | "other", args: readonly number[]):
       return first === AF.unix ? allow : deny(EAFNOSUPPORT);
     case "ioctl": {
       const command = (args[1] ?? 0) >>> 0;
-      return command === TIOCSTI || command === TIOCLINUX ? deny(EPERM) : allow;
+      return DENIED_IOCTLS.includes(command) ? deny(EPERM) : allow;
     }
     case "personality":
       return first === 0 || first === 0xffffffff || first === ADDR_NO_RANDOMIZE ? allow : deny(EPERM);
@@ -152,10 +155,9 @@ export function buildProgram(architecture: Architecture): readonly Instruction[]
     ...whenCalled(number("personality"), oneOf(0, [0, 0xffffffff, ADDR_NO_RANDOMIZE], fails(EPERM))),
     ...whenCalled(number("ioctl"), [
       load(OFFSET.argument(1)),
-      jump(BPF.jumpEqual, TIOCSTI, 1, 0),
-      jump(BPF.jumpEqual, TIOCLINUX, 0, 1),
-      fails(EPERM),
+      ...DENIED_IOCTLS.map((command, index) => jump(BPF.jumpEqual, command, DENIED_IOCTLS.length - index, 0)),
       allowed,
+      fails(EPERM),
     ]),
     ...ABSENT.flatMap((name) => whenCalled(number(name), [fails(ENOSYS)])),
     ...DENIED.flatMap((name) => whenCalled(number(name), [fails(EPERM)])),
