@@ -4,17 +4,17 @@ import { timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import { KeyedMutex } from "../base/keyed-mutex.ts";
 import { removeTree } from "../base/remove-tree.ts";
-import type { Backend, BackendSandbox, EndReason, ExecRequest } from "./backend.ts";
+import type { Backend, EndReason, ExecRequest } from "./backend.ts";
 import { DetachedExecs } from "./detached.ts";
 import { announceExec, type AnnouncedExec, type ExecContext, launchExec, type SandboxExec, withdrawExec } from "./exec.ts";
-import { copyOf, prepareFolders, removeFolders, type StartOptions } from "./folders.ts";
+import { copyOf, removeFolders, type StartOptions } from "./folders.ts";
 import { INSIDE } from "./inside.ts";
-import { LiveSandbox } from "./live.ts";
-import type { ExecCall, ManagerOptions, RemoveOptions, SandboxSurroundings, StopOutcome } from "./manager-options.ts";
-import { writeHomeFiles } from "./home-files.ts";
+import type { LiveSandbox } from "./live.ts";
+import type { ExecCall, ManagerOptions, RemoveOptions, StopOutcome } from "./manager-options.ts";
 import type { SandboxRecord } from "./record.ts";
 import { cancelled, elsewhere } from "./refusals.ts";
-import { type Asker, hostnameOf, subjectOf, SYSTEM, workspaceEventOf } from "./subject.ts";
+import { type Started, startSandbox } from "./start.ts";
+import { type Asker, subjectOf, SYSTEM, workspaceEventOf } from "./subject.ts";
 import { WorkspaceCopySession, type WorkspaceResult } from "./workspace/session.ts";
 
 type Entry = {
@@ -218,51 +218,18 @@ export class SandboxManager implements AsyncDisposable {
     // written while the backend works; nothing runs in it before both are done
     const recorded = this.#options.report({ ...about, outcome: "permit" });
     ignore(recorded, "awaited below, but its failure may come before that");
-    let backendSandbox: BackendSandbox | undefined;
-    let surroundings: SandboxSurroundings | undefined;
     try {
-      const prepared = await prepareFolders(record, this.#dir(record.uuid), this.#options.log, { ...options, signal });
-      surroundings = await this.#options.surroundings(record);
-      backendSandbox = await this.#backend(record).create(
-        {
-          uuid: record.uuid,
-          name: record.name,
-          hostname: hostnameOf(record.name),
-          env: surroundings.env,
-          workdir: INSIDE.workspace,
-          homeDir: prepared.homeDir,
-          ...(prepared.workspaceDir === undefined ? {} : { workspaceDir: prepared.workspaceDir }),
-          mounts: record.mounts,
-          files: surroundings.files,
-          limits: {
-            memoryBytes: record.limits.memory,
-            cpus: record.limits.cpu,
-            pids: record.limits.pids,
-            openFiles: record.limits.files,
-            scratchBytes: record.limits.disk,
-            required: record.requiredLimits,
-          },
-          network: surroundings.network,
-          ...(record.image === undefined ? {} : { image: record.image }),
-          ...(record.workspace?.owner === undefined ? {} : { owner: record.workspace.owner }),
-          prepare: prepared.handOver,
-          runDir: prepared.runDir,
-        },
-        { signal, log: this.#options.log },
-      );
-      await prepared.handedOver();
-      if (surroundings.homeFiles !== undefined) await writeHomeFiles(backendSandbox, surroundings.homeFiles, surroundings.env, signal);
-      await recorded;
-      signal.throwIfAborted();
-      this.#options.repository.update(record.uuid, { state: "running", reason: "", enforcedBy: backendSandbox.limits });
-      this.#enter(record, new LiveSandbox(backendSandbox, surroundings.link()), surroundings.env, prepared.copy);
+      const starter = { ...this.#options, backend: this.#backend(record), dir: this.#dir(record.uuid) };
+      const started = await startSandbox(starter, record, { ...options, signal }, async (enforcedBy) => {
+        await recorded;
+        signal.throwIfAborted();
+        this.#options.repository.update(record.uuid, { state: "running", reason: "", enforcedBy });
+      });
+      this.#enter(record, started);
       this.#options.metrics.sandboxStarted({ backend: record.backend, seconds: (this.#options.clock.now() - startedAt) / 1000 });
     } catch (thrown) {
       const error = signal.aborted && !(thrown instanceof AppError) ? cancelled(signal, thrown) : thrown;
       this.#options.metrics.sandboxStartFailed({ backend: record.backend, code: error instanceof AppError ? error.code : "INTERNAL" });
-      await backendSandbox?.stop({ kind: "backend", message: "the start failed" });
-      await backendSandbox?.[Symbol.asyncDispose]();
-      await surroundings?.link()?.[Symbol.asyncDispose]();
       await this.#options.report({
         ...about,
         outcome: "error",
@@ -274,7 +241,7 @@ export class SandboxManager implements AsyncDisposable {
     }
   }
 
-  #enter(record: SandboxRecord, live: LiveSandbox, env: Readonly<Record<string, string>>, copy: WorkspaceCopySession | undefined): void {
+  #enter(record: SandboxRecord, { live, env, copy }: Started): void {
     this.#options.detached.failRunning(record.uuid);
     this.#entries.set(record.uuid, { live, env, detached: this.#detachedOf(record), copy });
     this.#count();
