@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";
 import { AppError } from "../base/error.ts";
 import { parseSize } from "../base/units.ts";
+import { collect } from "./declare/collect.ts";
 import { type HostEnvironment, OWN_VARIABLES } from "../config/env.ts";
 import type { CreateSandboxRequest } from "../schema/api.ts";
 
@@ -25,8 +26,6 @@ export type PlaceFlags = {
   readonly cpus?: string;
   readonly pids?: string;
 };
-
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
 
 export function addPlaceOptions(command: Command): Command {
   return command
