@@ -4,6 +4,7 @@ import type { Log } from "../base/log.ts";
 import type { GatewaySecret } from "../egress/gateway.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
 import type { AddedRule } from "./egress-policy.ts";
+import { changedSettings, needingRestart } from "./changed-settings.ts";
 import { EgressGeneration } from "./egress-policy.ts";
 
 /** Where rules made while running are kept; the store implements it. */
@@ -34,6 +35,14 @@ export type PolicyGenerationsOptions = {
 
 /** Recorded before a change takes effect; a change that cannot be recorded does not happen. */
 type Announce = (version: number) => Promise<unknown>;
+/** the same for a file that was read again */
+type AnnounceReload = (reloaded: {
+  readonly version: number;
+  /** settings whose value is another */
+  readonly changed: readonly string[];
+  /** those of them that are read once, when the process starts */
+  readonly needRestart: readonly string[];
+}) => Promise<unknown>;
 
 /**
  * The policy in force, and the one way to another: a reloaded file, a change over the API and a change made by another process are
@@ -65,14 +74,15 @@ export class PolicyGenerations {
   }
 
   /** Reads the file again. @throws AppError; the old generation then holds */
-  reload(announce: Announce): Promise<{ readonly generation: EgressGeneration; readonly needRestart: readonly string[] }> {
+  reload(announce: AnnounceReload): Promise<{ readonly generation: EgressGeneration; readonly needRestart: readonly string[] }> {
     return this.#turns.run("", async () => {
       const before = this.#current.config;
       const config = (await this.#options.readConfig?.()) ?? before;
       const made = await this.#make(config);
-      await announce(made.generation.version);
+      const needRestart = needingRestart(before, config);
+      await announce({ version: made.generation.version, changed: changedSettings(before, config), needRestart });
       this.#enforce(made);
-      return { generation: made.generation, needRestart: needingRestart(before, config) };
+      return { generation: made.generation, needRestart };
     });
   }
 
@@ -138,28 +148,3 @@ export class PolicyGenerations {
 }
 
 type Made = { readonly generation: EgressGeneration; readonly revision: number; readonly putIntoForce: () => void };
-
-const SECTIONS = ["server", "audit"] as const;
-
-/** A section without what is read for every call. */
-function settledAtStart(config: Config, section: (typeof SECTIONS)[number]): unknown {
-  if (section === "audit") {
-    const { streams: _streams, ...settled } = config.audit;
-    return settled;
-  }
-  return config[section];
-}
-
-/** Settings that are read once, when the process starts. */
-function needingRestart(before: Config, after: Config): readonly string[] {
-  const differs = (a: unknown, b: unknown): boolean => JSON.stringify(a) !== JSON.stringify(b);
-  return [
-    ...SECTIONS.filter((section) => differs(settledAtStart(before, section), settledAtStart(after, section))),
-    // everything else about models holds from the next call on
-    ...(before.llm.drainOnAbort === after.llm.drainOnAbort ? [] : ["llm.drain_on_abort"]),
-    ...(differs(before.llm.otlp, after.llm.otlp) ? ["llm.otlp"] : []),
-    ...(before.llm.includeUsage === after.llm.includeUsage ? [] : ["llm.include_usage"]),
-    ...(before.egress.caFile === after.egress.caFile ? [] : ["egress.ca_file"]),
-    ...(differs(before.egress.upstreamProxy, after.egress.upstreamProxy) ? ["egress.upstream_proxy"] : []),
-  ];
-}

@@ -75,17 +75,25 @@ export function createPolicyService(options: PolicyServiceOptions): PolicyServic
       return get();
     },
     async reload(caller) {
+      const config = {
+        type: "admin.change",
+        actor: caller.actor,
+        ...(caller.requestId === undefined ? {} : { request_id: caller.requestId }),
+        resource_type: "config",
+        resource_id: generations.current.config.file ?? "defaults",
+        operation: "reload",
+      } as const;
       try {
-        const { needRestart } = await generations.reload((version) => record(caller, { operation: "reload", version }));
+        const { needRestart } = await generations.reload(async ({ version, changed, needRestart: later }) => {
+          const reason = `${changed.length === 0 ? "nothing changed" : `changed: ${changed.join(", ")}`}${later.length === 0 ? "" : `; after a restart only: ${later.join(", ")}`}`;
+          await options.report({ ...config, outcome: "permit", reason: reason.slice(0, 1_000) });
+          return record(caller, { operation: "reload", version });
+        });
         if (needRestart.length > 0) log.warn("some settings changed that hold after a restart only", { settings: needRestart.join(", ") });
       } catch (error) {
         await options.report({
-          type: "admin.change",
+          ...config,
           outcome: "error",
-          actor: caller.actor,
-          resource_type: "policy",
-          resource_id: generations.current.config.file ?? "defaults",
-          operation: "reload",
           reason: `the old generation holds: ${messageOf(error)}`.slice(0, 1_000),
           policy: { id: "generation", version: generations.current.version },
         });

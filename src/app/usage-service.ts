@@ -31,6 +31,7 @@ export function createUsageService(options: {
         type: "admin.change",
         outcome: "permit",
         actor: caller.actor,
+        ...(caller.requestId === undefined ? {} : { request_id: caller.requestId }),
         resource_type: "usage",
         resource_id: sandbox,
         operation: "delete",

@@ -24,7 +24,7 @@ function describe(event: Event): string {
     case "llm.call":
       return `model ${event.provider}/${event.model} ${count(event.input_tokens)} in, ${count(event.output_tokens)} out, ${dollars(event.cost_usd)} (${event.call_outcome})`;
     case "auth.attempt":
-      return `auth ${event.outcome} ${event.actor.user_id} by ${event.method}${because(event.reason)}`;
+      return `auth ${event.outcome} ${event.actor.user_id} by ${event.method}${event.actor.ip_address === undefined ? "" : ` from ${event.actor.ip_address}`}${(event.count ?? 1) > 1 ? ` (${event.count} requests)` : ""}${because(event.reason)}`;
     case "admin.change":
       return `${event.operation} ${event.resource_type} ${event.resource_id}${because(event.reason)}`;
     case "security.finding":

@@ -150,7 +150,11 @@ const llmEvents: readonly Event[] = [
 ];
 
 const auth = { ...base, type: "auth.attempt", method: "api_key", path: "/sandboxes" } as const;
-const authEvents: readonly Event[] = [auth, { ...auth, outcome: "deny", reason: "the key is not known" }];
+const authEvents: readonly Event[] = [
+  { ...auth, count: 12 },
+  { ...auth, method: "unix_socket", count: 1 },
+  { ...auth, outcome: "deny", reason: "the key is not known" },
+];
 
 const changeEvents = changeEvent.shape.operation.options.map(
   (operation): Event => ({ ...base, type: "admin.change", resource_type: "policy", resource_id: "moderate", operation, policy: POLICY }),

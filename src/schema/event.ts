@@ -203,13 +203,20 @@ export const llmEvent = z.strictObject({
   decision: z.enum(["allow", "deny"]),
 });
 
-/** A caller of the API was let in or turned away. */
+/**
+ * A caller of the API was let in or turned away. One event is written for each session of a caller that is let in: a credential from an
+ * address by a way in, until 15 minutes pass without a request, an hour has passed, or somebody was refused at that address. Refusals are
+ * written one by one, up to 60 a minute.
+ */
 export const authEvent = z.strictObject({
   ...base,
   type: z.literal("auth.attempt"),
   method: z.enum(["unix_socket", "loopback_uid", "api_key", "token"]),
+  /** of the request that made the event */
   path: z.string(),
   reason: z.string().optional(),
+  /** requests that the event stands for: this one, and those since the event before that were not written one by one */
+  count: z.int().positive().optional(),
 });
 
 /** Secrets, policy, keys, budgets, hooks, configuration: what was changed, never the value. */

@@ -13,6 +13,10 @@ export type Transport = "unix" | "tcp";
 /** A caller that shows a key. The key's name is the `user_id` of what it does. */
 export type ApiKey = { readonly name: string; readonly key: Secret; readonly email?: string; readonly orgId?: string };
 
+/** A request that is let in or turned away. */
+export type AuthRequest = { readonly transport: Transport; readonly path: string; readonly requestId: string };
+
+export type Admission = { readonly method: AuthEvent["method"]; readonly actor: Actor };
 export type Refusal = { readonly method: AuthEvent["method"]; readonly reason: string; readonly actor: Actor; readonly hint?: string };
 
 class RefusedError extends Error {
@@ -26,8 +30,10 @@ class RefusedError extends Error {
 
 export type AuthenticatorOptions = {
   readonly keys: readonly ApiKey[];
+  /** told of every request that was let in */
+  readonly onAdmitted: (admission: Admission, request: AuthRequest) => void;
   /** told of every caller that was turned away */
-  readonly onRefused: (refusal: Refusal, request: { readonly path: string; readonly requestId: string }) => void;
+  readonly onRefused: (refusal: Refusal, request: AuthRequest) => void;
   /** uid of the process at the other end; for tests */
   readonly peerUid?: (socket: Socket) => Promise<number | undefined>;
   /** uid whose calls are taken on loopback without a key; for tests */
@@ -51,13 +57,12 @@ export class Authenticator {
   }
 
   /** @throws AppError UNAUTHENTICATED */
-  async authenticate(
-    incoming: IncomingMessage,
-    request: { readonly transport: Transport; readonly path: string; readonly requestId: string },
-  ): Promise<Actor> {
-    if (request.transport === "unix") return this.#self;
+  async authenticate(incoming: IncomingMessage, request: AuthRequest): Promise<Actor> {
     try {
-      return await this.#identify(incoming);
+      const admission: Admission =
+        request.transport === "unix" ? { method: "unix_socket", actor: this.#self } : await this.#identify(incoming);
+      this.#options.onAdmitted(admission, request);
+      return admission.actor;
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       const { refusal } = error;
@@ -66,12 +71,13 @@ export class Authenticator {
     }
   }
 
-  async #identify(incoming: IncomingMessage): Promise<Actor> {
+  async #identify(incoming: IncomingMessage): Promise<Admission> {
     const address = plainAddress(incoming.socket.remoteAddress ?? "");
     const authorization = incoming.headers.authorization;
     // a key that is shown is judged, and never ignored in favour of another way in
-    if (authorization !== undefined || this.#options.keys.length > 0) return this.#byKey(authorization, address);
-    return await this.#byOwner(incoming.socket, address);
+    if (authorization !== undefined || this.#options.keys.length > 0)
+      return { method: "api_key", actor: this.#byKey(authorization, address) };
+    return { method: "loopback_uid", actor: await this.#byOwner(incoming.socket, address) };
   }
 
   #byKey(authorization: string | undefined, address: string): Actor {

@@ -1,7 +1,7 @@
 import { ignore } from "../base/background.ts";
 import type { Clock } from "../base/clock.ts";
 import type { NewEvent } from "../schema/event.ts";
-import type { Refusal } from "./auth.ts";
+import type { AuthRequest, Refusal } from "./auth.ts";
 
 /** events a minute; what comes beyond is counted into the next one, so that guessing keys does not fill the disk */
 const MAX_PER_MINUTE = 60;
@@ -19,7 +19,7 @@ export class RefusalRecorder {
     this.#clock = options.clock;
   }
 
-  record(refusal: Refusal, request: { readonly path: string; readonly requestId: string }): void {
+  record(refusal: Refusal, request: AuthRequest): void {
     const minute = Math.floor(this.#clock.monotonic() / 60_000);
     if (minute !== this.#minute) {
       this.#minute = minute;
@@ -31,6 +31,7 @@ export class RefusalRecorder {
     }
     this.#written += 1;
     const more = this.#folded === 0 ? "" : ` (${this.#folded} further refusals were not recorded one by one)`;
+    const count = 1 + this.#folded;
     this.#folded = 0;
     ignore(
       this.#append({
@@ -41,6 +42,7 @@ export class RefusalRecorder {
         path: request.path.slice(0, 256),
         reason: refusal.reason + more,
         request_id: request.requestId,
+        count,
       }),
       "the caller is refused either way, and the log reports its own failures",
     );

@@ -6,6 +6,8 @@ import { type Clock, systemClock } from "../base/clock.ts";
 import { AppError } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { App } from "../app/facade.ts";
+import type { NewEvent } from "../schema/event.ts";
+import { AdmissionRecorder } from "./admissions.ts";
 import { type ApiKey, Authenticator, type AuthenticatorOptions, type Transport } from "./auth.ts";
 import { type Bindings, createHttpApp } from "./http-app.ts";
 import { listenTcp, listenUnix } from "./listen.ts";
@@ -85,11 +87,17 @@ class ControlServer implements Server {
       allowedHosts: [host.toLowerCase(), ...(options.allowedHosts ?? []).map((name) => name.toLowerCase())],
       allowedOrigins: options.allowedOrigins ?? [],
     };
-    const recorder = new RefusalRecorder({ append: (event) => app.events.log.append(event), clock: this.#clock });
+    const recording = { append: (event: NewEvent) => app.events.log.append(event), clock: this.#clock };
+    const admissions = new AdmissionRecorder(recording);
+    const refusals = new RefusalRecorder(recording);
     const authenticator = new Authenticator({
       ...options.auth,
       keys: options.auth?.keys ?? [],
-      onRefused: (refusal, request) => recorder.record(refusal, request),
+      onAdmitted: (admission, request) => admissions.record(admission, request),
+      onRefused: (refusal, request) => {
+        admissions.refused(refusal.actor);
+        refusals.record(refusal, request);
+      },
     });
     const shared = { app, rules, authenticator, log, stopping: this.#stopping.signal, halted: this.#halted.signal };
     let document: object | undefined;

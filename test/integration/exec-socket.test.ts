@@ -141,7 +141,12 @@ describe("exec over a WebSocket", () => {
     expect(keyed.app.calls.at(-1)).toMatchObject({ method: "exec", user: "ci" });
     using bad = createClient({ baseUrl: keyed.url, apiKey: new Secret("wrong") });
     await expect(bad.exec("web", { command: ["echo"] })).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
-    expect(keyed.app.appended.filter(({ type }) => type === "auth.attempt")).toHaveLength(1);
+    const attempts = keyed.app.appended.filter(({ type }) => type === "auth.attempt");
+    expect(attempts).toMatchObject([
+      { outcome: "permit", method: "unix_socket" },
+      { outcome: "permit", method: "api_key", path: "/sandboxes/web/exec/ws", actor: { kind: "api_key", user_id: "ci" } },
+      { outcome: "deny", method: "api_key" },
+    ]);
   });
 });
 

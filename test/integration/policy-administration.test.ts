@@ -110,9 +110,18 @@ test("a bad reload keeps the old generation, says why and is recorded; a good on
   await expect(at.app.policy.reload(caller)).rejects.toMatchObject({ code: "CONFIG_INVALID" });
   expect([await verdict(at.app, "a.com"), (await at.app.policy.get()).generation]).toEqual(["allow", 1]);
   const [failed] = await at.app.events.tail({ last: 1, types: ["admin.change"] });
-  expect(failed).toMatchObject({ outcome: "error", operation: "reload", reason: expect.stringContaining("the old generation holds") });
-  await at.write(rules("b.com"));
+  expect(failed).toMatchObject({
+    outcome: "error",
+    resource_type: "config",
+    operation: "reload",
+    reason: expect.stringContaining("the old generation holds"),
+  });
+  await at.write(`${rules("b.com")}\n[audit]\nmax_age = "30d"\n`);
   await at.app.policy.reload(caller);
+  expect(await at.app.events.tail({ last: 2, types: ["admin.change"] })).toMatchObject([
+    { outcome: "permit", resource_type: "config", reason: "changed: egress.rules, audit.max_age; after a restart only: audit" },
+    { outcome: "permit", resource_type: "policy", operation: "reload", policy: { version: 2 } },
+  ]);
   expect([await verdict(at.app, "a.com"), await verdict(at.app, "b.com"), (await at.app.policy.get()).generation]).toEqual([
     "deny",
     "allow",

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, createServer as createNetServer } from "node:net";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
@@ -168,6 +169,29 @@ describe("who may call", () => {
     // the socket needs none
     expect(await server.client.status()).toMatchObject({ version: "0.0.0-test" });
     expect(JSON.stringify(server.app.appended)).not.toContain("key-one");
+    // every session stands in the log once; dev's and the socket's came after no refusal
+    const admitted = server.app.appended.flatMap((event) =>
+      event.type === "auth.attempt" && event.outcome === "permit" ? [[event.method, event.actor.user_id, event.path]] : [],
+    );
+    expect(admitted).toEqual([
+      ["api_key", "dev", "/run"],
+      ["api_key", "ci", "/run"],
+      ["unix_socket", userInfo().username, "/status"],
+    ]);
+    const ci = server.app.appended.find(({ actor }) => actor.user_id === "ci");
+    expect(ci?.actor).toEqual({ kind: "api_key", user_id: "ci", email: "ci@example.com", org_id: "o1", ip_address: "127.0.0.1" });
+  });
+
+  it("is recorded once for many requests, and before what the request does", async () => {
+    await using server = await startServer();
+    for (let i = 0; i < 20; i += 1) expect((await server.api("GET", "/status")).status).toBe(200);
+    expect((await server.api("POST", "/run", { body: { command: ["echo"] } })).status).toBe(200);
+    expect(server.app.appended.filter(({ type }) => type === "auth.attempt")).toMatchObject([
+      { outcome: "permit", method: "loopback_uid", path: "/status", actor: { kind: "user", ip_address: "127.0.0.1" }, count: 1 },
+    ]);
+    // nobody is asked for a key there
+    expect((await server.api("GET", "/health")).status).toBe(200);
+    expect(server.app.appended[0]?.type).toBe("auth.attempt");
   });
 
   it("not with a key where there are none: it is judged, not ignored", async () => {

@@ -13,7 +13,7 @@ const AUTH_PROTOCOL: Readonly<Record<AuthEvent["method"], string>> = {
 };
 
 export function mapAuth(event: AuthEvent, context: OcsfContext): Mapped {
-  const { method, path, reason } = event;
+  const { method, path, reason, count } = event;
   const isToken = method === "api_key" || method === "token";
   const isSocket = method === "unix_socket" || method === "loopback_uid";
   const isLocal = isSocket || isLoopback(event.actor.ip_address);
@@ -21,6 +21,7 @@ export function mapAuth(event: AuthEvent, context: OcsfContext): Mapped {
     message: `${AUTH_PROTOCOL[method]} ${event.outcome === "permit" ? "accepted" : "rejected"}${reason === undefined ? "" : `: ${reason}`}`,
     detail: reason,
     attributes: compact({
+      count,
       user: userOf(event.actor),
       service: serviceOf(context.product),
       src_endpoint: callerEndpoint(event, context),
