@@ -85,7 +85,7 @@ describe("metrics", () => {
 
   it("keeps the two names that dashboards rely on beside the finer ones", async () => {
     const metrics = createMetrics();
-    metrics.llm(call(), { web_searches: 2 });
+    metrics.llm(call(), { units: { web_searches: 2 } });
     const text = await metrics.text();
     expect(text).toMatch(/agentkernel_llm_requests_total\{[^}]*provider="openai",model="gpt-5"[^}]*outcome="ok"\} 1/);
     expect(text).toContain('agentkernel_llm_tokens_total{provider="openai",direction="input"} 100');
@@ -94,6 +94,39 @@ describe("metrics", () => {
     expect(text).toContain('agentkernel_llm_cost_usd_total{sandbox="web",provider="openai",model="gpt-5"} 0.25');
     expect(text).toContain('unit="web_searches"} 2');
     expect(series(text, "agentkernel_llm_cache_write_input_tokens_total")).toEqual([]);
+  });
+
+  it("tells cache writes apart by how long they are kept, and their sum is what was written", async () => {
+    const metrics = createMetrics();
+    metrics.llm(call({ cache_write_tokens: 100 }), { cacheWrites: { "5m": 70, "1h": 30 } });
+    metrics.llm(call({ cache_write_tokens: 40 }), { cacheWrites: { "30m": 30 } });
+    metrics.llm(call({ cache_write_tokens: 5 }));
+    // parts that are more than the whole cannot be believed
+    metrics.llm(call({ cache_write_tokens: 1 }), { cacheWrites: { "1h": 1_000 } });
+    const found = series(await metrics.text(), "agentkernel_llm_cache_write_input_tokens_total");
+    expect(Object.fromEntries(found.map((line) => [/ttl="([^"]*)"/.exec(line)?.[1], Number(line.split(" ").at(-1))]))).toEqual({
+      "5m": 70,
+      "1h": 30,
+      "30m": 30,
+      unknown: 16,
+    });
+  });
+
+  it("counts what hooks receive under their own names, beside all deliveries", async () => {
+    const metrics = createMetrics();
+    metrics.delivery.attempt("hook@siem", "delivered", 0.02);
+    metrics.delivery.attempt("hook@siem", "retry", 0.02);
+    metrics.delivery.attempt("splunk", "delivered", 0.02);
+    metrics.delivery.gauges("hook@siem", { lag: 7, oldestSeconds: 1, isFailing: false, isPaused: false });
+    metrics.delivery.gauges("splunk", { lag: 3, oldestSeconds: 1, isFailing: false, isPaused: false });
+    const text = await metrics.text();
+    expect(series(text, "agentkernel_hook_deliveries_total")).toEqual([
+      'agentkernel_hook_deliveries_total{hook="siem",result="delivered"} 1',
+      'agentkernel_hook_deliveries_total{hook="siem",result="retry"} 1',
+    ]);
+    expect(series(text, "agentkernel_hook_queue_depth")).toEqual(['agentkernel_hook_queue_depth{hook="siem"} 7']);
+    expect(text).toContain("agentkernel_hook_delivery_seconds_count 2");
+    expect(series(text, "agentkernel_delivery_attempts_total")).toHaveLength(3);
   });
 
   it("says when usage or price is unknown instead of counting zero", async () => {
@@ -166,7 +199,7 @@ describe("metrics", () => {
   it("never throws on what a hostile record may hold", async () => {
     const metrics = createMetrics();
     metrics.llm(call({ model: "\u0000", response_model: "x".repeat(5000), ttft_ms: Number.NaN, cost_usd: Number.POSITIVE_INFINITY }), {
-      "bad unit": -1,
+      units: { "bad unit": -1 },
     });
     metrics.exchange(exchange({ rule: "a\nb", sandbox: "ü" }));
     metrics.apiRequest({ route: "/x?y", method: "G ET", status: 200, seconds: -1 });

@@ -51,7 +51,6 @@ export function createMetrics(): Metrics {
       input: registry.amount("llmInput", labels),
       output: registry.amount("llmOutput", labels),
       cacheRead: registry.amount("llmCacheRead", labels),
-      cacheWrite: registry.amount("llmCacheWrite", labels),
       reasoning: registry.amount("llmReasoning", labels),
       cost: registry.amount("llmCost", labels),
       firstChunk: registry.histogram("llmFirstChunk", { provider }),
@@ -84,7 +83,7 @@ export function createMetrics(): Metrics {
         event.count ?? 1,
       );
     },
-    llm: (event, units, timing) => {
+    llm: (event, detail = {}) => {
       const { provider } = event;
       const served = event.status !== null && event.status < 300;
       const { sandbox, model, response_model, operation, streaming, call_outcome } = event;
@@ -97,16 +96,17 @@ export function createMetrics(): Metrics {
       series.input.add(event.input_tokens ?? 0);
       series.output.add(event.output_tokens ?? 0);
       series.cacheRead.add(event.cache_read_tokens ?? 0);
-      series.cacheWrite.add(event.cache_write_tokens ?? 0);
+      for (const [ttl, tokens] of cacheWrites(event.cache_write_tokens ?? 0, detail.cacheWrites))
+        if (tokens > 0) registry.add("llmCacheWrite", { ...series.labels, ttl: words.clean(ttl) }, tokens);
       series.reasoning.add(event.reasoning_tokens ?? 0);
-      if (units !== undefined)
-        for (const [unit, amount] of Object.entries(units)) registry.add("llmUnits", { ...series.labels, unit: words.clean(unit) }, amount);
+      for (const [unit, amount] of Object.entries(detail.units ?? {}))
+        registry.add("llmUnits", { ...series.labels, unit: words.clean(unit) }, amount);
       series.cost.add(event.cost_usd ?? 0);
       if (served && event.cost_usd === null && event.input_tokens !== null)
         registry.add("llmCostUnknown", { provider, model: series.labels.model });
       if (event.usage_missing !== undefined) registry.add("llmUsageMissing", { provider, reason: words.clean(event.usage_missing) });
       if (event.ttft_ms !== null) series.firstChunk.observe(event.ttft_ms / 1000);
-      if (timing?.perOutputChunkSeconds !== undefined) registry.observe("llmPerChunk", { provider }, timing.perOutputChunkSeconds);
+      if (detail.perOutputChunkSeconds !== undefined) registry.observe("llmPerChunk", { provider }, detail.perOutputChunkSeconds);
     },
     finding: (event) => registry.add("findings", { finding: words.clean(event.finding), severity: event.severity }),
 
@@ -164,6 +164,10 @@ export function createMetrics(): Metrics {
         const sink = sinks.clean(name);
         registry.add("deliveryAttempts", { sink, result });
         registry.observe("deliveryDuration", { sink }, seconds);
+        const hook = hookOf(name);
+        if (hook === undefined) return;
+        registry.add("hookDeliveries", { hook: sinks.clean(hook), result });
+        registry.observe("hookDuration", {}, seconds);
       },
       delivered: (name, events) => registry.add("deliveryEvents", { sink: sinks.clean(name) }, events),
       deadLettered: (name, events) => registry.add("deliveryDeadLetters", { sink: sinks.clean(name) }, events),
@@ -171,6 +175,8 @@ export function createMetrics(): Metrics {
       gauges: (name, { lag, oldestSeconds, isFailing, isPaused }) => {
         const sink = sinks.clean(name);
         registry.set("deliveryLag", { sink }, lag);
+        const hook = hookOf(name);
+        if (hook !== undefined) registry.set("hookQueue", { hook: sinks.clean(hook) }, lag);
         registry.set("deliveryOldest", { sink }, oldestSeconds);
         registry.set("deliveryFailing", { sink }, isFailing ? 1 : 0);
         registry.set("deliveryPaused", { sink }, isPaused ? 1 : 0);
@@ -183,6 +189,18 @@ export function createMetrics(): Metrics {
       registry.observe("apiDuration", { route: cleaned }, seconds);
     },
   };
+}
+
+/** A hook's name as its owner knows it; the sinks of hooks are named `hook@NAME`. */
+function hookOf(sink: string): string | undefined {
+  return sink.startsWith("hook@") ? sink.slice("hook@".length) : undefined;
+}
+
+/** Tokens by how long they are kept, `unknown` for the rest: the sum is what was written. */
+function cacheWrites(written: number, byTtl: Readonly<Record<string, number>> = {}): readonly (readonly [string, number])[] {
+  const known = Object.entries(byTtl);
+  const named = known.reduce((sum, [, tokens]) => sum + tokens, 0);
+  return named > written ? [["unknown", written]] : [...known, ["unknown", written - named]];
 }
 
 /** Routes are patterns such as `/sandboxes/{name}` that the program itself declares. */

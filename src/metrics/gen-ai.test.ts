@@ -60,6 +60,24 @@ test("a call under the names of the convention, subsets apart", () => {
   expect([...found.keys()]).not.toContain("gen_ai.client.token.usage");
 });
 
+test("tokens have the modality that the operation tells, and `unknown` where it does not or the call failed", () => {
+  const metrics = new GenAiMetrics();
+  const usage = { input_tokens: 3, output_tokens: 5, cache_read_tokens: 1, cache_write_tokens: null, reasoning_tokens: 2 } as const;
+  for (const operation of ["chat", "messages", "text_completion", "speech", "transcription", "image_generation", "image_edit"])
+    metrics.record(llmCall({ operation, ...usage, ...(operation === "messages" ? { provider: "anthropic" } : {}) }));
+  metrics.record(llmCall({ operation: "speech", ...usage, call_outcome: "stream_error" }));
+  const found = metricsOf(metrics);
+  const modalities = (name: string): readonly string[] =>
+    points(found.get(`gen_ai.client.inference.usage.${name}`)).map((point) => attributesOf(point)["gen_ai.token.modality"] ?? "none");
+  const read = ["unknown", "unknown", "text", "text", "audio", "text", "unknown", "unknown"];
+  const written = ["unknown", "text", "text", "audio", "text", "image", "image", "unknown"];
+  expect([modalities("input_tokens"), modalities("cache_read.input_tokens")]).toEqual([read, read]);
+  expect([modalities("output_tokens"), modalities("reasoning.output_tokens")]).toEqual([written, written]);
+  // histograms are of calls, not of tokens
+  const [spread] = points(found.get("gen_ai.client.inference.operation.input_tokens"));
+  expect(spread === undefined ? undefined : attributesOf(spread)).not.toHaveProperty("gen_ai.token.modality");
+});
+
 test("failed calls count nothing under their error, denied ones are none, and what is billed goes before what was used", () => {
   const metrics = new GenAiMetrics();
   expect(metrics.export({}, { version: "1" }, 0, 1)).toBeNull();

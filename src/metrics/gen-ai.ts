@@ -40,6 +40,27 @@ const HISTOGRAMS = {
   "gen_ai.client.inference.time_to_first_chunk": ["s", "Time to the first byte of an answer.", SECOND_BOUNDS],
 } as const;
 
+type Modality = "text" | "image" | "audio" | "unknown";
+
+/**
+ * What goes in and comes out of an operation, where it tells by itself. Most take text and pictures alike, and a chat may be spoken:
+ * these are unknown.
+ */
+const MODALITIES: Readonly<Record<string, readonly [input: Modality, output: Modality]>> = {
+  text_completion: ["text", "text"],
+  messages: ["unknown", "text"],
+  responses: ["unknown", "text"],
+  rerank: ["text", "unknown"],
+  summarize: ["text", "text"],
+  classify: ["text", "unknown"],
+  image_generation: ["text", "image"],
+  image_edit: ["unknown", "image"],
+  image_variation: ["image", "image"],
+  speech: ["text", "audio"],
+  transcription: ["audio", "text"],
+  translation: ["audio", "text"],
+};
+
 type CounterName = keyof typeof COUNTERS;
 type HistogramName = keyof typeof HISTOGRAMS;
 type Attributes = Readonly<Record<string, string>>;
@@ -78,11 +99,15 @@ export class GenAiMetrics {
     const input = event.billed_input_tokens ?? event.input_tokens;
     const output = event.billed_output_tokens ?? event.output_tokens;
     const known = event.call_outcome === "ok" ? null : 0;
-    this.#add("gen_ai.client.inference.usage.input_tokens", attributes, input ?? known);
-    this.#add("gen_ai.client.inference.usage.output_tokens", attributes, output ?? known);
-    this.#add("gen_ai.client.inference.usage.cache_read.input_tokens", attributes, event.cache_read_tokens);
-    this.#add("gen_ai.client.inference.usage.cache_write.input_tokens", attributes, event.cache_write_tokens);
-    this.#add("gen_ai.client.inference.usage.reasoning.output_tokens", attributes, event.reasoning_tokens);
+    // the convention wants `unknown` for calls that failed
+    const [taken, given] = (event.call_outcome === "ok" ? MODALITIES[event.operation] : undefined) ?? (["unknown", "unknown"] as const);
+    const read = { ...attributes, "gen_ai.token.modality": taken };
+    const written = { ...attributes, "gen_ai.token.modality": given };
+    this.#add("gen_ai.client.inference.usage.input_tokens", read, input ?? known);
+    this.#add("gen_ai.client.inference.usage.output_tokens", written, output ?? known);
+    this.#add("gen_ai.client.inference.usage.cache_read.input_tokens", read, event.cache_read_tokens);
+    this.#add("gen_ai.client.inference.usage.cache_write.input_tokens", read, event.cache_write_tokens);
+    this.#add("gen_ai.client.inference.usage.reasoning.output_tokens", written, event.reasoning_tokens);
     this.#observe("gen_ai.client.inference.operation.input_tokens", attributes, input);
     this.#observe("gen_ai.client.inference.operation.output_tokens", attributes, output);
     this.#observe("gen_ai.client.inference.duration", attributes, event.latency_ms / 1000);
@@ -101,7 +126,7 @@ export class GenAiMetrics {
         aggregationTemporality: CUMULATIVE,
         isMonotonic: true,
         dataPoints: [...series.values()].map(({ attributes, value }) => ({
-          attributes: encoded({ ...attributes, "gen_ai.token.modality": "unknown" }),
+          attributes: encoded(attributes),
           ...times,
           asInt: String(value),
         })),

@@ -3,8 +3,12 @@ import type { DecisionEvent, ExchangeEvent, FindingEvent, LlmEvent } from "../sc
 /** An event as its maker has it, before the log gave it an id and a time. */
 type Fresh<T> = Omit<T, "id" | "schema_version" | "timestamp">;
 
-/** What a model call's record does not hold, for histograms. */
-export type LlmTiming = {
+/** What a model call's record does not hold. */
+export type LlmDetail = {
+  /** billed units that are no tokens, by name */
+  readonly units?: Readonly<Record<string, number>>;
+  /** tokens written to the cache by how long they are kept; what is not named here is `unknown` */
+  readonly cacheWrites?: Readonly<Record<string, number>>;
   /** seconds from the first to the last body chunk, divided by the chunks between; streams only */
   readonly perOutputChunkSeconds?: number;
 };
@@ -38,7 +42,7 @@ export interface Metrics {
   /** a decision without an HTTP exchange */
   decision(event: Fresh<DecisionEvent>): void;
   /** requests, tokens, cost and missing usage, from the canonical record of one model call */
-  llm(event: Fresh<LlmEvent>, units?: Readonly<Record<string, number>>, timing?: LlmTiming): void;
+  llm(event: Fresh<LlmEvent>, detail?: LlmDetail): void;
   finding(event: Fresh<FindingEvent>): void;
 
   // gateway: what records do not hold

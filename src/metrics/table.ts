@@ -60,10 +60,11 @@ export const METRICS = {
   ),
   llmCacheWrite: counter(
     "llm_cache_write_input_tokens_total",
-    "Input tokens written to the provider's cache.",
+    "Input tokens written to the provider's cache, by how long they are kept.",
     "sandbox",
     "provider",
     "model",
+    "ttl",
   ),
   llmReasoning: counter("llm_reasoning_output_tokens_total", "Output tokens spent on reasoning.", "sandbox", "provider", "model"),
   llmUnits: counter("llm_billable_units_total", "Billed units that are no tokens.", "sandbox", "provider", "model", "unit"),
@@ -105,6 +106,10 @@ export const METRICS = {
   deliveryOldest: gauge("delivery_oldest_unacked_seconds", "Age of the oldest event that a stream or hook has not received.", "sink"),
   deliveryFailing: gauge("delivery_failing", "Whether a stream or hook is failing or paused.", "sink"),
   deliveryPaused: gauge("delivery_paused", "Whether a stream or hook is paused until somebody acts.", "sink"),
+
+  hookDeliveries: counter("hook_deliveries_total", "Requests to a hook.", "hook", "result"),
+  hookDuration: histogram("hook_delivery_seconds", "Time of requests to hooks.", LATENCY),
+  hookQueue: gauge("hook_queue_depth", "Events that a hook has not received yet.", "hook"),
 
   apiRequests: counter("api_requests_total", "Requests to the control API.", "route", "method", "status_class"),
   apiDuration: histogram("api_request_duration_seconds", "Time of requests to the control API.", LATENCY, "route"),

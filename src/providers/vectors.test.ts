@@ -78,6 +78,7 @@ function observed(vector: Vector, recognition: Recognition, request: RequestFact
     billed_input: usage?.billedInput ?? null,
     billed_output: usage?.billedOutput ?? null,
     cost_usd: usage?.costReportedUsd ?? null,
+    cache_write_ttl: usage?.cacheWriteTtl,
     cache_write_1h: usage?.cacheWrite1h ?? null,
     input_audio: usage?.inputAudio ?? null,
     output_audio: usage?.outputAudio ?? null,

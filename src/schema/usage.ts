@@ -10,6 +10,8 @@ export type Usage = {
   readonly cacheWrite: number | null;
   /** part of `cacheWrite` kept for 1 h, where the provider tells */
   readonly cacheWrite1h: number | null;
+  /** parts of `cacheWrite` by how long they are kept (`30m`, `12h`), where the provider tells in other terms than one hour */
+  readonly cacheWriteTtl?: Readonly<Record<string, number>>;
   readonly reasoning: number | null;
   readonly inputAudio: number | null;
   readonly outputAudio: number | null;

@@ -69,6 +69,8 @@ test.each([
   ["the request's maximum", { maxOutputTokens: 200 }, { input: 34, output: 200 }],
   ["the model's", { model: "gpt-4o-2024-08-06" }, { input: 34, output: 16_384 }],
   ["the model's, which is more than its family's", { model: "gpt-5-pro" }, { input: 34, output: 272_000 }],
+  ["the newest model's", { model: "openai/gpt-6-sol" }, { input: 34, output: 128_000 }],
+  ["the newest of a family, which gives more than those before it", { model: "grok-4.7" }, { input: 34, output: 500_000 }],
   ["the model's behind a region", { model: "us.anthropic.claude-opus-4-5-20251101-v1:0" }, { input: 34, output: 64_000 }],
   ["the model's behind a slash", { model: "deepseek/deepseek-chat" }, { input: 34, output: 384_000 }],
   ["nobody's", {}, { input: 34, output: 16_000 }],

@@ -2,11 +2,12 @@ import { matchesModel, modelNames } from "./model-glob.ts";
 
 /**
  * The longest answer that a model gives when its request does not bound it, in tokens; the first that fits. The price table does not
- * know it. The figures are `limit.output` of models.dev, as of 2 July 2026, the largest of each family where a pattern stands for
+ * know it. The figures are `limit.output` of models.dev, as of October 2026, the largest of each family where a pattern stands for
  * several, since a reservation must not be too small. It is settled with what was used, so a figure that is out of date costs room in a
  * budget, and never money.
  */
 const MODEL_OUTPUT: readonly (readonly [glob: string, tokens: number])[] = [
+  ["gpt-6*", 128_000],
   ["gpt-5-pro*", 272_000],
   ["gpt-5*", 128_000],
   ["gpt-4.1*", 32_768],
@@ -35,6 +36,9 @@ const MODEL_OUTPUT: readonly (readonly [glob: string, tokens: number])[] = [
   ["deepseek-r1*", 32_768],
   ["deepseek-*", 384_000],
   ["grok-build*", 256_000],
+  ["grok-4.5*", 500_000],
+  ["grok-4.6*", 500_000],
+  ["grok-4.7*", 500_000],
   ["grok-4*", 30_000],
   ["kimi-*", 262_144],
   ["magistral-medium*", 16_384],

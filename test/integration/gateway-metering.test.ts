@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
+import { createMetrics } from "../../src/metrics/create-metrics.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import type { FixtureOptions } from "../support/gateway/fixture.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
@@ -132,6 +134,40 @@ test("a client that asks for usage itself gets every byte; a compressed request 
   expect(seenBody.equals(body)).toBe(true);
   await waitFor(() => fixture.seen.calls.length === 1);
   expect(fixture.seen.calls[0]).toMatchObject({ model: "gpt-5-mini", input_tokens: 57, output_tokens: 9, streaming: true });
+});
+
+test("how long chunks keep a reader waiting, and how long what was cached is kept, are counted", async () => {
+  const metrics = createMetrics();
+  const events = [
+    'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"claude-x","usage":{"input_tokens":9,"cache_creation_input_tokens":100,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":70,"ephemeral_1h_input_tokens":30},"output_tokens":1}}}\n\n',
+    'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":418}}\n\n',
+    'event: message_stop\ndata: {"type":"message_stop"}\n\n',
+  ];
+  let send: ((event: string) => void) | undefined;
+  await using upstream = await testUpstream((request, response) => {
+    request.resume();
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.flushHeaders();
+    send = (event) => void (event === events.at(-1) ? response.end(event) : response.write(event));
+  });
+  await using fixture = await gatewayFixture(setting({ upstreams: [upstream.override(ANTHROPIC)], metrics }));
+  const response = await openInside(fixture, `https://${ANTHROPIC}/v1/messages`, {
+    body: JSON.stringify({ model: "claude-x", stream: true, messages: [] }),
+    headers: { "content-type": "application/json" },
+  });
+  // each is read before the next is sent
+  for (const event of events) {
+    const got = once(response, "data", { signal: AbortSignal.timeout(5_000) });
+    send?.(event);
+    expect(String((await got)[0])).toBe(event);
+  }
+  await waitFor(() => fixture.seen.calls.length === 1);
+  const text = await metrics.text();
+  expect(text).toContain('agentkernel_llm_time_per_output_chunk_seconds_count{provider="anthropic"} 1');
+  expect(Number(/time_per_output_chunk_seconds_sum\{provider="anthropic"\} (\S+)/.exec(text)?.[1])).toBeGreaterThan(0);
+  const written = 'agentkernel_llm_cache_write_input_tokens_total{sandbox="box",provider="anthropic",model="claude-x"';
+  expect(text).toContain(`${written},ttl="1h"} 30`);
+  expect(text).toContain(`${written},ttl="5m"} 70`);
 });
 
 test("V40: a gzip-coded answer is metered and passed as it is", async () => {

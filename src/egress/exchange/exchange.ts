@@ -153,6 +153,8 @@ export type Exchange = {
   sentAt: number | undefined;
   headAt: number | undefined;
   firstByteAt: number | undefined;
+  /** of a model call's answer: how many chunks came, and when the first and the last did, monotonic ms */
+  answerChunks?: { readonly firstAt: number; lastAt: number; count: number } | undefined;
   end: ExchangeEnd | undefined;
   errorCode: string | undefined;
   /** the client left, and the answer was read to its end all the same */

@@ -1,6 +1,7 @@
 import { messageOf } from "../../base/error.ts";
 import type { Recognition, RequestFacts, ResponseFacts } from "../../providers/types.ts";
 import type { CallOutcome } from "../../schema/provider.ts";
+import type { Usage } from "../../schema/usage.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { EgressReporter } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
@@ -8,7 +9,7 @@ import type { Runtime } from "../runtime.ts";
 type CallRecord = Parameters<EgressReporter["llm"]>[0];
 
 /** What belongs to one call of several in a WebSocket, and not to the exchange that carries them all. */
-export type CallPart = Pick<Exchange, "startedAt" | "firstByteAt" | "decision" | "status">;
+export type CallPart = Pick<Exchange, "startedAt" | "firstByteAt" | "answerChunks" | "decision" | "status">;
 
 const MAX_MODEL = 256;
 
@@ -65,10 +66,25 @@ export function reportCall(
   exchange.callReported = true;
   const isRepeat = runtime.counted.isRepeat(event);
   const counted = isRepeat ? { ...event, ...NOTHING_USED } : event;
-  runtime.metrics.llm(counted, isRepeat ? {} : usage?.units);
+  const perChunk = perOutputChunkSeconds(part.answerChunks);
+  runtime.metrics.llm(counted, {
+    ...(isRepeat || usage === null ? {} : { units: usage.units, cacheWrites: cacheWrites(usage) }),
+    ...(perChunk === undefined || !event.streaming ? {} : { perOutputChunkSeconds: perChunk }),
+  });
   if (exchange.heldCalls === undefined || exchange.isUpgrade) runtime.report.llm(counted);
   else exchange.heldCalls.push(counted);
   return counted;
+}
+
+/** Anthropic and Bedrock keep for five minutes what is not kept for an hour. */
+function cacheWrites({ cacheWrite, cacheWrite1h, cacheWriteTtl }: Usage): Readonly<Record<string, number>> {
+  if (cacheWriteTtl !== undefined) return cacheWriteTtl;
+  return cacheWrite1h === null ? {} : { "1h": cacheWrite1h, "5m": Math.max(0, (cacheWrite ?? 0) - cacheWrite1h) };
+}
+
+/** The mean time between the chunks of a body; undefined for one that came at once. */
+function perOutputChunkSeconds(chunks: Exchange["answerChunks"]): number | undefined {
+  return chunks === undefined || chunks.count < 2 ? undefined : (chunks.lastAt - chunks.firstAt) / 1000 / (chunks.count - 1);
 }
 
 /** What was fetched again was used before: this call used nothing. */

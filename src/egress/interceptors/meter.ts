@@ -202,6 +202,10 @@ class CallMeter implements ResponseFilter {
 
   chunk(chunk: Uint8Array): readonly Uint8Array[] {
     const tap = this.#tap;
+    const now = this.#runtime.clock.monotonic();
+    const times = (this.#exchange.answerChunks ??= { firstAt: now, lastAt: now, count: 0 });
+    times.lastAt = now;
+    times.count += 1;
     if (tap !== undefined) this.#safely(() => tap.write(chunk));
     if (this.#stripper === undefined) return [chunk];
     return this.#stripper.transform(chunk);

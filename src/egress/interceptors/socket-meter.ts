@@ -27,7 +27,8 @@ type Pending = {
   readonly startedAt: number;
   /** bytes of answers before it */
   readonly answeredBefore: number;
-  firstByteAt: number | undefined;
+  /** chunks of its answer so far */
+  answerChunks: Exchange["answerChunks"];
 };
 
 /** The model calls in one WebSocket: each is admitted before its message leaves, and recorded and settled when it is over. */
@@ -87,7 +88,12 @@ export class SocketMeter implements SocketFilter, SocketJudge {
     this.#answered += chunk.length;
     try {
       const first = this.#pending[0];
-      if (first !== undefined) first.firstByteAt ??= this.#runtime.clock.monotonic();
+      if (first !== undefined) {
+        const now = this.#runtime.clock.monotonic();
+        const times = (first.answerChunks ??= { firstAt: now, lastAt: now, count: 0 });
+        times.lastAt = now;
+        times.count += 1;
+      }
       tap?.fromServer(chunk);
     } catch (error) {
       return this.#failed(error, chunk);
@@ -125,7 +131,7 @@ export class SocketMeter implements SocketFilter, SocketJudge {
       const startedAt = this.#runtime.clock.monotonic();
       const { request } = ask;
       const ended = this.#begin(recognition, request);
-      this.#pending.push({ recognition, request, settle, ended, startedAt, answeredBefore: this.#answered, firstByteAt: undefined });
+      this.#pending.push({ recognition, request, settle, ended, startedAt, answeredBefore: this.#answered, answerChunks: undefined });
       this.#runtime.metrics.llmStarted(this.#exchange.generation.egress.name);
     }
     return true;
@@ -166,7 +172,8 @@ export class SocketMeter implements SocketFilter, SocketJudge {
     const settle = pending?.settle ?? (isSession ? ignored : this.#admit(recognition, call.request, 0, "used")) ?? ignored;
     const event = this.#report(recognition, call, {
       startedAt: pending?.startedAt ?? clock.monotonic(),
-      firstByteAt: pending?.firstByteAt,
+      firstByteAt: pending?.answerChunks?.firstAt,
+      answerChunks: pending?.answerChunks,
       decision: this.#exchange.decision,
       status: this.#exchange.status,
     });
@@ -181,7 +188,7 @@ export class SocketMeter implements SocketFilter, SocketJudge {
     if (pending === undefined) settle(end);
     else this.#settled(pending, end);
     const next = this.#pending[0];
-    if (next !== undefined) next.firstByteAt = undefined;
+    if (next !== undefined) next.answerChunks = undefined;
   }
 
   /** The gate knows the socket from its beginning; the models that are called in it are known only now. */

@@ -77,6 +77,7 @@ export function openaiUsage(fields: Fields, call: { readonly provider: ProviderI
     units,
     costReportedUsd: reportedCost(call.provider, fields),
     ...cachedAudio(asFields(inputDetails["cached_tokens_details"])),
+    ...writtenFor(asFields(inputDetails["cache_write_tokens_details"])),
     ...images(firstCount(inputDetails["image_tokens"]), firstCount(outputDetails["image_tokens"])),
   });
 }
@@ -84,6 +85,13 @@ export function openaiUsage(fields: Fields, call: { readonly provider: ProviderI
 function cachedAudio(details: Fields | null): Pick<Usage, "cacheReadAudio"> {
   const tokens = firstCount(details?.["audio_tokens"]);
   return tokens === null ? {} : { cacheReadAudio: tokens };
+}
+
+const CACHE_TTLS = ["30m", "12h"] as const;
+
+function writtenFor(details: Fields | null): Pick<Usage, "cacheWriteTtl"> {
+  const found = CACHE_TTLS.map((ttl) => [ttl, firstCount(details?.[`ttl_${ttl}`])] as const).filter(([, tokens]) => tokens !== null);
+  return found.length === 0 ? {} : { cacheWriteTtl: Object.fromEntries(found.map(([ttl, tokens]) => [ttl, tokens ?? 0])) };
 }
 
 function images(inputImage: number | null, outputImage: number | null): Pick<Usage, "inputImage" | "outputImage"> {
