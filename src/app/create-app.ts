@@ -243,13 +243,18 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     if (generations.current.config.llmKeys.length > 0 || store.llmKeys.list().length > 0) await generations.refresh();
   };
   let secretsRevision = store.secrets.revision;
+  // a store that cannot be read for a moment must not end the process: what throws in a timer does
+  const followSecrets = async (): Promise<void> => {
+    const { revision } = store.secrets;
+    if (revision === secretsRevision) return;
+    secretsRevision = revision;
+    await secretsChanged();
+  };
   const following = setInterval(() => {
     gate?.cutClosed();
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
     secretFiles.follow();
-    if (links.count === 0 || store.secrets.revision === secretsRevision) return;
-    secretsRevision = store.secrets.revision;
-    background("follow the secrets", secretsChanged(), log);
+    if (links.count > 0) background("follow the secrets", followSecrets(), log);
   }, FOLLOW_MS);
   following.unref();
   stack.defer(() => clearInterval(following));

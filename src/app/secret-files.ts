@@ -105,18 +105,20 @@ export class SecretFiles {
 
   /** Takes over what others wrote: an agent on this machine, another process of ours. */
   follow(): void {
-    for (const [path, held] of this.#held) {
-      const [first] = held;
-      if (first === undefined) {
-        this.#held.delete(path);
-        this.#versions.delete(path);
-        continue;
-      }
-      const version = secretFileVersion(first.file.definition);
-      if (version === undefined || version === this.#versions.get(path)) continue;
-      this.#versions.set(path, version);
-      this.#spread(path);
+    for (const path of this.#held.keys()) this.#look(path);
+  }
+
+  #look(path: string): void {
+    const [first] = this.#held.get(path) ?? [];
+    if (first === undefined) {
+      this.#held.delete(path);
+      this.#versions.delete(path);
+      return;
     }
+    const version = secretFileVersion(first.file.definition);
+    if (version === undefined || version === this.#versions.get(path)) return;
+    this.#versions.set(path, version);
+    this.#spread(path);
   }
 
   #spread(path: string): void {
@@ -155,6 +157,8 @@ export class SecretFiles {
     this.#turns.set(path, mine.promise);
     try {
       if (before !== undefined) await Promise.race([before, setTimeout(MAX_TURN_MS, undefined, { ref: false })]);
+      // a token that another process renewed since we looked is good for nothing any more, and its use may end the whole login
+      this.#look(path);
       return await work();
     } finally {
       mine.resolve();

@@ -46,7 +46,9 @@ export async function chatgptLogin(): Promise<ChatgptLogin> {
     calls.push(request.headers.authorization ?? "");
     if (request.headers.authorization !== `Bearer ${current?.access_token ?? ""}`)
       return json(response, 401, { error: { code: "token_expired", message: `${request.headers.authorization ?? ""} is not valid` } });
-    const onward = httpRequest({ host: "127.0.0.1", port: standIn.port, method: "POST", path, headers: request.headers }, (from) => {
+    // the model behind the account speaks the API's own format
+    const where = { host: "127.0.0.1", port: standIn.port, method: "POST", path: "/v1/responses" };
+    const onward = httpRequest({ ...where, headers: request.headers }, (from) => {
       response.writeHead(from.statusCode ?? 502, from.headers);
       from.pipe(response);
     });

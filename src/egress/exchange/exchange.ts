@@ -157,6 +157,8 @@ export type Exchange = {
   answerChunks?: { readonly firstAt: number; lastAt: number; count: number } | undefined;
   end: ExchangeEnd | undefined;
   errorCode: string | undefined;
+  /** what the answer brings would be lost with it: it is read to its end, whether or not the client waits for it */
+  isReadToEnd?: true;
   /** the client left, and the answer was read to its end all the same */
   wasDrained?: true;
   /** ends it from outside: policy changed, sandbox stopped */

@@ -41,6 +41,9 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
   return false;
 }
 
+/** ms for an answer that must not be lost, after its client left */
+const READ_TO_END_MS = 30_000;
+
 class Relay implements ResponseSink {
   readonly #runtime: Runtime;
   readonly #exchange: Exchange;
@@ -264,7 +267,8 @@ class Relay implements ResponseSink {
     const { recognition, body, connection } = this.#exchange;
     // a request that was still coming has lost its rest
     const isWhole = this.#transfer !== undefined && body !== undefined && (body.kind !== "stream" || body.stream.readableEnded);
-    if (recognition?.billable === true && isWhole) {
+    if (this.#exchange.isReadToEnd === true && isWhole) this.#drained = this.#within(READ_TO_END_MS);
+    else if (recognition?.billable === true && isWhole) {
       this.#drained = this.#runtime.drains?.begin(connection.attachment, () => this.#abort("aborted")) ?? undefined;
     }
     if (this.#drained === undefined) {
@@ -273,6 +277,12 @@ class Relay implements ResponseSink {
     }
     this.#body.discard();
     this.#transfer?.resume();
+  }
+
+  /** Ends the answer when it takes too long; gives what takes that back. */
+  #within(ms: number): () => void {
+    const timer = setTimeout(() => this.#abort("aborted"), ms);
+    return () => clearTimeout(timer);
   }
 
   #abort(end: ExchangeEnd): void {

@@ -3,7 +3,7 @@ import type { Exchange, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
-import type { GatewaySecret, TokenEndpoint } from "../options.ts";
+import type { TokenEndpoint } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** bytes of a refresh, and of its answer */
@@ -25,39 +25,37 @@ export async function takeTokens(exchange: Exchange): Promise<"ready" | "gone"> 
 }
 
 /**
- * Puts real tokens in the place of placeholders that are the whole of a value in the body, in JSON or as a form; and sees to it that
- * the answer's new tokens are kept here and masked. A body of another kind, and a placeholder elsewhere in it, stay as they are: the
- * search that follows finds them.
+ * Puts the real token in the place of the placeholder that a refresh (RFC 6749 §6) carries, in JSON or as a form; and sees to it that
+ * the answer's new tokens are kept here and masked, whether or not the sandbox waits for it. Another grant's answer holds tokens of
+ * another kind, which must not become the file's: of its body, as of one that cannot be read, and of a placeholder elsewhere in it, the
+ * search that follows makes what it makes of every body.
  */
 export function putTokens(runtime: Runtime, exchange: Exchange, endpoint: TokenEndpoint): void {
   const { body, request } = exchange;
   if (body?.kind !== "bytes" || request.contentEncoding !== undefined) return;
+  const text = body.bytes.toString("utf8");
+  const refresh = /^\s*application\/x-www-form-urlencoded\b/i.test(request.contentType ?? "") ? refreshInForm(text) : refreshInJson(text);
   // what was renewed while this request waited holds already
   const { secrets } = exchange.connection.attachment.generation.egress;
-  const tokens = secrets.filter(({ file }) => file === endpoint.file);
-  const used = new Set<GatewaySecret>();
-  const change = (text: string): string => {
-    const token = tokens.find(({ placeholder }) => placeholder === text);
-    if (token === undefined) return text;
-    used.add(token);
-    return token.value.reveal();
-  };
-  const text = body.bytes.toString("utf8");
-  const changed = /^\s*application\/x-www-form-urlencoded\b/i.test(request.contentType ?? "") ? inForm(text, change) : inJson(text, change);
-  if (changed === undefined || used.size === 0) return;
-  exchange.body = { kind: "bytes", bytes: Buffer.from(changed) };
+  const token = secrets.find(({ file, placeholder }) => file === endpoint.file && placeholder === refresh?.token);
+  if (refresh === undefined || token === undefined) return;
+  exchange.body = { kind: "bytes", bytes: Buffer.from(refresh.withToken(token.value.reveal())) };
   // no record and no hook is shown a body that holds a token
   exchange.carried ??= {};
-  for (const token of used) {
-    exchange.secretsInjected.push(token.name);
-    exchange.injected.push(token);
-  }
+  exchange.secretsInjected.push(token.name);
+  exchange.injected.push(token);
+  exchange.isReadToEnd = true;
   // before the search for what the answer repeats, which would take the tokens out that are to be kept
   exchange.filters.push(new TokenAnswer(runtime, exchange, endpoint));
 }
 
-/** Members of the outermost object; undefined for what is none. */
-function inJson(text: string, change: (text: string) => string): string | undefined {
+const GRANT = "refresh_token";
+
+/** What a refresh carries as its token, and its body with another one. */
+type Refresh = { readonly token: string; withToken(token: string): string };
+
+/** Undefined for what is no refresh. */
+function refreshInJson(text: string): Refresh | undefined {
   let root: unknown;
   try {
     root = JSON.parse(text);
@@ -66,16 +64,22 @@ function inJson(text: string, change: (text: string) => string): string | undefi
     return undefined;
   }
   if (typeof root !== "object" || root === null || Array.isArray(root)) return undefined;
-  return JSON.stringify(
-    Object.fromEntries(
-      Object.entries(root).map(([key, value]): [string, unknown] => [key, typeof value === "string" ? change(value) : value]),
-    ),
-  );
+  // what is sent is written anew, so that of several members of one name there is only the one that was looked at
+  const { grant_type: grant, refresh_token: token } = root as Readonly<Record<string, unknown>>;
+  if (grant !== GRANT || typeof token !== "string") return undefined;
+  return { token, withToken: (real) => JSON.stringify({ ...root, refresh_token: real }) };
 }
 
-function inForm(text: string, change: (text: string) => string): string {
+function refreshInForm(text: string): Refresh | undefined {
   const form = new URLSearchParams(text);
-  return new URLSearchParams([...form].map(([key, value]): [string, string] => [key, change(value)])).toString();
+  const withToken = (real: string): string => {
+    form.set("refresh_token", real);
+    return form.toString();
+  };
+  const [token, ...others] = form.getAll("refresh_token");
+  const grants = form.getAll("grant_type");
+  if (token === undefined || others.length > 0 || grants.length !== 1 || grants[0] !== GRANT) return undefined;
+  return { token, withToken };
 }
 
 /** Holds a successful answer, hands it over to whoever keeps the tokens, and lets through what the sandbox may see. */

@@ -1,0 +1,142 @@
+import { readFile, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type SandboxFiles, SecretFiles } from "../../src/app/secret-files.ts";
+import { systemClock } from "../../src/base/clock.ts";
+import { silentLog } from "../../src/base/log.ts";
+import { derivedRandom } from "../../src/secrets/placeholder.ts";
+import { fetchInside } from "../support/gateway/client.ts";
+import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
+import { testUpstream } from "../support/gateway/upstream.ts";
+import { tempDir } from "../support/temp.ts";
+import { waitFor } from "../support/wait-for.ts";
+
+/** Logins in files: what becomes of a refresh whose client, other process or grant is not what it should be. */
+
+const HOST = "platform.claude.com";
+const TOKEN_URL = `https://${HOST}/v1/oauth/token`;
+const JSON_TYPE = { "content-type": "application/json" };
+const FIRST = { access: `sk-ant-oat01-first${"A".repeat(60)}`, refresh: `sk-ant-ort01-first${"B".repeat(60)}` };
+const NEXT = { access: `sk-ant-oat01-second${"C".repeat(60)}`, refresh: `sk-ant-ort01-second${"D".repeat(60)}` };
+const ANSWER = JSON.stringify({ access_token: NEXT.access, refresh_token: NEXT.refresh, expires_in: 3600 });
+
+type Setting = AsyncDisposable & {
+  readonly fixture: Fixture;
+  readonly path: string;
+  readonly bodies: string[];
+  readonly answers: ServerResponse[];
+  /** the placeholder of the refresh token */
+  readonly shown: string;
+};
+
+const login = (tokens: typeof FIRST): string =>
+  JSON.stringify({ claudeAiOauth: { accessToken: tokens.access, refreshToken: tokens.refresh, expiresAt: 1 } });
+
+async function setting(answer: ((response: ServerResponse) => void) | null): Promise<Setting> {
+  const stack = new AsyncDisposableStack();
+  const dir = stack.use(await tempDir());
+  const path = join(dir.path, "credentials.json");
+  await writeFile(path, login(FIRST), { mode: 0o600 });
+  const bodies: string[] = [];
+  const answers: ServerResponse[] = [];
+  const upstream = stack.use(
+    await testUpstream((request, response) => {
+      const parts: Buffer[] = [];
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => {
+        bodies.push(Buffer.concat(parts).toString());
+        answers.push(response);
+        answer?.(response);
+      });
+    }),
+  );
+  const fixture = stack.use(await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] }));
+  const files = new SecretFiles({
+    home: dir.path,
+    configured: () => [],
+    forbidden: [],
+    randomFor: async () => (context) => derivedRandom(Buffer.alloc(32, 7), context),
+    clock: systemClock,
+    log: silentLog,
+  });
+  const record = { uuid: fixture.egress.uuid, secretFiles: [files.define(`claude-code:${path}`)] };
+  const update = (opened: SandboxFiles): void =>
+    fixture.attachment.update({ ...fixture.egress, secrets: opened.secrets, tokenEndpoints: opened.endpoints });
+  const opened = stack.use(await files.open(record, () => update(opened)));
+  update(opened);
+  const shown = /"refreshToken": "([^"]+)"/.exec(opened.shown[".claude/.credentials.json"] ?? "")?.[1] ?? "";
+  return { fixture, path, bodies, answers, shown, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+const answered = (response: ServerResponse): void => void response.writeHead(200, JSON_TYPE).end(ANSWER);
+const refreshOf = (token: string): string => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: "x" });
+
+describe("a refresh of a login in a file", () => {
+  test("is kept although its client leaves before the answer", async () => {
+    await using at = await setting(null);
+    const port = await at.fixture.reach(HOST, 443);
+    const body = refreshOf(at.shown);
+    const headers = { host: HOST, ...JSON_TYPE, "content-length": String(body.length) };
+    const options = { host: "127.0.0.1", port, path: "/v1/oauth/token", method: "POST", headers, agent: false as const };
+    const request = httpsRequest({ ...options, servername: HOST, ca: at.fixture.gateway.authorityPem });
+    request.on("error", () => undefined);
+    request.end(body);
+    const answer = await waitFor(() => at.answers[0]);
+    expect(at.bodies[0]).toBe(refreshOf(FIRST.refresh));
+    request.destroy();
+    await waitFor(() => at.fixture.metrics.count("connectionClosed") === 1);
+    // the next one waits for what this one brings
+    const second = fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    answered(answer);
+    answered(await waitFor(() => at.answers[1]));
+    expect((await second).status).toBe(200);
+    expect(at.bodies[1]).toBe(refreshOf(NEXT.refresh));
+    expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
+    expect(at.fixture.seen.exchanges.find(({ end }) => end === "aborted")).toMatchObject({ status: 200, bytes_in: 0 });
+  });
+
+  test("carries what another process renewed a moment ago", async () => {
+    await using at = await setting(answered);
+    await writeFile(at.path, login({ access: NEXT.access, refresh: "sk-ant-ort01-renewed-by-another-process-0123456789" }), {
+      mode: 0o600,
+    });
+    await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    expect(at.bodies).toEqual([refreshOf("sk-ant-ort01-renewed-by-another-process-0123456789")]);
+  });
+
+  test("in the form of RFC 6749 is one too", async () => {
+    await using at = await setting(answered);
+    const body = `grant_type=refresh_token&client_id=x&refresh_token=${at.shown}`;
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    expect((await fetchInside(at.fixture, TOKEN_URL, { body, headers })).text).not.toContain(NEXT.refresh);
+    expect(at.bodies).toEqual([`grant_type=refresh_token&client_id=x&refresh_token=${FIRST.refresh}`]);
+    expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
+  });
+});
+
+describe("what is no refresh carries no token, and leaves the file as it was", () => {
+  const exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+  const forms: readonly (readonly [string, (token: string) => string, string])[] = [
+    ["another grant", (token) => JSON.stringify({ grant_type: exchange, subject_token: token }), "application/json"],
+    ["another grant beside", (token) => `grant_type=refresh_token&grant_type=${exchange}&refresh_token=${token}`, "form"],
+    ["no grant", (token) => JSON.stringify({ refresh_token: token }), "application/json"],
+    ["another member", (token) => JSON.stringify({ grant_type: "refresh_token", refresh_token: "x", scope: token }), "application/json"],
+    ["the token twice", (token) => `grant_type=refresh_token&refresh_token=${token}&refresh_token=${token}`, "form"],
+    [
+      "the token of one, and again elsewhere",
+      (token) => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: token }),
+      "application/json",
+    ],
+  ];
+  test.each(forms)("%s", async (_name, bodyOf, type) => {
+    await using at = await setting(answered);
+    const headers = { "content-type": type === "form" ? "application/x-www-form-urlencoded" : type };
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: bodyOf(at.shown), headers });
+    expect(answer.status).toBe(403);
+    expect(at.bodies).toEqual([]);
+    expect(await readFile(at.path, "utf8")).toBe(login(FIRST));
+    expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced" }]);
+  });
+});
