@@ -6,7 +6,8 @@ import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore, type Store } from "../../src/store/open-store.ts";
 import { type Budget, meterKey } from "../../src/usage/budget.ts";
 import { budgetGate, type GateFindings, type GateSettings, testBudget } from "../support/gateway/budget-gate.ts";
-import { type Answer, fetchInside, openInside } from "../support/gateway/client.ts";
+import { fetchOver, type Protocol, PROTOCOLS } from "../support/gateway/both-protocols.ts";
+import { fetchInside, openInside } from "../support/gateway/client.ts";
 import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
 import { type TestUpstream, testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -68,26 +69,43 @@ function json(response: ServerResponse, value: unknown): void {
   response.end(JSON.stringify(value));
 }
 
-function ask(fixture: Fixture, body: Record<string, unknown>, url = CHAT, headers: Record<string, string> = {}): Promise<Answer> {
-  return fetchInside(fixture, url, { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } });
+function ask(
+  fixture: Fixture,
+  body: Record<string, unknown>,
+  url = CHAT,
+  headers: Record<string, string> = {},
+  protocol: Protocol = "http/1.1",
+): ReturnType<typeof fetchOver> {
+  const own = { "content-type": "application/json", ...headers };
+  return fetchOver(protocol, fixture, url, { body: JSON.stringify(body), headers: own });
 }
 
 const chat = (more: Record<string, unknown> = {}) => ({ model: "gpt-5-mini", max_tokens: 200, messages: [], ...more });
 
-test("V95: 1,000 tokens hold four of twenty parallel calls of 200 each, and settle to what was used", async () => {
-  const budget = testBudget("tokens", 1_000);
-  const waiting: ServerResponse[] = [];
-  const { fixture, taken } = await setting({ budgets: [budget] }, (_request, response) => waiting.push(response));
-  const answers = Array.from({ length: 20 }, () => ask(fixture, chat()));
-  const denied = await waitFor(() => fixture.seen.calls.length === 16 && waiting.length === 4);
-  expect(denied).toBe(true);
-  expect(taken(budget)[0] + taken(budget)[1]).toBeLessThanOrEqual(1_000);
-  for (const response of waiting) json(response, { model: "gpt-5-mini", choices: [], usage: usage(10, 20) });
-  const statuses = (await Promise.all(answers)).map(({ status }) => status);
-  expect([statuses.filter((status) => status === 200).length, statuses.filter((status) => status === 403).length]).toEqual([4, 16]);
-  await waitFor(() => fixture.seen.calls.length === 20);
-  expect(taken(budget)).toEqual([120, 0]);
-});
+test.each(PROTOCOLS)(
+  "V95: 1,000 tokens hold four of twenty parallel calls of 200 each, and settle to what was used (%s)",
+  async (protocol) => {
+    const budget = testBudget("tokens", 1_000);
+    const waiting: ServerResponse[] = [];
+    const { fixture, taken } = await setting({ budgets: [budget] }, (_request, response) => waiting.push(response));
+    const answers = Array.from({ length: 20 }, () => ask(fixture, chat(), CHAT, {}, protocol));
+    const denied = await waitFor(() => fixture.seen.calls.length === 16 && waiting.length === 4);
+    expect(denied).toBe(true);
+    expect(taken(budget)[0] + taken(budget)[1]).toBeLessThanOrEqual(1_000);
+    for (const response of waiting) json(response, { model: "gpt-5-mini", choices: [], usage: usage(10, 20) });
+    const settled = await Promise.all(answers);
+    const refused = settled.filter(({ status }) => status === 403);
+    expect([settled.filter(({ status }) => status === 200).length, refused.length]).toEqual([4, 16]);
+    for (const { headers, text } of refused) {
+      expect([headers["x-should-retry"], headers["x-agentkernel-denied"]]).toEqual(["false", "budget:of-tokens"]);
+      expect(JSON.parse(text)).toMatchObject({
+        error: { type: "policy_denied", message: expect.stringContaining("the budget of-tokens") },
+      });
+    }
+    await waitFor(() => fixture.seen.calls.length === 20);
+    expect(taken(budget)).toEqual([120, 0]);
+  },
+);
 
 const EACH = 200 + Math.ceil(JSON.stringify(chat()).length / 3);
 
@@ -115,16 +133,17 @@ test.each([
   ["Google", `https://${GOOGLE}/v1beta/models/gemini-2.5-flash:generateContent`, { error: { code: 403, status: "PERMISSION_DENIED" } }],
 ])("a refusal has the shape of %s, and its clients do not try again", async (_name, url, shape) => {
   const { fixture, reached } = await setting({ budgets: [testBudget("requests", 0)] }, (_request, response) => response.end("{}"));
-  const answer = await ask(fixture, chat(), url);
-  expect([answer.status, answer.headers["x-should-retry"], answer.headers["x-agentkernel-denied"]]).toEqual([
-    403,
-    "false",
-    "budget:of-requests",
-  ]);
-  expect(JSON.parse(answer.text)).toMatchObject(shape);
-  await waitFor(() => fixture.seen.exchanges.length === 1);
-  expect(fixture.seen.calls).toMatchObject([{ call_outcome: "denied", decision: "deny", outcome: "deny", status: 403 }]);
-  expect(fixture.seen.exchanges).toMatchObject([{ decision: "deny", rule: "budget:of-requests" }]);
+  const answers = [await ask(fixture, chat(), url), await ask(fixture, chat(), url, {}, "h2")];
+  for (const { status, headers, text } of answers) {
+    expect([status, headers["x-should-retry"], headers["x-agentkernel-denied"]]).toEqual([403, "false", "budget:of-requests"]);
+    expect(JSON.parse(text)).toMatchObject(shape);
+  }
+  await waitFor(() => fixture.seen.exchanges.length === 2);
+  const denied = { call_outcome: "denied", decision: "deny", outcome: "deny", status: 403, input_tokens: null, cost_usd: null };
+  expect(fixture.seen.calls).toMatchObject([denied, denied]);
+  expect(fixture.seen.exchanges).toMatchObject(
+    ["http/1.1", "h2"].map((protocol) => ({ decision: "deny", rule: "budget:of-requests", protocol })),
+  );
   expect(reached()).toBe(0);
 });
 

@@ -1,12 +1,12 @@
 import { once } from "node:events";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import { expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { type Budget, meterKey } from "../../src/usage/budget.ts";
 import { budgetGate, type GateFindings, testBudget } from "../support/gateway/budget-gate.ts";
-import { fetchInside, openInside } from "../support/gateway/client.ts";
+import { fetchOver, type Opened, openOver, type Protocol, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -18,10 +18,10 @@ const START =
 const DELTA = `event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"${"x".repeat(3_000)}"}}\n\n`;
 
 /** Settles when the stream is over, whole or not. */
-const closing = (stream: IncomingMessage): Promise<unknown> => new Promise((resolve) => stream.once("close", resolve));
+const closing = ({ body: stream }: Opened): Promise<unknown> => new Promise((resolve) => stream.once("close", resolve));
 
 /** A provider that streams without an end, and a gate whose budgets can be changed meanwhile. */
-async function setting(budgets: Budget[]) {
+async function setting(budgets: Budget[], protocol: Protocol = "http/1.1") {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(openStore(":memory:", { log: silentLog }));
   const findings: GateFindings = [];
@@ -44,13 +44,13 @@ async function setting(budgets: Budget[]) {
       gate,
     }),
   );
-  const streaming = async (model: string): Promise<IncomingMessage> => {
-    const response = await openInside(fixture, CALL, {
+  const streaming = async (model: string): Promise<Opened> => {
+    const response = await openOver(protocol, fixture, CALL, {
       body: JSON.stringify({ model, max_tokens: 5_000, stream: true, messages: [] }),
       headers: { "content-type": "application/json" },
     });
-    response.on("error", () => undefined);
-    await once(response, "data");
+    response.body.on("error", () => undefined);
+    await once(response.body, "data");
     return response;
   };
   const used = (budget: Budget): number => Number(store.budgets.taken(meterKey(budget), 0).used);
@@ -58,42 +58,46 @@ async function setting(budgets: Budget[]) {
   return { gate, fixture, findings, streaming, used, closed: () => closed, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-test("V96: closing a budget cuts the streams that it counts, upstream too, and what they used is counted", async () => {
-  const lasting = testBudget("tokens", 1_000_000);
-  const budgets = [lasting];
-  await using at = await setting(budgets);
-  const cut = await at.streaming("claude-opus-4-6");
-  const other = await at.streaming("claude-haiku-4-5");
-  at.gate.cutClosed();
-  expect(at.closed()).toBe(0);
+test.each(PROTOCOLS)(
+  "V96: closing a budget cuts the streams that it counts, upstream too, and what they used is counted (%s)",
+  async (protocol) => {
+    const lasting = testBudget("tokens", 1_000_000);
+    const budgets = [lasting];
+    await using at = await setting(budgets, protocol);
+    const cut = await at.streaming("claude-opus-4-6");
+    const other = await at.streaming("claude-haiku-4-5");
+    at.gate.cutClosed();
+    expect(at.closed()).toBe(0);
 
-  budgets.push(testBudget("usd", 0, { id: "stop", scope: "model:claude-opus-*" }));
-  const ended = closing(cut);
-  at.gate.cutClosed();
-  await ended;
-  expect(cut.complete).toBe(false);
-  await waitFor(() => at.closed() === 1, { timeoutMs: 1_000, what: "the upstream to be closed" });
-  await waitFor(() => at.fixture.seen.calls.length === 1);
-  expect(at.fixture.seen.calls[0]).toMatchObject({
-    call_outcome: "aborted",
-    usage_source: "partial",
-    input_tokens: 15_009,
-    response_model: "claude-opus-4-6",
-  });
-  expect(at.fixture.seen.exchanges[0]).toMatchObject({ end: "aborted", error_code: "POLICY_DENIED" });
-  await waitFor(() => at.used(lasting) > 15_500);
-  expect(at.findings).toMatchObject([{ finding: "budget_exceeded", rule: "budget:stop", sandbox: "box", severity: "medium" }]);
+    budgets.push(testBudget("usd", 0, { id: "stop", scope: "model:claude-opus-*" }));
+    const ended = closing(cut);
+    at.gate.cutClosed();
+    await ended;
+    // no ending of its own: a client must not take the half for the whole
+    expect(cut.body.readableEnded).toBe(false);
+    await waitFor(() => at.closed() === 1, { timeoutMs: 1_000, what: "the upstream to be closed" });
+    await waitFor(() => at.fixture.seen.calls.length === 1);
+    expect(at.fixture.seen.calls[0]).toMatchObject({
+      call_outcome: "aborted",
+      usage_source: "partial",
+      input_tokens: 15_009,
+      response_model: "claude-opus-4-6",
+    });
+    expect(at.fixture.seen.exchanges[0]).toMatchObject({ end: "aborted", error_code: "POLICY_DENIED" });
+    await waitFor(() => at.used(lasting) > 15_500);
+    expect(at.findings).toMatchObject([{ finding: "budget_exceeded", rule: "budget:stop", sandbox: "box", severity: "medium" }]);
 
-  // the other stream goes on, and new calls of the closed model are refused
-  expect(other.destroyed).toBe(false);
-  const refused = await fetchInside(at.fixture, CALL, {
-    body: JSON.stringify({ model: "claude-opus-4-6", max_tokens: 9, messages: [] }),
-    headers: { "content-type": "application/json" },
-  });
-  expect(refused.status).toBe(403);
-  expect(refused.headers["x-should-retry"]).toBe("false");
-  other.destroy();
-});
+    // the other stream goes on, and new calls of the closed model are refused
+    expect(other.body.destroyed).toBe(false);
+    const refused = await fetchOver(protocol, at.fixture, CALL, {
+      body: JSON.stringify({ model: "claude-opus-4-6", max_tokens: 9, messages: [] }),
+      headers: { "content-type": "application/json" },
+    });
+    expect(refused.status).toBe(403);
+    expect(refused.headers["x-should-retry"]).toBe("false");
+    other.body.destroy();
+  },
+);
 
 test("a call that began before there was any budget is cut as well; one of another sandbox is not", async () => {
   const budgets: Budget[] = [];

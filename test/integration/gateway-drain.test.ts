@@ -5,7 +5,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { budgetGate, testBudget } from "../support/gateway/budget-gate.ts";
-import { openInside } from "../support/gateway/client.ts";
+import { openOver, type Protocol, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { type Fixture, gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -17,7 +17,8 @@ const event = (name: string, data: object): string => `event: ${name}\ndata: ${J
 const START = event("message_start", {
   message: { id: "msg_T5", model: "claude-opus-4-6", usage: { input_tokens: 9, cache_read_input_tokens: 15_000, output_tokens: 2 } },
 });
-const DELTA = event("content_block_delta", { index: 0, delta: { type: "text_delta", text: "x".repeat(400) } });
+const DELTA = event("content_block_delta", { index: 0, delta: { type: "text_delta", text: "x".repeat(2_048) } });
+const SENT = Buffer.byteLength(START + DELTA);
 const END =
   event("message_delta", {
     delta: { stop_reason: "end_turn" },
@@ -51,34 +52,40 @@ async function setting(drainOnAbort: boolean): Promise<Setting> {
 }
 
 /** Asks, reads the first bytes, and leaves. */
-async function leave(at: Setting): Promise<ServerResponse> {
+async function leave(at: Setting, protocol: Protocol = "http/1.1"): Promise<ServerResponse> {
   const before = at.answers.length;
   const body = JSON.stringify({ model: "claude-opus-4-6", stream: true, max_tokens: 1000, messages: [] });
-  const response = await openInside(at.fixture, `https://${HOST}/v1/messages?beta=true`, {
+  const response = await openOver(protocol, at.fixture, `https://${HOST}/v1/messages?beta=true`, {
     body,
     headers: { "content-type": "application/json" },
   });
-  await once(response, "data");
-  response.destroy();
+  let got = 0;
+  while (got < SENT) got += ((await once(response.body, "data")) as [Buffer])[0].length;
+  response.body.destroy();
   return waitFor(() => at.answers[before]);
 }
 
-test("V44: the provider is told at once, and what it did not say is estimated", async () => {
+test.each(PROTOCOLS)("V44: the provider is told at once, and what it did not say is estimated (%s)", async (protocol) => {
   await using at = await setting(false);
-  const answer = await leave(at);
+  const answer = await leave(at, protocol);
   await waitFor(() => answer.destroyed, { timeoutMs: 1_000, what: "the upstream to be cancelled" });
   await waitFor(() => at.fixture.seen.calls.length === 1);
   expect(at.fixture.seen.calls[0]).toMatchObject({
     call_outcome: "aborted",
     usage_source: "partial",
     input_tokens: 15_009,
-    output_tokens: 100,
+    output_tokens: 512,
+    cache_read_tokens: 15_000,
+    model: "claude-opus-4-6",
   });
+  // the client's leaving is no fault of the provider
+  expect(at.fixture.seen.exchanges[0]).toMatchObject({ end: "aborted", status: 200, protocol });
+  expect(at.fixture.seen.exchanges[0]).not.toHaveProperty("error_code");
 });
 
-test("V45: an answer is read to its end, and its figures are the provider's", async () => {
+test.each(PROTOCOLS)("V45: an answer is read to its end, and its figures are the provider's (%s)", async (protocol) => {
   await using at = await setting(true);
-  const answer = await leave(at);
+  const answer = await leave(at, protocol);
   answer.write(DELTA.repeat(1_000));
   answer.end(END);
   await waitFor(() => at.fixture.seen.calls.length === 1);
@@ -100,7 +107,7 @@ test("V45: one that breaks off while it is read on is estimated", async () => {
   const answer = await leave(at);
   answer.destroy();
   await waitFor(() => at.fixture.seen.calls.length === 1);
-  expect(at.fixture.seen.calls[0]).toMatchObject({ call_outcome: "aborted", usage_source: "partial", output_tokens: 100 });
+  expect(at.fixture.seen.calls[0]).toMatchObject({ call_outcome: "aborted", usage_source: "partial", output_tokens: 512 });
 });
 
 test("V45: eight are read on at once, the ninth is cancelled", async () => {
@@ -114,13 +121,13 @@ test("V45: eight are read on at once, the ninth is cancelled", async () => {
   expect(at.fixture.seen.calls.filter(({ usage_source }) => usage_source === "reported")).toHaveLength(8);
 });
 
-test("V96: a new policy and the end of the sandbox end it at once", async () => {
+test.each(PROTOCOLS)("V96: a new policy and the end of the sandbox end it at once (%s)", async (protocol) => {
   await using at = await setting(true);
-  const first = await leave(at);
+  const first = await leave(at, protocol);
   at.fixture.attachment.update({ ...at.fixture.egress, policy: testPolicy([], {}, 2) });
   await waitFor(() => first.destroyed, { timeoutMs: 1_000 });
   at.fixture.attachment.update({ ...at.fixture.egress, policy: testPolicy([HOST], {}, 3) });
-  const second = await leave(at);
+  const second = await leave(at, protocol);
   await at.fixture.attachment[Symbol.asyncDispose]();
   await waitFor(() => second.destroyed, { timeoutMs: 1_000 });
   await waitFor(() => at.fixture.seen.calls.length === 2);

@@ -3,6 +3,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { budgetGate } from "../support/gateway/budget-gate.ts";
+import { fetchOver, type Protocol, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { fetchInside } from "../support/gateway/client.ts";
 import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -38,8 +39,8 @@ async function setting(models: { readonly allow?: readonly string[]; readonly de
   return { fixture, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-async function ask(fixture: Fixture, body: string, url = CHAT): Promise<number> {
-  const answer = await fetchInside(fixture, url, { body, headers: { "content-type": "application/json" } });
+async function ask(fixture: Fixture, body: string, url = CHAT, protocol: Protocol = "http/1.1"): Promise<number> {
+  const answer = await fetchOver(protocol, fixture, url, { body, headers: { "content-type": "application/json" } });
   if (answer.status === 403)
     expect([answer.headers["x-agentkernel-denied"], answer.headers["x-should-retry"]]).toEqual(["llm.models", "false"]);
   return answer.status;
@@ -47,9 +48,10 @@ async function ask(fixture: Fixture, body: string, url = CHAT): Promise<number> 
 
 const named = (model: unknown): string => JSON.stringify({ messages: [], model });
 
-test("V97: an allow list takes globs, any case, dates and prefixes; everything else is refused", async () => {
+test.each(PROTOCOLS)("V97: an allow list takes globs, any case, dates and prefixes; everything else is refused (%s)", async (protocol) => {
   await using at = await setting({ allow: ["gpt-5-mini", "claude-*"] });
-  const statuses = async (...models: readonly unknown[]) => Promise.all(models.map((model) => ask(at.fixture, named(model))));
+  const statuses = async (...models: readonly unknown[]) =>
+    Promise.all(models.map((model) => ask(at.fixture, named(model), CHAT, protocol)));
   expect(await statuses("gpt-5-mini", "GPT-5-MINI", "gpt-5-mini-2025-08-07", "openai/gpt-5-mini", "Claude-Opus-4-5")).toEqual(
     Array(5).fill(200),
   );
@@ -61,26 +63,26 @@ test("V97: an allow list takes globs, any case, dates and prefixes; everything e
   expect(at.fixture.seen.calls.filter(({ response_model }) => response_model === "o3-pro")).toHaveLength(5);
 });
 
-test("V97: a deny list wins over an allow list", async () => {
+test.each(PROTOCOLS)("V97: a deny list wins over an allow list (%s)", async (protocol) => {
   await using at = await setting({ allow: ["gpt-*"], deny: ["*-PRO", "gpt-4*"] });
   const models = ["gpt-5", "gpt-5-pro", "gpt-5-pro-2025-10-06", "gpt-4o", "azure/gpt-4o"];
-  expect(await Promise.all(models.map((model) => ask(at.fixture, named(model))))).toEqual([200, 403, 403, 403, 403]);
+  expect(await Promise.all(models.map((model) => ask(at.fixture, named(model), CHAT, protocol)))).toEqual([200, 403, 403, 403, 403]);
 });
 
-test("a model cannot be hidden: twice, escaped, late, in the path, or not at all", async () => {
+test.each(PROTOCOLS)("V15, V16: a model cannot be hidden: twice, escaped, late, in the path, or not at all (%s)", async (protocol) => {
   await using at = await setting({ deny: ["o3*"] });
   const late = `{"messages":[{"role":"user","content":"${"x".repeat(300_000)}"}],"model":"o3"}`;
   const twice = '{"model":"gpt-5","messages":[],"model":"o3"}';
   const escaped = '{"mod\\u0065l":"o3","messages":[]}';
   const inside = '{"messages":[{"role":"user","content":"x","model":"gpt-5"}],"metadata":{"model":"gpt-5"}}';
   for (const body of [late, twice, twice.split('"o3"').join('"gpt-4o"'), escaped, inside, "[]", "", '{"model":']) {
-    expect([body.slice(0, 40), await ask(at.fixture, body)]).toEqual([body.slice(0, 40), 403]);
+    expect([body.slice(0, 40), await ask(at.fixture, body, CHAT, protocol)]).toEqual([body.slice(0, 40), 403]);
   }
   const path = (model: string): string => `https://${GOOGLE}/v1beta/models/${model}:generateContent`;
-  expect(await ask(at.fixture, named("gpt-5"), path("o3-mini"))).toBe(403);
-  expect(await ask(at.fixture, named("o3"), path("gemini-2.5-flash"))).toBe(200);
+  expect(await ask(at.fixture, named("gpt-5"), path("o3-mini"), protocol)).toBe(403);
+  expect(await ask(at.fixture, named("o3"), path("gemini-2.5-flash"), protocol)).toBe(200);
   const deployment = (name: string): string => `https://${AZURE}/openai/deployments/${name}/chat/completions?api-version=2025-01-01`;
-  expect(await ask(at.fixture, named("gpt-5"), deployment("o3"))).toBe(403);
+  expect(await ask(at.fixture, named("gpt-5"), deployment("o3"), protocol)).toBe(403);
 });
 
 test("a batch is refused, since its models are not known; what was made before can be fetched", async () => {

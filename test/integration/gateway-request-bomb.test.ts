@@ -4,7 +4,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import { budgetGate, testBudget } from "../support/gateway/budget-gate.ts";
-import { fetchInside } from "../support/gateway/client.ts";
+import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -18,13 +18,15 @@ const bomb = Buffer.concat([
   ...Array.from({ length: MEMBERS }, () => gzipSync(Buffer.alloc(16 * MIB, 0x20))),
 ]);
 
-test.each([
+const CASES = [
   ["a budget refuses it", true, 403],
   ["nothing limits it, so it passes as it is", false, 200],
-])(
-  "V21: a compressed request that unfolds to 1 GiB costs neither memory nor time: %s",
+] as const;
+
+test.each(PROTOCOLS.flatMap((protocol) => CASES.map(([name, isLimited, status]) => [name, protocol, isLimited, status] as const)))(
+  "V21: a compressed request that unfolds to 1 GiB costs neither memory nor time: %s (%s)",
   { timeout: 30_000 },
-  async (_name, isLimited, status) => {
+  async (_name, protocol, isLimited, status) => {
     await using stack = new AsyncDisposableStack();
     const store = stack.use(openStore(":memory:", { log: silentLog }));
     let got = 0;
@@ -44,7 +46,7 @@ test.each([
     );
     const before = process.memoryUsage.rss();
     const cpu = process.cpuUsage();
-    const answer = await fetchInside(fixture, `https://${HOST}/v1/chat/completions`, {
+    const answer = await fetchOver(protocol, fixture, `https://${HOST}/v1/chat/completions`, {
       body: bomb,
       headers: { "content-type": "application/json", "content-encoding": "gzip" },
     });
