@@ -73,12 +73,12 @@ export async function prepareFolders(
 
 /** Removes what `prepareFolders` made, and what came to lie there since. */
 export async function removeFolders(dir: string): Promise<void> {
+  // most sandboxes leave their home empty, and a walk through empty folders takes several times as long
+  await Promise.allSettled([rmdir(join(dir, "home")), rmdir(join(dir, "run"))]);
   try {
-    // most sandboxes leave their home empty, and a walk through empty folders takes several times as long
-    await Promise.all([rmdir(join(dir, "home")), rmdir(join(dir, "run"))]);
     await rmdir(dir);
   } catch {
-    // whatever stood in the way: the walk removes it, or tells why it cannot
+    // whatever stood in the way: the walk, which begins when both calls are over, removes it, or tells why it cannot
     await removeTree(dir);
   }
 }

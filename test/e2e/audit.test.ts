@@ -51,7 +51,7 @@ describe("agentkernel audit", requires("bwrap"), () => {
     expect([truncated.code, JSON.parse(truncated.stdout.toString())]).toMatchObject([2, { verdict: "truncated" }]);
     expect((await place.run(["audit", "verify", "--anchors", "/nowhere"])).code).toBe(125);
 
-    const checked = await place.run(["config", "check"]);
+    const checked = await place.run(["config", "check"], { env: { COLLECTOR_KEY: "Bearer k1" } });
     expect(checked.stderr.toString()).toBe("");
   });
 
