@@ -18,7 +18,6 @@ const CAPABILITIES = {
   docker: () => succeeds("docker", ["version", "--format", "{{.Server.Version}}"]),
   root: () => (process.getuid?.() === 0 ? undefined : "the tests do not run as root"),
   /** the tests do not run as root: for what root may do and others may not */
-  unprivileged: () => (process.getuid?.() === 0 ? "the tests run as root" : undefined),
   curl: () => succeeds("/usr/bin/curl", ["--version"]),
   /** the system's own, since a sandbox sees /usr and no home directory */
   python3: () => succeeds("/usr/bin/python3", ["--version"]),
