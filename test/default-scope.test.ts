@@ -3,8 +3,11 @@ import { matchesPath, normalisePath, parsePathPattern } from "../src/policy/path
 import { BUILT_IN_PROVIDERS } from "../src/providers/hosts.ts";
 import { defaultScope } from "../src/secrets/default-scope.ts";
 
-/** Recognised, and still no part of what a key may be used for by itself: they answer with a key, or begin what nobody can take back. */
-const LEFT_OUT = new Set(["realtime_session"]);
+/**
+ * Recognised, and still no part of what a key may be used for by itself: they answer with a key, begin what nobody here sees the end of,
+ * or act for assistants that belong to everybody who has the key.
+ */
+const LEFT_OUT = new Set(["realtime_session", "realtime_call", "thread_run"]);
 /** Recognised wherever OpenAI's routes are, since others may offer them one day; only OpenAI is known to. */
 const OF_OPENAI = new Set([
   ...["decision", "agent_turn", "live_session", "video_generation", "fetch_response"],

@@ -32,7 +32,14 @@ export type CallGateOptions = {
 };
 
 /** Asynchronous operations: what they use is not in their answer, and their models may not be in their request. */
-const LATE_OPERATIONS: ReadonlySet<string> = new Set(["create_batch", "async_invoke", "realtime_session", "live_session"]);
+const LATE_OPERATIONS: ReadonlySet<string> = new Set([
+  "create_batch",
+  "async_invoke",
+  "realtime_session",
+  "realtime_call",
+  "live_session",
+  "thread_run",
+]);
 
 const MODELS_RULE = "llm.models";
 

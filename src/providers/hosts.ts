@@ -1,10 +1,11 @@
 import type { ProviderId } from "../schema/provider.ts";
-import type { Route } from "./route.ts";
+import { get, type Route } from "./route.ts";
 import {
   anthropicRoutes,
   AZURE_ROUTES,
   BEDROCK_ROUTES,
   COHERE_ROUTES,
+  COPILOT_ROUTES,
   geminiRoutes,
   MISTRAL_ROUTES,
   openaiRoutes,
@@ -89,14 +90,30 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     injectUsage: false,
     routes: [...COHERE_ROUTES, ...openaiRoutes("/compatibility/v1")],
   },
-  { provider: "together", hosts: ["api.together.ai", "api.together.xyz"], injectUsage: false, routes: openaiRoutes("/v1") },
+  {
+    provider: "together",
+    hosts: ["api.together.ai", "api.together.xyz"],
+    injectUsage: false,
+    // videos are of the second version
+    routes: [...openaiRoutes("/v1"), ...openaiRoutes("/v2")],
+  },
   {
     provider: "fireworks",
     hosts: ["api.fireworks.ai"],
     injectUsage: false,
     routes: [...openaiRoutes("/inference/v1"), ...anthropicRoutes("/inference/v1")],
   },
-  { provider: "xai", hosts: ["api.x.ai"], injectUsage: true, routes: [...openaiRoutes("/v1"), ...anthropicRoutes("/v1")] },
+  {
+    provider: "xai",
+    hosts: ["api.x.ai"],
+    injectUsage: true,
+    routes: [
+      ...openaiRoutes("/v1"),
+      ...anthropicRoutes("/v1"),
+      // a completion that was asked for with "deferred": its usage comes with the fetch
+      get("/v1/chat/deferred-completion/{id}", "openai-chat", "fetch_response"),
+    ],
+  },
   {
     provider: "openrouter",
     hosts: ["openrouter.ai"],
@@ -119,7 +136,7 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     hostPattern: /^api\.[a-z0-9-]+\.githubcopilot\.com$/,
     hostNames: ["api.{plan}.githubcopilot.com"],
     injectUsage: false,
-    routes: [...openaiRoutes(""), ...anthropicRoutes("/v1")],
+    routes: COPILOT_ROUTES,
   },
   {
     provider: "azure",
@@ -145,10 +162,11 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     provider: "bedrock",
     hosts: [],
     hostPattern:
-      /^(?:bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?|[a-z0-9-]+\.bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.vpce\.amazonaws\.com)$/,
+      /^(?:bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)|[a-z0-9-]+\.bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.vpce\.amazonaws\.com)$/,
     hostNames: [
       "bedrock-runtime.{region}.amazonaws.com",
       "bedrock-runtime-fips.{region}.amazonaws.com",
+      "bedrock-runtime.{region}.api.aws",
       "{endpoint}.bedrock-runtime.{region}.vpce.amazonaws.com",
     ],
     injectUsage: false,

@@ -68,6 +68,12 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
     this.#decoder?.write(asBuffer(chunk));
   }
 
+  /** Google takes a model by its bare name and as a resource; the list of permitted ones names it bare. */
+  #model(): string | null {
+    const name = asName(this.#valueOf("model"));
+    return this.#recognition.provider === "google" ? asName(name?.replace(/^models\//, "")) : name;
+  }
+
   async end(): Promise<RequestFacts> {
     const decoded = this.#decoder === null ? "broken" : await this.#decoder.end();
     const scanned = this.#isMultipart ? (this.#form?.finish() ?? "failed") : this.#scanner.finish();
@@ -78,7 +84,7 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
     const includeUsage = streamOptions?.["include_usage"];
     const text = this.#speaks ? this.#valueOf("inputText") : null;
     return {
-      model: this.#recognition.model ?? asName(this.#valueOf("model")) ?? asName(this.#valueOf("agent")),
+      model: this.#recognition.model ?? this.#model() ?? asName(this.#valueOf("agent")),
       streaming: this.#recognition.streaming ?? this.#streams(),
       includeUsage: typeof includeUsage === "boolean" ? includeUsage : null,
       maxOutputTokens: this.#largest("maxOutputTokens"),

@@ -17,7 +17,11 @@ export function openaiRoutes(base: string): readonly Route[] {
     post(`${base}/audio/translations`, "openai-media", "translation"),
     post(`${base}/audio/speech`, "openai-media", "speech"),
     post(`${base}/videos`, "openai-media", "video_generation"),
+    post(`${base}/videos/edits`, "openai-media", "video_generation"),
+    post(`${base}/videos/extensions`, "openai-media", "video_generation"),
+    post(`${base}/videos/*/remix`, "openai-media", "video_generation"),
     ...responsesRoutes(base),
+    ...runRoutes(base),
     ...openaiBatchRoutes(base),
     ...realtimeRoutes(base),
   ];
@@ -37,6 +41,17 @@ export function responsesRoutes(base: string): readonly Route[] {
   ];
 }
 
+/** Runs of the Assistants API below a base path. */
+function runRoutes(base: string): readonly Route[] {
+  return [
+    post(`${base}/threads/runs`, "openai-runs", "thread_run"),
+    post(`${base}/threads/*/runs`, "openai-runs", "thread_run"),
+    // goes on with a run: its answer, or the next poll, has what the whole run used
+    post(`${base}/threads/*/runs/*/submit_tool_outputs`, "openai-runs", "thread_run"),
+    get(`${base}/threads/*/runs/{id}`, "openai-runs", "fetch_response"),
+  ];
+}
+
 function openaiBatchRoutes(base: string): readonly Route[] {
   return [post(`${base}/batches`, "openai-batch", "create_batch", FREE), get(`${base}/batches/{id}`, "openai-batch", "fetch_batch")];
 }
@@ -46,6 +61,9 @@ function realtimeRoutes(base: string): readonly Route[] {
     socket(`${base}/realtime`, "openai-realtime", "realtime", { modelQuery: "model" }),
     post(`${base}/realtime/client_secrets`, "openai-realtime", "realtime_session", FREE),
     post(`${base}/realtime/sessions`, "openai-realtime", "realtime_session", FREE),
+    post(`${base}/realtime/transcription_sessions`, "openai-realtime", "realtime_session", FREE),
+    // WebRTC: what is said passes beside the gateway, nobody here can count it
+    post(`${base}/realtime/calls`, "openai-realtime", "realtime_call", { modelQuery: "model" }),
     post(`${base}/live/sessions`, "openai-live", "live_session", FREE),
     socket(`${base}/live`, "openai-live", "live", { modelQuery: "model" }),
     socket(`${base}/live/sessions/{id}`, "openai-live", "live"),
@@ -88,6 +106,9 @@ export function geminiRoutes(version: string): readonly Route[] {
     ...googleRoutes(`${version}/models`),
     ...googleRoutes(`${version}/tunedModels`),
     ...openaiRoutes(`${version}/openai`),
+    post(`${version}/cachedContents`, "google-generate-content", "create_cache", { streaming: false }),
+    // answers with a key for Live from a browser
+    post(`${version}/auth_tokens`, "google-live", "realtime_session", FREE),
     post(`${version}/interactions`, "google-interactions", "interaction"),
     get(`${version}/interactions/{id}`, "google-interactions", "fetch_response"),
     get(`${version}/batches/{id}`, "google-batch", "fetch_batch"),
@@ -109,10 +130,18 @@ export function vertexRoutes(version: string): readonly Route[] {
     ...googleRoutes(`/${version}/publishers/google/models`).map(asVertex),
     // a tuned model's own endpoint
     ...googleRoutes(`${location}/endpoints`).map(asVertex),
+    post(`${location}/publishers/google/models/{model}:computeTokens`, "google-generate-content", "count_tokens", FREE),
+    // a poll that is asked with POST
+    post(`${location}/publishers/google/models/{model}:fetchPredictOperation`, "google-predict", "fetch_operation", FREE),
+    post(`${location}/cachedContents`, "google-generate-content", "create_cache", { streaming: false }),
+    post(`${location}/batchPredictionJobs`, "google-batch", "create_batch", FREE),
+    post(`${location}/interactions`, "google-interactions", "interaction"),
+    get(`${location}/interactions/{id}`, "google-interactions", "fetch_response"),
     // tokens are counted by a model of this name (Envoy AI Gateway)
     post(`${location}/publishers/anthropic/models/count-tokens:rawPredict`, "anthropic-messages", "count_tokens", FREE),
     ...raw("anthropic", "anthropic-messages", "messages"),
-    ...raw("mistralai", "openai-chat", "chat"),
+    // Mistral's, AI21's and others speak OpenAI's shape
+    ...raw("*", "openai-chat", "chat"),
     ...openaiRoutes(`${location}/endpoints/openapi`),
     socket(`/ws/google.cloud.aiplatform.${version}.LlmBidiService/BidiGenerateContent`, "google-live", "live"),
   ];
@@ -136,6 +165,7 @@ export const COHERE_ROUTES: readonly Route[] = [
   post("/v1/rerank", "cohere", "rerank"),
   post("/v1/classify", "cohere", "classify"),
   post("/v1/summarize", "cohere", "summarize"),
+  post("/v1/embed-jobs", "cohere", "create_batch", FREE),
   post("/v1/tokenize", "cohere", "count_tokens", FREE),
   post("/v1/detokenize", "cohere", "count_tokens", FREE),
 ];
@@ -145,6 +175,9 @@ export const MISTRAL_ROUTES: readonly Route[] = [
   post("/v1/fim/completions", "openai-chat", "text_completion"),
   post("/v1/agents/completions", "openai-chat", "chat"),
   post("/v1/chat/moderations", "openai-chat", "moderation", FREE),
+  post("/v1/classifications", "openai-chat", "classify"),
+  post("/v1/chat/classifications", "openai-chat", "classify"),
+  socket("/v1/audio/transcriptions/realtime", "openai-media", "transcription", { modelQuery: "model" }),
   post("/v1/conversations", "mistral-conversations", "conversation"),
   post("/v1/conversations/*", "mistral-conversations", "conversation"),
   post("/v1/conversations/*/restart", "mistral-conversations", "conversation"),
@@ -155,14 +188,29 @@ export const MISTRAL_ROUTES: readonly Route[] = [
 
 /** Azure OpenAI and Foundry: the deployment is the model, in the path or in the body. */
 export const AZURE_ROUTES: readonly Route[] = [
+  // on your data; before the next, in which its last part would be the model's
+  post("/openai/deployments/{model}/extensions/chat/completions", "openai-chat", "chat"),
   ...openaiRoutes("/openai/deployments/{model}"),
   ...openaiRoutes("/openai/v1"),
   ...responsesRoutes("/openai"),
+  ...runRoutes("/openai"),
+  // a Foundry project
+  ...openaiRoutes("/api/projects/*/openai/v1"),
   socket("/openai/realtime", "openai-realtime", "realtime", { modelQuery: "deployment" }),
   ...openaiBatchRoutes("/openai"),
   ...anthropicRoutes("/anthropic/v1"),
   post("/models/chat/completions", "openai-chat", "chat"),
   post("/models/embeddings", "openai-chat", "embeddings"),
+  post("/models/images/embeddings", "openai-chat", "embeddings"),
+];
+
+/** Copilot's clients use the paths with and without a version; completions of the editor are asked of an engine. */
+export const COPILOT_ROUTES: readonly Route[] = [
+  ...openaiRoutes(""),
+  ...openaiRoutes("/v1"),
+  ...anthropicRoutes(""),
+  ...anthropicRoutes("/v1"),
+  post("/v1/engines/{model}/completions", "openai-chat", "text_completion"),
 ];
 
 export const BEDROCK_ROUTES: readonly Route[] = [
@@ -188,4 +236,18 @@ export const OLLAMA_ROUTES: readonly Route[] = [
 ];
 
 /** An operator's own server: the shapes that such servers (vLLM, llama.cpp, LM Studio) offer side by side, under any base path. */
-export const CUSTOM_ROUTES: readonly Route[] = [...openaiRoutes(""), ...anthropicRoutes("")];
+export const CUSTOM_ROUTES: readonly Route[] = [
+  ...openaiRoutes(""),
+  ...anthropicRoutes(""),
+  // llama.cpp's own
+  post("/completion", "llama-cpp", "text_completion"),
+  post("/infill", "llama-cpp", "text_completion"),
+  post("/embedding", "openai-chat", "embeddings"),
+  post("/reranking", "openai-chat", "rerank"),
+  // vLLM's own
+  post("/score", "openai-chat", "rerank"),
+  post("/pooling", "openai-chat", "embeddings"),
+  post("/classify", "openai-chat", "classify"),
+  // LM Studio's own
+  post("/api/v1/chat", "lm-studio", "chat"),
+];

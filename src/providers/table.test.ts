@@ -248,7 +248,7 @@ it("names every host of a built-in provider, and those that differ by customer o
 describe("paths of model hosts that nobody knows", () => {
   it.each([
     ["api.openai.com/v1/responses2", "POST", "openai", "openai-chat"],
-    ["api.openai.com/v1/threads/t1/runs", "POST", "openai", "openai-chat"],
+    ["api.openai.com/v1/threads/t1/messages", "POST", "openai", "openai-chat"],
     ["api.openai.com/v1/fine_tuning/jobs", "POST", "openai", "openai-chat"],
     ["api.openai.com/v1/files/../chat/next", "POST", "openai", "openai-chat"],
     ["api.anthropic.com/v2/messages", "POST", "anthropic", "anthropic-messages"],

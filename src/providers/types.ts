@@ -7,6 +7,7 @@ export const SHAPE_IDS = [
   "openai-responses",
   "openai-media",
   "openai-batch",
+  "openai-runs",
   "openai-realtime",
   "openai-live",
   "anthropic-messages",
@@ -22,6 +23,8 @@ export const SHAPE_IDS = [
   "bedrock-converse",
   "bedrock-invoke",
   "ollama",
+  "llama-cpp",
+  "lm-studio",
 ] as const;
 export type ShapeId = (typeof SHAPE_IDS)[number];
 

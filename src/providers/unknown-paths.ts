@@ -26,6 +26,14 @@ const QUIET: readonly RegExp[] = [
   /\/api\/(?:show|pull|push|create|copy|blobs\/[^/]+)$/,
   /\/(?:tokenize|detokenize|apply-template|load_lora_adapter|unload_lora_adapter)$/,
   /\/slots\/\d+$/,
+  /^\/api\/v1\/models\/(?:load|unload|download)$/,
+  // xAI and Cohere
+  /\/tokenize-text$/,
+  /\/check-api-key$/,
+  /\/v1\/datasets$/,
+  // Copilot: which model it would choose, and GitHub's tools
+  /^\/models\/session(?:\/|$)/,
+  /^\/mcp(?:\/|$)/,
 ];
 
 /**

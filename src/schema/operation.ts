@@ -9,6 +9,7 @@ export const FREE_OPERATIONS: ReadonlySet<string> = new Set([
   ...FETCH_OPERATIONS,
   "count_tokens",
   "moderation",
+  "fetch_operation",
   "create_batch",
   "async_invoke",
   "realtime_session",

@@ -103,7 +103,8 @@ const MISTRAL: Scope = [
   ...openaiLike("/v1"),
   ...ownFiles("/v1"),
   ...jobs("/v1", "batch/jobs"),
-  { methods: POST, paths: ["/v1/chat/moderations", "/v1/conversations"] },
+  { methods: POST, paths: ["/v1/chat/moderations", "/v1/classifications", "/v1/chat/classifications", "/v1/conversations"] },
+  { methods: READ, paths: ["/v1/audio/transcriptions/realtime"] },
   { methods: ["GET", "POST", "DELETE"], paths: ["/v1/conversations/*", "/v1/conversations/*/**"] },
 ];
 
@@ -127,9 +128,15 @@ const AZURE: Scope = [
   ...anthropicLike("/anthropic/v1"),
 ];
 
-const TOGETHER: Scope = [...openaiLike("/v1"), ...ownFiles("/v1"), ...jobs("/v1", "batches"), ...videos("/v1")];
+const TOGETHER: Scope = [...openaiLike("/v1"), ...ownFiles("/v1"), ...jobs("/v1", "batches"), ...videos("/v1"), ...videos("/v2")];
 
 const MOONSHOT: Scope = [...openaiLike("/v1"), ...ownFiles("/v1"), ...anthropicLike("/anthropic/v1")];
+
+const COPILOT: Scope = [
+  ...["", "/v1"].flatMap((base) => [...openaiLike(base), ...anthropicLike(base)]),
+  { methods: POST, paths: ["/v1/engines/*/completions"] },
+  { methods: READ, paths: ["/responses"] },
+];
 
 /** A leading dot stands for every name below. */
 const SCOPES: readonly (readonly [string, Scope])[] = [
@@ -147,7 +154,10 @@ const SCOPES: readonly (readonly [string, Scope])[] = [
   ["api.together.ai", TOGETHER],
   ["api.together.xyz", TOGETHER],
   ["api.fireworks.ai", [...openaiLike("/inference/v1"), ...anthropicLike("/inference/v1")]],
-  ["api.x.ai", [...openaiLike("/v1"), ...anthropicLike("/v1"), { methods: READ, paths: ["/v1/responses/*"] }]],
+  [
+    "api.x.ai",
+    [...openaiLike("/v1"), ...anthropicLike("/v1"), { methods: READ, paths: ["/v1/responses/*", "/v1/chat/deferred-completion/*"] }],
+  ],
   ["openrouter.ai", [...openaiLike("/api/v1"), ...anthropicLike("/api/v1")]],
   [".openai.azure.com", AZURE],
   [".services.ai.azure.com", AZURE],
@@ -155,13 +165,13 @@ const SCOPES: readonly (readonly [string, Scope])[] = [
   ["api.cerebras.ai", openaiLike("/v1")],
   ["api.moonshot.ai", MOONSHOT],
   ["api.moonshot.cn", MOONSHOT],
-  ["api.githubcopilot.com", [...openaiLike(""), ...anthropicLike("/v1")]],
-  [".githubcopilot.com", [...openaiLike(""), ...anthropicLike("/v1")]],
+  ["api.githubcopilot.com", COPILOT],
+  [".githubcopilot.com", COPILOT],
 ];
 
 /** Hosts with a region in their name. */
 const REGIONAL: readonly (readonly [RegExp, Scope])[] = [
-  [/(?:^|\.)bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$/, BEDROCK],
+  [/(?:^|\.)bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.(?:(?:vpce\.)?amazonaws\.com(?:\.cn)?|api\.aws)$/, BEDROCK],
   [/^bedrock-mantle\.[a-z0-9-]+\.api\.aws$/, BEDROCK_MANTLE],
 ];
 

@@ -8,6 +8,8 @@ import { googleBatch } from "./google-batch/shape.ts";
 import { googleGenerateContent } from "./google-generate-content/shape.ts";
 import { googleInteractions } from "./google-interactions/shape.ts";
 import { googlePredict } from "./google-predict/shape.ts";
+import { llamaCpp } from "./llama-cpp/shape.ts";
+import { lmStudio } from "./lm-studio/shape.ts";
 import { mistralConversations } from "./mistral-conversations/shape.ts";
 import { mistralOcr } from "./mistral-ocr/shape.ts";
 import { ollama } from "./ollama/shape.ts";
@@ -15,6 +17,7 @@ import { openaiBatch } from "./openai-batch/shape.ts";
 import { openaiChat } from "./openai-chat/shape.ts";
 import { openaiMedia } from "./openai-media/shape.ts";
 import { openaiResponses } from "./openai-responses/shape.ts";
+import { openaiRuns } from "./openai-runs/shape.ts";
 import type { Shape } from "./shape.ts";
 
 /** Every wire format whose calls are one request and one response. A new one is a folder beside this file and a row here. */
@@ -23,6 +26,7 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
   "openai-responses": openaiResponses,
   "openai-media": openaiMedia,
   "openai-batch": openaiBatch,
+  "openai-runs": openaiRuns,
   "anthropic-messages": anthropicMessages,
   "anthropic-batch-results": anthropicBatchResults,
   "google-generate-content": googleGenerateContent,
@@ -35,6 +39,8 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
   "bedrock-converse": bedrockConverse,
   "bedrock-invoke": bedrockInvoke,
   ollama,
+  "llama-cpp": llamaCpp,
+  "lm-studio": lmStudio,
 };
 
 /** Formats that exist in WebSocket frames only. */

@@ -3,6 +3,7 @@ import type { ShapeId } from "../types.ts";
 import { messagesSocket } from "./anthropic-messages/socket.ts";
 import { googleLiveSocket } from "./google-live/socket.ts";
 import { liveSocket } from "./openai-live/socket.ts";
+import { transcriptionSocket } from "./openai-media/socket.ts";
 import { realtimeSocket } from "./openai-realtime/socket.ts";
 import { responsesSocket } from "./openai-responses/socket.ts";
 
@@ -11,6 +12,7 @@ export const SOCKETS: Readonly<Partial<Record<ShapeId, SocketShape>>> = {
   "openai-responses": responsesSocket,
   "openai-realtime": realtimeSocket,
   "openai-live": liveSocket,
+  "openai-media": transcriptionSocket,
   "anthropic-messages": messagesSocket,
   "google-live": googleLiveSocket,
 };

@@ -79,7 +79,7 @@ export class VectorBench implements AsyncDisposable {
     const { host, method, headers } = vector.request;
     // what is fetched again counts once for each id, so every run has its own
     const ownPath = vector.request.path.replace(
-      /((?:responses|batches|jobs|interactions)\/)([\w-]+)(?=$|[/?])/,
+      /((?:responses|runs|batches|jobs|interactions)\/)([\w-]+)(?=$|[/?])/,
       (all, before: string, id: string) => (method === "GET" ? `${before}${id}-${run}` : all),
     );
     const path = `${ownPath}${ownPath.includes("?") ? "&" : "?"}vrun=${run}`;

@@ -7,6 +7,8 @@ import { GOOGLE_USAGE_FIELDS, googleUsage } from "./usage.ts";
 export const googleGenerateContent: Shape = {
   id: "google-generate-content",
   request: {
+    // of what is not below a model: a cache
+    model: "model",
     "generationConfig.maxOutputTokens": "maxOutputTokens",
     "generationConfig.candidateCount": "choices",
     // proto3 JSON takes the field names of the .proto file too

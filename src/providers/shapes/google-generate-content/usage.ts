@@ -18,9 +18,11 @@ export const GOOGLE_USAGE_FIELDS = [
 /** Google's prompt includes the cache but not tool-use prompts, and its candidates leave thoughts out; its total sums all four. */
 export function googleUsage(fields: Fields, operation = "generate_content"): Usage {
   const prompt = asCount(fields["promptTokenCount"]);
-  const input = prompt === null ? null : sumKnown(prompt, asCount(fields["toolUsePromptTokenCount"]));
   const thoughts = asCount(fields["thoughtsTokenCount"]);
   const total = asCount(fields["totalTokenCount"]);
+  // what is put into a cache is a prompt and nothing else
+  const whole = operation === "create_cache" ? (prompt ?? total) : prompt;
+  const input = whole === null ? null : sumKnown(whole, asCount(fields["toolUsePromptTokenCount"]));
   const written = fields["candidatesTokensDetails"] ?? fields["responseTokensDetails"];
   let output = sumKnown(firstCount(fields["candidatesTokenCount"], fields["responseTokenCount"]), thoughts);
   // a blocked prompt has no candidates: the total says that nothing was written
