@@ -1,4 +1,4 @@
-import { setTimeout } from "node:timers/promises";
+import { BoundedTurns } from "../base/bounded-turns.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
@@ -26,8 +26,10 @@ export type SecretFilesOptions = {
   readonly log: Log;
 };
 
-/** ms that a refresh waits for the one before it */
-const MAX_TURN_MS = 30_000;
+/** ms that a refresh waits for those before it; each of them has a deadline of its own */
+const MAX_WAIT_MS = 60_000;
+/** refreshes of one file by one sandbox, running and waiting: others have their turns as well */
+const MAX_REFRESHES = 8;
 
 /** The secret files of one running sandbox. */
 export interface SandboxFiles {
@@ -45,7 +47,7 @@ type Held = { readonly file: OpenSecretFile; readonly changed: () => void };
  */
 export class SecretFiles {
   readonly #options: SecretFilesOptions;
-  readonly #turns = new Map<string, Promise<void>>();
+  readonly #turns = new BoundedTurns(MAX_WAIT_MS);
   readonly #held = new Map<string, Set<Held>>();
   readonly #versions = new Map<string, string>();
 
@@ -138,32 +140,30 @@ export class SecretFiles {
     const { refresh, name, path } = file.definition;
     if (refresh === undefined) return [];
     const url = new URL(refresh.url);
+    let count = 0;
+    const exclusive = async (work: () => Promise<void>): Promise<"done" | "busy"> => {
+      if (count === MAX_REFRESHES) return "busy";
+      count += 1;
+      try {
+        return await this.#turns.run(path, () => {
+          // a token that another process renewed since we looked is good for nothing any more, and its use may end the whole login
+          this.#look(path);
+          return work();
+        });
+      } finally {
+        count -= 1;
+      }
+    };
     return [
       {
         file: name,
         host: url.hostname,
         port: url.port === "" ? 443 : Number(url.port),
         path: url.pathname,
-        exclusive: (work) => this.#inTurn(path, work),
+        exclusive,
         accept: (answer) => this.#accept(file, answer),
       },
     ];
-  }
-
-  /** After whoever came before, but not for ever: a server that does not answer one sandbox must not lock the others out. */
-  async #inTurn<T>(path: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(path);
-    const mine = Promise.withResolvers<void>();
-    this.#turns.set(path, mine.promise);
-    try {
-      if (before !== undefined) await Promise.race([before, setTimeout(MAX_TURN_MS, undefined, { ref: false })]);
-      // a token that another process renewed since we looked is good for nothing any more, and its use may end the whole login
-      this.#look(path);
-      return await work();
-    } finally {
-      mine.resolve();
-      if (this.#turns.get(path) === mine.promise) this.#turns.delete(path);
-    }
   }
 
   #accept(file: OpenSecretFile, text: string): string {

@@ -69,8 +69,8 @@ export type TokenEndpoint = {
   readonly host: string;
   readonly port: number;
   readonly path: string;
-  /** refreshes of one file come one after another: a refresh token is good for one of them */
-  exclusive<T>(work: () => Promise<T>): Promise<T>;
+  /** refreshes of one file come one after another: a refresh token is good for one of them. `busy`: its turn did not come. */
+  exclusive(work: () => Promise<void>): Promise<"done" | "busy">;
   /**
    * Keeps what a successful answer brought, and gives the answer that the sandbox may see. Synchronous: nobody may see the one
    * before the other is done. @throws for an answer that cannot be read

@@ -27,6 +27,8 @@ type Setting = AsyncDisposable & {
   readonly path: string;
   readonly bodies: string[];
   readonly answers: ServerResponse[];
+  /** heads that the token endpoint has had */
+  requests(): number;
   /** the placeholder of the refresh token */
   readonly shown: string;
 };
@@ -34,7 +36,7 @@ type Setting = AsyncDisposable & {
 const login = (tokens: typeof FIRST): string =>
   JSON.stringify({ claudeAiOauth: { accessToken: tokens.access, refreshToken: tokens.refresh, expiresAt: 1 } });
 
-async function setting(answer: ((response: ServerResponse) => void) | null): Promise<Setting> {
+async function setting(answer: ((response: ServerResponse) => void) | null, connectTimeoutMs = 5_000): Promise<Setting> {
   const stack = new AsyncDisposableStack();
   const dir = stack.use(await tempDir());
   const path = join(dir.path, "credentials.json");
@@ -52,7 +54,7 @@ async function setting(answer: ((response: ServerResponse) => void) | null): Pro
       });
     }),
   );
-  const fixture = stack.use(await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] }));
+  const fixture = stack.use(await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { connectTimeoutMs } }));
   const files = new SecretFiles({
     home: dir.path,
     configured: () => [],
@@ -67,7 +69,15 @@ async function setting(answer: ((response: ServerResponse) => void) | null): Pro
   const opened = stack.use(await files.open(record, () => update(opened)));
   update(opened);
   const shown = /"refreshToken": "([^"]+)"/.exec(opened.shown[".claude/.credentials.json"] ?? "")?.[1] ?? "";
-  return { fixture, path, bodies, answers, shown, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return {
+    fixture,
+    path,
+    bodies,
+    answers,
+    shown,
+    requests: () => upstream.requests.length,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 const answered = (response: ServerResponse): void => void response.writeHead(200, JSON_TYPE).end(ANSWER);
@@ -95,6 +105,48 @@ describe("a refresh of a login in a file", () => {
     expect(at.bodies[1]).toBe(refreshOf(NEXT.refresh));
     expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
     expect(at.fixture.seen.exchanges.find(({ end }) => end === "aborted")).toMatchObject({ status: 200, bytes_in: 0 });
+  });
+
+  test("has its turn, whatever a sandbox asks for at once", async () => {
+    await using at = await setting(null);
+    const refresh = () => fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    const all = Array.from({ length: 12 }, refresh);
+    const statuses: number[] = [];
+    for (const one of all) void one.then(({ status }) => statuses.push(status));
+    await waitFor(() => statuses.length === 4);
+    expect(statuses).toEqual([429, 429, 429, 429]);
+    for (let i = 0; i < 8; i += 1) {
+      // never two at once: the second would use a refresh token that is used up
+      expect(at.answers.length).toBeLessThanOrEqual(i + 1);
+      answered(await waitFor(() => at.answers[i]));
+    }
+    await Promise.all(all);
+    expect(at.bodies).toEqual([refreshOf(FIRST.refresh), ...Array.from({ length: 7 }, () => refreshOf(NEXT.refresh))]);
+    expect((await Promise.all([refresh(), waitFor(() => at.answers[8]).then(answered)]))[0].status).toBe(200);
+  });
+
+  test("that is not answered ends, and the next one has its turn", async () => {
+    await using at = await setting((response) => {
+      if (at.answers.length > 1) answered(response);
+    }, 300);
+    const refresh = () => fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    const [first, second] = await Promise.all([refresh(), refresh()]);
+    expect(new Set([first.status, second.status])).toEqual(new Set([200, 504]));
+    expect(at.bodies).toHaveLength(2);
+    expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
+  });
+
+  test("is nobody's turn while its body comes, or when it is none", async () => {
+    await using at = await setting(answered);
+    const port = await at.fixture.reach(HOST, 443);
+    const large = { host: HOST, ...JSON_TYPE, "content-length": String(10 * 1024 * 1024) };
+    const options = { host: "127.0.0.1", port, path: "/v1/oauth/token", method: "POST", headers: large, agent: false as const };
+    const slow = httpsRequest({ ...options, servername: HOST, ca: at.fixture.gateway.authorityPem });
+    slow.on("error", () => undefined);
+    slow.write(Buffer.alloc(1024 * 1024, "x"));
+    await waitFor(() => at.requests() === 1);
+    expect((await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE })).status).toBe(200);
+    slow.destroy();
   });
 
   test("carries what another process renewed a moment ago", async () => {

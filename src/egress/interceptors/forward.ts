@@ -41,8 +41,8 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
   return false;
 }
 
-/** ms for an answer that must not be lost, after its client left */
-const READ_TO_END_MS = 30_000;
+/** An exchange that goes on without its client, and that others wait for, may take so many times as long as a connection. */
+const READ_TO_END = 3;
 
 class Relay implements ResponseSink {
   readonly #runtime: Runtime;
@@ -54,6 +54,7 @@ class Relay implements ResponseSink {
   #retried = false;
   /** the client left, and the answer is read on: ends that */
   #drained: (() => void) | undefined;
+  #deadline: NodeJS.Timeout | undefined;
   #over = false;
 
   constructor(runtime: Runtime, exchange: Exchange) {
@@ -90,6 +91,10 @@ class Relay implements ResponseSink {
     if (!isStillAllowed(this.#runtime, exchange)) {
       refusePolicy(exchange);
       return this.#finish(undefined);
+    }
+    if (exchange.isReadToEnd === true) {
+      const ms = READ_TO_END * this.#runtime.limits.connectTimeoutMs;
+      this.#deadline = setTimeout(() => this.#late(ms), ms);
     }
     const idle = exchange.generation.pool.take(exchange.origin ?? origin);
     if (idle !== undefined) this.#send(idle);
@@ -267,7 +272,7 @@ class Relay implements ResponseSink {
     const { recognition, body, connection } = this.#exchange;
     // a request that was still coming has lost its rest
     const isWhole = this.#transfer !== undefined && body !== undefined && (body.kind !== "stream" || body.stream.readableEnded);
-    if (this.#exchange.isReadToEnd === true && isWhole) this.#drained = this.#within(READ_TO_END_MS);
+    if (this.#exchange.isReadToEnd === true && isWhole) this.#drained = () => undefined;
     else if (recognition?.billable === true && isWhole) {
       this.#drained = this.#runtime.drains?.begin(connection.attachment, () => this.#abort("aborted")) ?? undefined;
     }
@@ -279,10 +284,11 @@ class Relay implements ResponseSink {
     this.#transfer?.resume();
   }
 
-  /** Ends the answer when it takes too long; gives what takes that back. */
-  #within(ms: number): () => void {
-    const timer = setTimeout(() => this.#abort("aborted"), ms);
-    return () => clearTimeout(timer);
+  #late(ms: number): void {
+    if (this.#over) return;
+    this.#failed(new AppError("TIMEOUT", `no answer was complete within ${ms} ms`));
+    this.#transfer?.abort();
+    if (this.#connection !== undefined) this.#exchange.generation.pool.discard(this.#connection);
   }
 
   #abort(end: ExchangeEnd): void {
@@ -297,6 +303,7 @@ class Relay implements ResponseSink {
     if (this.#over) return;
     this.#over = true;
     this.#drained?.();
+    clearTimeout(this.#deadline);
     if (end !== "complete") this.#body.abort();
     this.#exchange.end = end;
     this.#exchange.abort = undefined;

@@ -11,7 +11,7 @@ import { EchoFilter } from "./secret-echo.ts";
 import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
-import { putTokens, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
+import { putToken, refreshOf, refuseBusy, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
 import { resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 
@@ -33,6 +33,7 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       exchange.end = "aborted";
       return;
     }
+    const refreshing = endpoint === undefined ? undefined : refreshOf(exchange, endpoint);
     let resigning: Resigning | undefined;
     const pass = async (): Promise<void> => {
       const misplaced = secrets.length === 0 ? undefined : await place();
@@ -58,11 +59,12 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);
       if (inHead !== undefined) return inHead;
-      if (endpoint !== undefined) putTokens(runtime, exchange, endpoint);
+      if (refreshing !== undefined) putToken(runtime, exchange, refreshing);
       return inBody(runtime, exchange, secrets, forms);
     };
     // a refresh token is good for one refresh, so the next one waits for what the one before it brought
-    return endpoint === undefined ? pass() : endpoint.exclusive(pass);
+    if (refreshing === undefined) return pass();
+    if ((await refreshing.endpoint.exclusive(pass)) === "busy") refuseBusy(exchange, refreshing);
   };
 }
 

@@ -1,9 +1,11 @@
 import { messageOf } from "../../base/error.ts";
+import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import type { Exchange, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
+import { refuse } from "../exchange/refusal.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
-import type { TokenEndpoint } from "../options.ts";
+import type { GatewaySecret, TokenEndpoint } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** bytes of a refresh, and of its answer */
@@ -24,21 +26,30 @@ export async function takeTokens(exchange: Exchange): Promise<"ready" | "gone"> 
   return takeRequestBody(exchange, { holdBytes: MAX_REQUEST });
 }
 
+/** A refresh (RFC 6749 §6) that carries a placeholder of the endpoint's file. */
+export type Refreshing = { readonly endpoint: TokenEndpoint; readonly refresh: Refresh };
+
 /**
- * Puts the real token in the place of the placeholder that a refresh (RFC 6749 §6) carries, in JSON or as a form; and sees to it that
- * the answer's new tokens are kept here and masked, whether or not the sandbox waits for it. Another grant's answer holds tokens of
- * another kind, which must not become the file's: of its body, as of one that cannot be read, and of a placeholder elsewhere in it, the
- * search that follows makes what it makes of every body.
+ * The refresh that a request to a token endpoint is; undefined for another body, of which the search that follows makes what it makes
+ * of every body. Another grant's answer holds tokens of another kind, which must not become the file's.
  */
-export function putTokens(runtime: Runtime, exchange: Exchange, endpoint: TokenEndpoint): void {
-  const { body, request } = exchange;
-  if (body?.kind !== "bytes" || request.contentEncoding !== undefined) return;
+export function refreshOf({ body, request, generation }: Exchange, endpoint: TokenEndpoint): Refreshing | undefined {
+  if (body?.kind !== "bytes" || request.contentEncoding !== undefined) return undefined;
   const text = body.bytes.toString("utf8");
   const refresh = /^\s*application\/x-www-form-urlencoded\b/i.test(request.contentType ?? "") ? refreshInForm(text) : refreshInJson(text);
+  const isOurs = ({ file, placeholder }: GatewaySecret): boolean => file === endpoint.file && placeholder === refresh?.token;
+  return refresh === undefined || !generation.egress.secrets.some(isOurs) ? undefined : { endpoint, refresh };
+}
+
+/**
+ * Puts the real token in the place of the placeholder; and sees to it that the answer's new tokens are kept here and masked, whether or
+ * not the sandbox waits for it.
+ */
+export function putToken(runtime: Runtime, exchange: Exchange, { endpoint, refresh }: Refreshing): void {
   // what was renewed while this request waited holds already
   const { secrets } = exchange.connection.attachment.generation.egress;
-  const token = secrets.find(({ file, placeholder }) => file === endpoint.file && placeholder === refresh?.token);
-  if (refresh === undefined || token === undefined) return;
+  const token = secrets.find(({ file, placeholder }) => file === endpoint.file && placeholder === refresh.token);
+  if (token === undefined) return;
   exchange.body = { kind: "bytes", bytes: Buffer.from(refresh.withToken(token.value.reveal())) };
   // no record and no hook is shown a body that holds a token
   exchange.carried ??= {};
@@ -47,6 +58,16 @@ export function putTokens(runtime: Runtime, exchange: Exchange, endpoint: TokenE
   exchange.isReadToEnd = true;
   // before the search for what the answer repeats, which would take the tokens out that are to be kept
   exchange.filters.push(new TokenAnswer(runtime, exchange, endpoint));
+}
+
+/** A refresh whose turn did not come: nothing was sent, so it can be tried again. */
+export function refuseBusy(exchange: Exchange, { endpoint }: Refreshing): void {
+  const { decision, target } = exchange;
+  if (decision === undefined || target === undefined) return;
+  const reason = `too many refreshes of the login ${endpoint.file} are under way`;
+  exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
+  const facts = { host: target.host.text, port: target.port, rule: BUILT_IN_RULES.protocol, reason };
+  refuse(exchange, { status: 429, error: "too_many_requests", ...facts });
 }
 
 const GRANT = "refresh_token";
