@@ -8,6 +8,7 @@ import { maskBody } from "../events/redact.ts";
 import type { AddressVet, HttpClient } from "../events/sinks/http-client.ts";
 import { excerpt, field, parseReply } from "../events/sinks/judge-reply.ts";
 import { webhookHeaders } from "../events/sinks/standard-webhooks.ts";
+import type { ShownBody } from "../schema/event.ts";
 import type { Hook } from "../schema/hook.ts";
 import { bodyLimit, cutBody } from "../schema/shown-body.ts";
 import { fits, mayFit } from "./hook-filter.ts";
@@ -119,6 +120,9 @@ export class DecisionHooks implements Judge, AsyncDisposable {
 
   async #ask(hook: Hook, request: JudgedRequest, signal: AbortSignal): Promise<Judgement> {
     const { clock, log } = this.#options;
+    // what a hook wanted to see and did not get, it has not judged
+    if (request.isBodyLate === true && bytesOf(request.body) < bodyLimit(hook))
+      return { verdict: "deny", rule: `hook:${hook.name}`, reason: `The hook ${hook.name} judges the body, which did not come in time.` };
     const key = JSON.stringify([hook, request.sandboxUuid, request.method, request.url]);
     const cached = this.#cache.get(key);
     if (cached !== undefined && cached.untilMs > clock.monotonic()) return cached.judgement;
@@ -182,6 +186,10 @@ export class DecisionHooks implements Judge, AsyncDisposable {
       client: createHttpClient({ ...limits, ...(vet === undefined ? {} : { vet }), ...(ca === undefined ? {} : { ca }) }),
     };
   }
+}
+
+function bytesOf(body: ShownBody | undefined): number {
+  return body === undefined ? 0 : Buffer.byteLength(body.content, body.encoding);
 }
 
 function bodyOf(request: JudgedRequest, limit: number, now: number): object {

@@ -25,6 +25,7 @@ export const EGRESS_LIMITS: EgressLimits = {
   idleTimeoutMs: 60 * 60_000,
   connectTimeoutMs: 10_000,
   inspectBytes: 32 * 1024 ** 2,
+  lookTimeoutMs: 5_000,
 };
 
 /** ms from the first sandbox until the rest of the gateway is loaded; a command that ends sooner never pays for it */

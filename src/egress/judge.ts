@@ -15,11 +15,13 @@ export type JudgedRequest = {
   readonly provider: string | undefined;
   /** its beginning, when somebody asked for it */
   readonly body?: ShownBody;
+  /** the client did not send so much of the body in time: `body` is what there was */
+  readonly isBodyLate?: true;
 };
 
 /** Bytes of bodies that somebody wants to see of an exchange, at most; 0: none. */
 export type WantedBodies = {
-  /** of the request, before it is sent: it is held until so much is there or it ends */
+  /** of the request, before it is sent: it is held until so much is there, it ends, or the time for it is over */
   readonly before: number;
   /** of the request, in the exchange's events */
   readonly request: number;

@@ -104,6 +104,8 @@ export type EgressLimits = {
   readonly connectTimeoutMs: number;
   /** bytes of a request body held to read or change it; past it a body is only scanned */
   readonly inspectBytes: number;
+  /** ms that the beginning of a request body is waited for when a hook wants to see it before the request is sent */
+  readonly lookTimeoutMs: number;
 };
 
 /** Takes what happened. Sync and cheap: the callee queues. A throw or `false` from `admit` denies new exchanges. */

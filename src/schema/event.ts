@@ -95,6 +95,11 @@ export const shownBody = z.strictObject({
   size: z.int().nonnegative().nullable(),
   /** there is more than `content` */
   truncated: z.boolean(),
+  /**
+   * its content coding is unknown or does not fit its bytes: `content` is what was sent, or as far as it could be decoded, and what its
+   * receiver makes of it is not known
+   */
+  undecodable: z.literal(true).optional(),
 });
 export type ShownBody = z.infer<typeof shownBody>;
 

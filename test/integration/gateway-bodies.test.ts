@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/secret.ts";
 import type { GatewaySecret, Judge, JudgedRequest, WantedBodies } from "../../src/egress/gateway.ts";
+import type { EgressLimits } from "../../src/egress/options.ts";
 import { maskBody } from "../../src/events/redact.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchInside } from "../support/gateway/client.ts";
@@ -34,7 +35,11 @@ type Place = {
 async function place(
   stack: AsyncDisposableStack,
   wanted: Partial<WantedBodies>,
-  options: { readonly answer?: (response: ServerResponse, body: Buffer) => void; readonly hook?: Partial<Judge> } = {},
+  options: {
+    readonly answer?: (response: ServerResponse, body: Buffer) => void;
+    readonly hook?: Partial<Judge>;
+    readonly limits?: Partial<EgressLimits>;
+  } = {},
 ): Promise<Place> {
   const judged: JudgedRequest[] = [];
   const arrived: Buffer[] = [];
@@ -67,7 +72,7 @@ async function place(
       allow: [HOST],
       providers: createProviderTable({ customDomains: [] }),
       upstreams: [upstream.override(HOST)],
-      limits: { inspectBytes: 64 * 1024 },
+      limits: { inspectBytes: 64 * 1024, ...options.limits },
       secrets: [secret],
       judge,
     }),
@@ -161,6 +166,93 @@ test("a body that comes slowly is in the event although it was sent piece by pie
   expect(event.request_body).toEqual({ content: "1234567890", encoding: "utf8", size: 15, truncated: true });
   expect(event.response_body).toEqual({ content: "got 15", encoding: "utf8", size: 6, truncated: false });
   expect(arrived[0]?.toString()).toBe("1234567890abcde");
+});
+
+test("a client that waits for an answer before it ends its body is not held up: what there is in time is shown, and goes on", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { fixture, judged, arrived } = await place(stack, { before: 100, request: 100 }, { limits: { lookTimeoutMs: 300 } });
+  const open = async (headers: Record<string, string>): Promise<ReturnType<typeof httpsRequest>> =>
+    httpsRequest({
+      host: "127.0.0.1",
+      port: await fixture.reach(HOST, 443),
+      servername: HOST,
+      ca: fixture.gateway.authorityPem,
+      method: "POST",
+      path: "/upload",
+      headers: { host: HOST, ...headers },
+      agent: false,
+    });
+  // without a length, with one that is not reached, and without a byte
+  const streaming = await open({});
+  streaming.write("first part, ");
+  const waiting = await open({ "content-length": "20" });
+  waiting.write("1234567890");
+  const silent = await open({ expect: "100-continue" });
+  silent.flushHeaders();
+  await once(silent, "continue", { signal: AbortSignal.timeout(5_000) });
+  const asked = await waitFor(() => judged.length === 3 && judged);
+  expect(asked.map(({ isBodyLate }) => isBodyLate)).toEqual([true, true, true]);
+  expect(new Set(asked.map(({ body }) => JSON.stringify(body)))).toEqual(
+    new Set(
+      [
+        { content: "first part, ", encoding: "utf8", size: null, truncated: true },
+        { content: "1234567890", encoding: "utf8", size: 20, truncated: true },
+        { content: "", encoding: "utf8", size: null, truncated: true },
+      ].map((body) => JSON.stringify(body)),
+    ),
+  );
+  await waitFor(() => fixture.seen.decisions.filter(({ phase }) => phase === "request").length === 3);
+  streaming.end("and the rest");
+  waiting.end("abcdefghij");
+  silent.end("late");
+  for (const request of [streaming, waiting, silent]) {
+    const [response] = (await once(request, "response")) as [IncomingMessage];
+    response.resume();
+    expect(response.statusCode).toBe(200);
+  }
+  expect(new Set(arrived.map(String))).toEqual(new Set(["first part, and the rest", "1234567890abcdefghij", "late"]));
+});
+
+test("a denial reaches a client that has not ended its body, and nothing was sent", async () => {
+  await using stack = new AsyncDisposableStack();
+  const deny = (): ReturnType<Judge["judge"]> => Promise.resolve({ verdict: "deny", rule: "hook:strict", reason: "late" });
+  const { fixture, arrived } = await place(stack, { before: 100 }, { limits: { lookTimeoutMs: 300 }, hook: { judge: deny } });
+  const request = httpsRequest({
+    host: "127.0.0.1",
+    port: await fixture.reach(HOST, 443),
+    servername: HOST,
+    ca: fixture.gateway.authorityPem,
+    method: "POST",
+    path: "/upload",
+    headers: { host: HOST },
+    agent: false,
+  });
+  request.on("error", () => undefined);
+  request.write("begin");
+  const [response] = (await once(request, "response", { signal: AbortSignal.timeout(5_000) })) as [IncomingMessage];
+  expect(response.statusCode).toBe(403);
+  request.destroy();
+  expect((await waitFor(() => fixture.seen.exchanges[0])).rule).toBe("hook:strict");
+  expect(arrived).toEqual([]);
+});
+
+test("a body that cannot be decoded says so to whoever decides", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { fixture, judged } = await place(stack, { before: 1_000 });
+  const gzip = gzipSync(chat("hello"));
+  const broken = Buffer.concat([gzip.subarray(0, 12), Buffer.alloc(40, 0xff)]);
+  const send = (body: Buffer, coding: string) =>
+    fetchInside(fixture, `https://${HOST}/upload`, { body, headers: { "content-encoding": coding } });
+  await send(broken, "gzip");
+  await send(gzip.subarray(0, -9), "gzip");
+  await send(Buffer.from("made up"), "made-up");
+  await send(gzip, "gzip");
+  expect(judged.map(({ body }) => [body?.undecodable, body?.truncated, body?.size])).toEqual([
+    [true, true, broken.length],
+    [true, true, gzip.length - 9],
+    [true, false, 7],
+    [undefined, false, gzip.length],
+  ]);
 });
 
 test("an announced request carries its body, and one that policy denies is never read", async () => {

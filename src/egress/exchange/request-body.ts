@@ -5,6 +5,17 @@ import { Gathering } from "./gather.ts";
 /** bodies of known length up to this many bytes are sent in one piece, and again if the connection turns out to be dead */
 const SMALL_BODY = 64 * 1024;
 
+export type HoldRequest = {
+  /** bytes up to which it is wanted whole */
+  readonly holdBytes?: number;
+  /** bytes of its beginning that are wanted */
+  readonly lookBytes?: number;
+  /** ms that its beginning is waited for: a client may wait for an answer first */
+  readonly lookMs?: number;
+  /** called when that time passed, and the body goes on with what there is */
+  readonly onLate?: () => void;
+};
+
 /**
  * The body to send: held in one piece when it is small, or when the caller wants to have up to `holdBytes` of it whole; else a stream,
  * whose first `lookBytes` are there when it is made. `gone` when the sender left while it was being held.
@@ -12,23 +23,22 @@ const SMALL_BODY = 64 * 1024;
 export async function takeBody(
   source: Readable,
   length: number | null,
-  { holdBytes = 0, lookBytes = 0 }: { readonly holdBytes?: number; readonly lookBytes?: number },
+  { holdBytes = 0, lookBytes = 0, lookMs, onLate }: HoldRequest,
   onChunk: (chunk: Buffer) => void,
 ): Promise<RequestBody | "gone"> {
   const limit = Math.max(holdBytes, lookBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
   const isTooLong = length !== null && length > limit;
   if (limit === 0 || (isTooLong && lookBytes === 0)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
-  const held = await holdBody(source, length, isTooLong ? lookBytes : limit, onChunk);
+  // what is wanted whole has no other end than its own, or the idle limit
+  const waitMs = holdBytes > 0 && !isTooLong ? undefined : lookMs;
+  const held = await holdBody(source, length, { limit: isTooLong ? lookBytes : limit, waitMs, onLate }, onChunk);
   if (held === undefined) return "gone";
   if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
   return { kind: "bytes", bytes: held.bytes };
 }
 
 /** Settles what is sent as the body, for whoever comes first, who may hold some of it; `gone` when the client left meanwhile. */
-export async function takeRequestBody(
-  exchange: Exchange,
-  held: { readonly holdBytes?: number; readonly lookBytes?: number } = {},
-): Promise<"ready" | "gone"> {
+export async function takeRequestBody(exchange: Exchange, held: HoldRequest = {}): Promise<"ready" | "gone"> {
   const { downstream, request } = exchange;
   if (downstream.source === null) {
     exchange.body = { kind: "none" };
@@ -55,28 +65,42 @@ export interface BodyGuard {
 /** What was read of a body before the limit: all of it, or the first part with the rest still waiting in the source. */
 type Held = { readonly complete: true; readonly bytes: Buffer } | { readonly complete: false; readonly prefix: readonly Buffer[] };
 
+type HoldLimits = { readonly limit: number; readonly waitMs: number | undefined; readonly onLate: (() => void) | undefined };
+
 /**
- * Reads a body until its end or until more than `limit` bytes are held; then pauses the source. Resolves with undefined when the
- * sender left before the end.
+ * Reads a body until its end, until more than `limit` bytes are held or `waitMs` passed; then pauses the source. Resolves with undefined
+ * when the sender left before the end.
  */
-function holdBody(source: Readable, length: number | null, limit: number, onChunk: (chunk: Buffer) => void): Promise<Held | undefined> {
+function holdBody(
+  source: Readable,
+  length: number | null,
+  { limit, waitMs, onLate }: HoldLimits,
+  onChunk: (chunk: Buffer) => void,
+): Promise<Held | undefined> {
   return new Promise((resolve) => {
     const gathering = new Gathering(length !== null && length <= limit ? length : null);
     const settle = (held: Held | undefined): void => {
+      clearTimeout(timer);
       source.off("data", onData);
       source.off("end", onEnd);
       source.off("close", onClose);
       source.off("error", onClose);
       resolve(held);
     };
+    const stop = (): void => {
+      source.pause();
+      settle({ complete: false, prefix: gathering.pieces() });
+    };
     const onData = (chunk: Buffer): void => {
       gathering.add(chunk);
       onChunk(chunk);
-      if (gathering.size > limit) {
-        source.pause();
-        settle({ complete: false, prefix: gathering.pieces() });
-      }
+      if (gathering.size > limit) stop();
     };
+    const onTime = (): void => {
+      onLate?.();
+      stop();
+    };
+    const timer = waitMs === undefined ? undefined : setTimeout(onTime, waitMs);
     const onEnd = (): void => settle({ complete: true, bytes: gathering.bytes() });
     const onClose = (): void => settle(undefined);
     source.on("data", onData);

@@ -8,7 +8,7 @@ import { BodyCapture, type CapturedBody, showBody } from "./shown-body.ts";
 const NONE = { forms: [], text: (text: string) => text };
 const whole = (text: string | Buffer): CapturedBody => {
   const bytes = Buffer.from(text);
-  return { bytes, size: bytes.length, isWhole: true };
+  return { bytes, size: bytes.length, isWhole: true, isUndecodable: false };
 };
 
 async function captured(pieces: readonly Buffer[], limit: number, coding?: string): Promise<CapturedBody> {
@@ -20,10 +20,10 @@ async function captured(pieces: readonly Buffer[], limit: number, coding?: strin
 describe("BodyCapture", () => {
   it("keeps the beginning, and counts the rest", async () => {
     const pieces = ["abc", "def", "ghi"].map((text) => Buffer.from(text));
-    expect(await captured(pieces, 100)).toEqual({ bytes: Buffer.from("abcdefghi"), size: 9, isWhole: true });
-    expect(await captured(pieces, 9)).toEqual({ bytes: Buffer.from("abcdefghi"), size: 9, isWhole: true });
-    expect(await captured(pieces, 5)).toEqual({ bytes: Buffer.from("abcde"), size: 9, isWhole: false });
-    expect(await captured([], 5)).toEqual({ bytes: Buffer.alloc(0), size: 0, isWhole: true });
+    expect(await captured(pieces, 100)).toEqual({ bytes: Buffer.from("abcdefghi"), size: 9, isWhole: true, isUndecodable: false });
+    expect(await captured(pieces, 9)).toEqual({ bytes: Buffer.from("abcdefghi"), size: 9, isWhole: true, isUndecodable: false });
+    expect(await captured(pieces, 5)).toEqual({ bytes: Buffer.from("abcde"), size: 9, isWhole: false, isUndecodable: false });
+    expect(await captured([], 5)).toEqual({ bytes: Buffer.alloc(0), size: 0, isWhole: true, isUndecodable: false });
   });
 
   it("decodes what is compressed, says when it is cut, and keeps what nobody can decode", async () => {
@@ -33,10 +33,16 @@ describe("BodyCapture", () => {
       bytes: text,
       size: coded.length,
       isWhole: true,
+      isUndecodable: false,
     });
     expect(await captured([coded], 100, "gzip")).toMatchObject({ bytes: text.subarray(0, 100), isWhole: false });
-    expect((await captured([coded.subarray(0, 12)], 8_000, "gzip")).isWhole).toBe(false);
-    expect(await captured([coded], 8_000, "unheard-of")).toEqual({ bytes: coded, size: coded.length, isWhole: true });
+    expect(await captured([coded], 100, "gzip")).toMatchObject({ isUndecodable: false });
+    // it ends early although nothing follows: whoever receives it cannot read it either
+    expect(await captured([coded.subarray(0, 12)], 8_000, "gzip")).toMatchObject({ isWhole: false, isUndecodable: true });
+    const part = new BodyCapture(8_000, "gzip");
+    part.write(coded.subarray(0, 12));
+    expect(await part.end(null)).toMatchObject({ isWhole: false, isUndecodable: false });
+    expect(await captured([coded], 8_000, "unheard-of")).toEqual({ bytes: coded, size: coded.length, isWhole: true, isUndecodable: true });
   });
 });
 
@@ -55,7 +61,7 @@ describe("showBody", () => {
       size: 4,
       truncated: true,
     });
-    expect(showBody({ bytes: Buffer.alloc(0), size: null, isWhole: false }, 9, NONE)).toEqual({
+    expect(showBody({ bytes: Buffer.alloc(0), size: null, isWhole: false, isUndecodable: false }, 9, NONE)).toEqual({
       content: "",
       encoding: "utf8",
       size: null,
@@ -75,7 +81,10 @@ describe("showBody", () => {
 
   it("is text when the end of what was captured cuts a character", () => {
     const bytes = Buffer.from("aü€").subarray(0, 4);
-    expect(showBody({ bytes, size: null, isWhole: false }, 100, NONE)).toMatchObject({ content: "aü", encoding: "utf8" });
+    expect(showBody({ bytes, size: null, isWhole: false, isUndecodable: false }, 100, NONE)).toMatchObject({
+      content: "aü",
+      encoding: "utf8",
+    });
   });
 
   it("grows by no more than base64 does, whatever a sandbox sends", () => {
@@ -93,7 +102,7 @@ describe("showBody", () => {
     const body = showBody(whole(text), 1_000, mask);
     for (const secret of [value, Buffer.from(value).toString("base64").slice(0, 24), "pattern-secret"])
       expect(body.content).not.toContain(secret);
-    const cut = showBody({ bytes: Buffer.from(`0123456789${value} and more`), size: null, isWhole: false }, 20, mask);
+    const cut = showBody({ bytes: Buffer.from(`0123456789${value} and more`), size: null, isWhole: false, isUndecodable: false }, 20, mask);
     expect(cut).toMatchObject({ content: "0123456789placeholde", truncated: true });
   });
 });

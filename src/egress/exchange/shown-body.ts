@@ -16,6 +16,8 @@ export type CapturedBody = {
   readonly size: number | null;
   /** nothing is missing behind `bytes` */
   readonly isWhole: boolean;
+  /** what its receiver makes of it is not known */
+  readonly isUndecodable: boolean;
 };
 
 /** Collects the beginning of a body that passes, decoded from its content coding; one whose coding nobody knows as it is. */
@@ -44,7 +46,13 @@ export class BodyCapture {
   /** `size` replaces what was counted, when only a part was written. Never rejects. */
   async end(size: number | null = this.#size): Promise<CapturedBody> {
     const end = (await this.#decoder?.end()) ?? "complete";
-    return { bytes: Buffer.concat(this.#parts), size, isWhole: !this.#isCut && end === "complete" && size === this.#size };
+    const isComplete = !this.#isCut && size === this.#size;
+    return {
+      bytes: Buffer.concat(this.#parts),
+      size,
+      isWhole: isComplete && end === "complete",
+      isUndecodable: this.#decoder === null || (!this.#isCut && end !== "complete" && (end !== "truncated" || isComplete)),
+    };
   }
 
   #keep(chunk: Buffer): void {
@@ -65,7 +73,7 @@ export type Mask = {
 };
 
 /** At most `cap` bytes of a body as others may see them: text where it is text, else base64. */
-export function showBody({ bytes, size, isWhole }: CapturedBody, cap: number, mask: Mask): ShownBody {
+export function showBody({ bytes, size, isWhole, isUndecodable }: CapturedBody, cap: number, mask: Mask): ShownBody {
   const redactor = new StreamRedactor(mask.forms);
   const clean = Buffer.concat([redactor.write(bytes), redactor.end()]);
   const text = textOf(clean, isWhole);
@@ -78,6 +86,7 @@ export function showBody({ bytes, size, isWhole }: CapturedBody, cap: number, ma
     encoding: isText ? "utf8" : "base64",
     size,
     truncated: !isWhole || cut.length < shown.length,
+    ...(isUndecodable ? { undecodable: true } : {}),
   };
 }
 

@@ -13,7 +13,8 @@ import type { Masks } from "./secret-forms.ts";
 export function judgeInterceptor(runtime: Runtime, judge: Judge | undefined, masks: Masks): Interceptor {
   return (next) => async (exchange) => {
     if (judge === undefined) return next(exchange);
-    if (judge.wantsBodies && (await lookIn(runtime, judge, masks, exchange)) === "gone") {
+    const look = judge.wantsBodies ? await lookIn(runtime, judge, masks, exchange) : "ready";
+    if (look === "gone") {
       exchange.end = "aborted";
       return;
     }
@@ -21,7 +22,12 @@ export function judgeInterceptor(runtime: Runtime, judge: Judge | undefined, mas
       const gone = new AbortController();
       exchange.downstream.onGone(() => gone.abort());
       const { shownRequest: body } = exchange;
-      const answer = await judge.judge({ ...requestOf(exchange), ...(body === undefined ? {} : { body }) }, gone.signal);
+      const asked = {
+        ...requestOf(exchange),
+        ...(body === undefined ? {} : { body }),
+        ...(look === "late" ? { isBodyLate: true as const } : {}),
+      };
+      const answer = await judge.judge(asked, gone.signal);
       if (answer.verdict === "deny" && exchange.decision !== undefined) {
         exchange.decision = { ...exchange.decision, verdict: "deny", rule: answer.rule, reason: answer.reason };
         announce(runtime, judge, exchange);
@@ -34,13 +40,19 @@ export function judgeInterceptor(runtime: Runtime, judge: Judge | undefined, mas
   };
 }
 
-/** Holds as much of the request's body as somebody wants to see before it leaves. */
-async function lookIn(runtime: Runtime, judge: Judge, masks: Masks, exchange: Exchange): Promise<"ready" | "gone"> {
+/** Holds as much of the request's body as somebody wants to see before it leaves; `late`: there was less of it in time. */
+async function lookIn(runtime: Runtime, judge: Judge, masks: Masks, exchange: Exchange): Promise<"ready" | "late" | "gone"> {
   if (exchange.isUpgrade || exchange.downstream.source === null) return "ready";
   const { before, request } = judge.bodiesFor(requestOf(exchange));
   if (before === 0) return "ready";
   // what the meter wants to have whole, it can only have when it was held so far
-  const held = { holdBytes: heldForMetering(runtime, exchange.recognition), lookBytes: before + MARGIN };
+  let look: "ready" | "late" = "ready";
+  const held = {
+    holdBytes: heldForMetering(runtime, exchange.recognition),
+    lookBytes: before + MARGIN,
+    lookMs: runtime.limits.lookTimeoutMs,
+    onLate: (): void => void (look = "late"),
+  };
   if ((await takeRequestBody(exchange, held)) === "gone") return "gone";
   const { body } = exchange;
   const { contentEncoding, contentLength } = exchange.request;
@@ -52,5 +64,5 @@ async function lookIn(runtime: Runtime, judge: Judge, masks: Masks, exchange: Ex
   const captured = isWhole ? await capture.end() : await capture.end(contentLength);
   exchange.shownRequest = showBody(captured, before, masks.of(exchange, judge));
   if (request > 0) exchange.carried = { request_body: cutBody(exchange.shownRequest, request) };
-  return "ready";
+  return look;
 }

@@ -60,6 +60,7 @@ export const LIMITS: EgressLimits = {
   idleTimeoutMs: 60 * 60 * 1000,
   connectTimeoutMs: 5_000,
   inspectBytes: 32 * 1024 * 1024,
+  lookTimeoutMs: 5_000,
 };
 
 export const noProviders: ProviderTable = { recognize: () => undefined };
