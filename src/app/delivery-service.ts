@@ -80,7 +80,7 @@ export class DeliveryService implements AsyncDisposable {
     this.#revision = attached.hooks.revision;
     // hooks that another process registered hold here as well
     this.#watch = setInterval(() => {
-      if (attached.hooks.revision !== this.#revision) background("hooks", this.refresh(), log);
+      background("hooks", this.#follow(attached), log);
     }, WATCH_MS).unref();
     if (!this.#hasSinks()) return;
     if (isServer) await this.#start();
@@ -93,6 +93,11 @@ export class DeliveryService implements AsyncDisposable {
     if (this.#engine === undefined && !this.#hasSinks()) return;
     const engine = await this.#start();
     await engine.configure(await this.#specs());
+  }
+
+  /** Asynchronous, so that a store that cannot be read for a moment rejects: what throws in a timer ends the process. */
+  async #follow({ hooks }: Attached): Promise<void> {
+    if (hooks.revision !== this.#revision) await this.refresh();
   }
 
   /** Hooks came or went; everything else is left alone. */

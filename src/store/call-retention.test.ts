@@ -65,6 +65,14 @@ test("many calls of one millisecond go together", async () => {
   expect(store.ledger.pruneCalls(start(9), 10)).toBe(0);
 });
 
+test("a clock that was years ahead for a moment costs no later call", async () => {
+  await using store = filled();
+  expect(store.ledger.pruneCalls(start(10) + 10 * 365 * 86_400_000, 1_000)).toBe(100);
+  expect(store.ledger.recordAll([llmCall({ id: "evt_1_0", timestamp: at(1) })])).toBe(0);
+  expect(store.ledger.recordAll([llmCall({ id: "evt_new", response_id: "resp_new", timestamp: at(11) })])).toBe(1);
+  expect(store.usage.events({}).map(({ id }) => id)).toEqual(["evt_new"]);
+});
+
 test("V99: 10,000 invented model names are 200 rows at most, and `_other`; nothing is lost from the sums", async () => {
   await using store = openStore(":memory:", { log: silentLog });
   const invented = (n: number, status: number) =>

@@ -46,9 +46,13 @@ const KEEP_LABELS = `
 export function pruneBatch(sql: Sql, beforeMs: number, limit: number): number {
   return sql.transaction(
     () => {
-      const next = sql.get("SELECT at FROM llm_calls WHERE at < ? ORDER BY at LIMIT 1 OFFSET ?", beforeMs, limit);
-      // those of one millisecond go together, since what is left is told by its time
-      const until = next === undefined ? beforeMs : Math.min(beforeMs, integerOf(next, "at") + 1);
+      const last =
+        sql.get("SELECT at FROM llm_calls WHERE at < ? ORDER BY at LIMIT 1 OFFSET ?", beforeMs, limit) ??
+        sql.get("SELECT at FROM llm_calls WHERE at < ? ORDER BY at DESC LIMIT 1", beforeMs);
+      if (last === undefined) return 0;
+      // those of one millisecond go together, since what is left is told by its time: by that of the last one that goes, and not by the
+      // clock's, which may be wrong for a moment and would have every call that follows taken for one of before
+      const until = Math.min(beforeMs, integerOf(last, "at") + 1);
       const horizon = Math.max(prunedBefore(sql), until);
       sql.run(
         "INSERT INTO meta (key, value) VALUES ('ledger_pruned_before', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

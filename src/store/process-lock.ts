@@ -27,8 +27,14 @@ export class ProcessLock implements Disposable {
       if (/database is locked/.test(messageOf(error))) return undefined;
       throw new AppError("STATE_UNUSABLE", `the lock ${file} cannot be taken: ${messageOf(error)}`, { cause: error });
     }
-    writeFileSync(`${file}.holder.new`, JSON.stringify(ownIdentity()), { mode: 0o600 });
-    renameSync(`${file}.holder.new`, `${file}.holder`);
+    try {
+      writeFileSync(`${file}.holder.new`, JSON.stringify(ownIdentity()), { mode: 0o600 });
+      renameSync(`${file}.holder.new`, `${file}.holder`);
+    } catch (error) {
+      // a lock that nobody knows of would be held until this process ends
+      database.close();
+      throw new AppError("STATE_UNUSABLE", `the lock ${file} cannot be taken: ${messageOf(error)}`, { cause: error });
+    }
     return new ProcessLock(database, file);
   }
 

@@ -1,4 +1,4 @@
-import { utimes, writeFile } from "node:fs/promises";
+import { mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { foreignSinks } from "../../src/events/delivery/sink-owner.ts";
@@ -49,6 +49,34 @@ describe("several processes with several configurations", () => {
     // one position for a sink, whoever delivers: nothing came twice
     expect(new Set(arrivedIds(common.received)).size).toBe(arrivedIds(common.received).length);
     expect(arrivedIds(mine.received)).not.toContain(id);
+  });
+
+  test("a sink whose folder or lock is out of order is tried again, and costs the others nothing", async () => {
+    await using place = await logPlace();
+    await using target = await receiver();
+    await using log = await openAt(place);
+    let isLocked = true;
+    await mkdir(deliveryDir(place));
+    await writeFile(join(deliveryDir(place), "first"), "a file in the place of the folder");
+    const engine = engineAt(place, log, {
+      takeLead: (sink) => {
+        if (sink === "second" && isLocked) throw new Error("no space left on the device");
+        return { [Symbol.dispose]: () => undefined };
+      },
+    });
+    await using _engine = engine;
+    const owner = { config: place.path, place: target.url };
+    await engine.configure([webhook("first", target.url, { owner }), webhook("second", target.url), webhook("third", target.url)]);
+    await waitFor(() => arrivedIds(target.received).length === 1);
+    expect(engine.status()).toMatchObject([
+      { state: "stopped", lastError: expect.stringMatching(/ENOTDIR|EEXIST/) },
+      { state: "stopped", lastError: "no space left on the device" },
+      { state: "delivering" },
+    ]);
+    isLocked = false;
+    await rm(join(deliveryDir(place), "first"));
+    await waitFor(() => arrivedIds(target.received).length === 3);
+    expect(engine.status().map(({ state }) => state)).toEqual(["delivering", "delivering", "delivering"]);
   });
 
   test("one name for two places is refused to the second, which says whose it is; a place that moved is not", async () => {

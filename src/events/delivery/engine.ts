@@ -46,6 +46,8 @@ export class DeliveryEngine implements AsyncDisposable {
   readonly #leads = new Map<string, Disposable>();
   /** why a sink that is ours is not delivered to */
   readonly #refused = new Map<string, string>();
+  /** why a sink could not be begun at the last look */
+  readonly #faults = new Map<string, string>();
   #unsubscribe: () => void = () => undefined;
   #loop: Promise<void> | undefined;
   /** one round at a time */
@@ -77,6 +79,7 @@ export class DeliveryEngine implements AsyncDisposable {
       for (const [name] of ending) this.#drop(name);
       for (const name of [...this.#leads.keys()]) if (!this.#runners.has(name)) this.#drop(name);
       this.#refused.clear();
+      this.#faults.clear();
     });
     if (this.#stop.signal.aborted) return;
     await this.#look();
@@ -99,7 +102,9 @@ export class DeliveryEngine implements AsyncDisposable {
   }
 
   status(): readonly SinkStatus[] {
-    return this.#specs.map((spec) => this.#runners.get(spec.name)?.status() ?? stopped(spec, this.#refused.get(spec.name)));
+    return this.#specs.map(
+      (spec) => this.#runners.get(spec.name)?.status() ?? stopped(spec, this.#refused.get(spec.name) ?? this.#faults.get(spec.name)),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,16 +165,19 @@ export class DeliveryEngine implements AsyncDisposable {
     for (const spec of this.#specs) {
       const { name, owner } = spec;
       if (this.#runners.has(name) || this.#refused.has(name)) continue;
-      const lead = this.#leads.get(name) ?? takeLead(name);
-      if (lead === undefined) continue;
-      this.#leads.set(name, lead);
-      const refusal = owner === undefined ? undefined : await claimSink(deliveryDir, name, owner);
-      if (refusal === undefined) starting.push(spec);
-      else {
+      await this.#apart(name, async () => {
+        const lead = this.#leads.get(name) ?? takeLead(name);
+        if (lead === undefined) return;
+        this.#leads.set(name, lead);
+        const refusal = owner === undefined ? undefined : await claimSink(deliveryDir, name, owner);
+        if (refusal === undefined) {
+          starting.push(spec);
+          return;
+        }
         this.#drop(name);
         this.#refused.set(name, refusal);
         log.error("a sink is not delivered to", { sink: name, reason: refusal });
-      }
+      });
     }
     return starting;
   }
@@ -180,28 +188,44 @@ export class DeliveryEngine implements AsyncDisposable {
     this.#leads.delete(name);
   }
 
-  async #startRunners(specs: readonly SinkSpec[]): Promise<void> {
-    for (const spec of specs) {
-      const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random, maxLetters } = this.#options;
-      const runner = await SinkRunner.start({
-        spec,
-        eventsDir,
-        deliveryDir,
-        index: this.#index,
-        timing: this.#timing,
-        clock,
-        log,
-        meter,
-        report,
-        random,
-        ...(maxLetters === undefined ? {} : { maxLetters }),
-      });
-      this.#runners.set(spec.name, runner);
+  /** What fails for one sink (its folder, its lock) is tried again at the next look, and costs no other sink anything. */
+  async #apart(sink: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const reason = messageOf(error);
+      if (this.#faults.get(sink) !== reason) this.#options.log.error("a sink cannot be delivered to now", { sink, error: reason });
+      this.#faults.set(sink, reason);
     }
   }
 
+  async #startRunners(specs: readonly SinkSpec[]): Promise<void> {
+    for (const spec of specs) await this.#apart(spec.name, () => this.#startRunner(spec));
+  }
+
+  async #startRunner(spec: SinkSpec): Promise<void> {
+    const { eventsDir, deliveryDir, clock, log, meter, report, random = Math.random, maxLetters } = this.#options;
+    const runner = await SinkRunner.start({
+      spec,
+      eventsDir,
+      deliveryDir,
+      index: this.#index,
+      timing: this.#timing,
+      clock,
+      log,
+      meter,
+      report,
+      random,
+      ...(maxLetters === undefined ? {} : { maxLetters }),
+    });
+    this.#runners.set(spec.name, runner);
+    this.#faults.delete(spec.name);
+  }
+
   async #handleRequests(): Promise<void> {
-    for (const [name, runner] of this.#runners) await takeRequests(this.#options.deliveryDir, name, (request) => runner.handle(request));
+    const { deliveryDir } = this.#options;
+    for (const [name, runner] of this.#runners)
+      await this.#apart(name, () => takeRequests(deliveryDir, name, (request) => runner.handle(request)));
   }
 
   #noteOwn(): void {
