@@ -15,13 +15,16 @@ const DEFAULT_LIMIT = 10_000;
 /**
  * Responses whose tokens were counted: a background response is polled until it is done and may be fetched again after that, with the
  * same usage each time. Two ordinary calls are never the same response, whatever their ids say; a fetch and the call that made the
- * response are. Past its limit the oldest are forgotten; the ledger has them all.
+ * response are. Past its limit the oldest are forgotten, in halves; the ledger has them all.
  */
 export class CountedResponses {
   readonly #limit: number;
-  /** provider and id → was one of them a fetch? in order of last use */
-  readonly #counted = new Map<string, boolean>();
+  /** provider and id → was one of them a fetch? Those used since the last time that there were `limit` of them, */
+  #recent = new Map<string, boolean>();
+  /** and those used before that. Taking out the single oldest would walk over all that were taken out before it. */
+  #older: ReadonlyMap<string, boolean> = new Map<string, boolean>();
 
+  /** @param limit how many are remembered at least; at most twice as many */
   constructor(limit = DEFAULT_LIMIT) {
     this.#limit = limit;
   }
@@ -32,13 +35,12 @@ export class CountedResponses {
     if (id === undefined || id === "" || (input === null && output === null && total === null)) return false;
     const key = `${call.provider}\n${id}`;
     const isFetch = FETCH_OPERATIONS.has(call.operation);
-    const known = this.#counted.get(key);
+    const known = this.#recent.get(key) ?? this.#older.get(key);
     const isRepeat = known !== undefined && (isFetch || known);
-    this.#counted.delete(key);
-    this.#counted.set(key, isFetch || known === true);
-    if (this.#counted.size > this.#limit) {
-      const [oldest] = this.#counted.keys();
-      if (oldest !== undefined) this.#counted.delete(oldest);
+    this.#recent.set(key, isFetch || known === true);
+    if (this.#recent.size >= this.#limit) {
+      this.#older = this.#recent;
+      this.#recent = new Map();
     }
     return isRepeat;
   }

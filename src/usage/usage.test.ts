@@ -120,6 +120,17 @@ describe("counted responses", () => {
     expect([fetch("a"), fetch("b"), fetch("a"), fetch("c"), fetch("a"), fetch("b")]).toEqual([false, false, true, false, true, false]);
   });
 
+  it("remembers at least as many as its limit, whatever was forgotten before", () => {
+    const counted = new CountedResponses(100);
+    const fetch = (n: number): boolean => counted.isRepeat({ ...CALL, operation: "fetch_response", response_id: `r${n}` });
+    for (let n = 0; n < 1_000; n += 1) {
+      expect(fetch(n)).toBe(false);
+      // 98 others were used since, half of them again
+      if (n >= 49) expect(counted.isRepeat({ ...CALL, response_id: `r${n - 49}` })).toBe(true);
+    }
+    expect([fetch(0), fetch(500)]).toEqual([false, false]);
+  });
+
   it("never takes an ordinary call for another, nor a fetch without usage for one that has it", () => {
     const counted = new CountedResponses();
     const chat = { ...CALL, response_id: "constant" };

@@ -3,7 +3,7 @@ import type { Runtime } from "../runtime.ts";
 
 /** Tells the gate which model calls are under way, from before they are admitted until they are over, so that it can cut them. */
 export function liveInterceptor({ gate }: Runtime): Interceptor {
-  return (next) => (exchange) => {
+  return (next) => async (exchange) => {
     const { recognition } = exchange;
     if (recognition === undefined) return next(exchange);
     const { name, labels } = exchange.generation.egress;
@@ -19,6 +19,11 @@ export function liveInterceptor({ gate }: Runtime): Interceptor {
         return abort !== undefined;
       },
     });
-    return next(exchange).finally(ended);
+    // within the try: a step further in may also throw before it gives a promise
+    try {
+      await next(exchange);
+    } finally {
+      ended();
+    }
   };
 }
