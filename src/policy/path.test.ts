@@ -15,6 +15,8 @@ describe("normalisePath", () => {
     ["/...", "/..."],
     ["/100%25", "/100%"],
     ["/@scope/name", "/@scope/name"],
+    // as Google's Live client writes it
+    ["//ws/google.ai.generativelanguage.v1beta.S.BidiGenerateContent", "/ws/google.ai.generativelanguage.v1beta.S.BidiGenerateContent"],
   ])("decodes %j once", (raw, path) => {
     expect(normalisePath(raw)).toEqual({ kind: "path", path });
   });
@@ -41,6 +43,11 @@ describe("normalisePath", () => {
     ["a"],
     ["//evil.com/"],
     ["//"],
+    ["//ws/other"],
+    ["//ws/googlex"],
+    ["///ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"],
+    ["//ws/google.ai/../../v1/files"],
+    ["//WS/google.ai"],
     ["/../a"],
     ["/a/.."],
     ["/a/./b"],

@@ -31,10 +31,17 @@ export function normalisePath(raw: string): NormalPath {
   return normal;
 }
 
+/**
+ * Google's own client (`@google/genai` to 3.1 at least) writes its WebSockets' addresses as base URL with its slash plus `/ws/…`. `ws`
+ * names no host, and Google serves it as one slash; nothing else may begin like that.
+ */
+const GOOGLE_SOCKET = /^\/\/ws\/google\./;
+
 function normalise(raw: string): NormalPath {
   if (raw === "*") return { kind: "path", path: raw };
   if (raw.length > MAX_PATH) return invalid("is too long");
   if (!raw.startsWith("/")) return invalid("does not start with a slash");
+  if (GOOGLE_SOCKET.test(raw)) return normalise(raw.slice(1));
   if (raw.startsWith("//")) return invalid("starts with two slashes, which may name another host");
   if (/[\u0000-\u0020\u007f-\uffff]/.test(raw)) return invalid("has a character that must be percent-encoded");
   if (/[\\#?]/.test(raw)) return invalid("has a backslash, a question mark or a number sign");
