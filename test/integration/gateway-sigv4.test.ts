@@ -222,8 +222,8 @@ test("a service that encodes paths once more, and a client that sends no digest"
   expect([answer.status, at.seen[0]?.good]).toEqual([200, true]);
 });
 
-test("a presigned URL is signed again", async () => {
-  await using at = await setting();
+/** A presigned URL as a client inside makes it. */
+function presigned(): { readonly target: string; readonly signature: string } {
   const query = [
     "X-Amz-Algorithm=AWS4-HMAC-SHA256",
     `X-Amz-Credential=${encodeURIComponent(`${FAKE.id}/20261121/us-east-1/s3/aws4_request`)}`,
@@ -242,12 +242,55 @@ test("a presigned URL is signed again", async () => {
     time: TIME,
     scope: SCOPE,
   };
-  const target = `/x?${query}&X-Amz-Signature=${sign(request, FAKE.key, "as sent")}`;
+  const signature = sign(request, FAKE.key, "as sent");
+  return { target: `/x?${query}&X-Amz-Signature=${signature}`, signature };
+}
+
+test("a presigned URL is signed again", async () => {
+  await using at = await setting();
+  const { target } = presigned();
   const answer = await fetchInside(at.fixture, `https://${HOST}${target}`, { path: target });
   expect([answer.status, at.seen[0]?.good]).toEqual([200, true]);
   expect(at.seen[0]?.url).toContain(`X-Amz-Security-Token=${encodeURIComponent(REAL.token)}`);
   await waitFor(() => at.fixture.seen.exchanges.length === 1);
   for (const value of Object.values(REAL)) expect(JSON.stringify(at.fixture.seen)).not.toContain(encodeURIComponent(value));
+});
+
+test("a signature that the real key made is nothing that an answer may repeat", async () => {
+  let sent = "";
+  await using upstream = await testUpstream((request, response) => {
+    sent = `${request.headers.authorization ?? ""} ${request.url ?? ""}`;
+    response.writeHead(307, { location: `https://${OTHER}${request.url ?? ""}`, "x-sent": request.headers.authorization ?? "" }).end(sent);
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], secrets: SECRETS });
+  const inHeader = await fetchInside(fixture, `https://${HOST}/`, { headers: signed() });
+  const real = /Signature=([0-9a-f]{64})/.exec(sent)?.[1] ?? "none";
+  expect(inHeader.status).toBe(307);
+  expect(inHeader.text + String(inHeader.headers["x-sent"])).not.toContain(real);
+  const { target, signature } = presigned();
+  const answer = await fetchInside(fixture, `https://${HOST}${target}`, { path: target });
+  const other = /X-Amz-Signature=([0-9a-f]{64})/.exec(sent)?.[1] ?? "none";
+  expect(other).not.toBe(signature);
+  expect(answer.text + String(answer.headers.location)).not.toContain(other);
+  // what it gets instead is its own, and worth nothing outside
+  expect(answer.headers.location).toContain(signature);
+  await waitFor(() => fixture.seen.findings.length === 2);
+  expect(fixture.seen.findings[0]).toMatchObject({ finding: "secret_echoed" });
+});
+
+test("a key that signs is in no subprotocol of a WebSocket", async () => {
+  const key = { ...secret("AWS_SECRET_ACCESS_KEY", "key", HOST), value: new Secret("realsecretkeythathasnocharacteroutside01") };
+  await using upstream = await testUpstream((_request, response) => response.end());
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], secrets: [key] });
+  const headers = {
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "sec-websocket-protocol": `openai-insecure-api-key.${FAKE.key}`,
+  };
+  expect((await fetchInside(fixture, `https://${HOST}/`, { headers })).status).toBe(403);
+  expect(upstream.requests).toEqual([]);
 });
 
 test.each<[string, () => { readonly url?: string; readonly headers: Record<string, string> }, RegExp]>([

@@ -112,7 +112,7 @@ class Substitution {
   #replace(secret: GatewaySecret, lower: string, value: string): string | Misplaced {
     const { placeholder } = secret;
     const real = (): string => secret.value.reveal();
-    if (lower === "sec-websocket-protocol" && this.#exchange.isUpgrade) {
+    if (lower === "sec-websocket-protocol" && this.#exchange.isUpgrade && secret.scheme !== "sigv4") {
       const protocols = value.split(",").map((protocol) => protocol.trim());
       const isWhole = protocols.every((protocol) => !protocol.includes(placeholder) || protocol === `${KEY_PROTOCOL}${placeholder}`);
       if (isWhole && /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(real())) return value.replace(placeholder, real);

@@ -48,8 +48,9 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       }
       putOrgKey(exchange, orgKeys, scopes);
       if (exchange.isUpgrade && secrets.length > 0) guardFrames(runtime, exchange, secrets, forms);
-      if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
+      if (exchange.injected.length > 0) askWhole(exchange);
       resigning?.sign();
+      if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
       for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
       return next(exchange);
     };
@@ -126,13 +127,8 @@ function guardFrames(runtime: Runtime, exchange: Exchange, secrets: readonly Gat
 /** Parts of an answer would hold parts of a value; and frames and bodies that are compressed cannot be searched as they pass. */
 const NOT_ASKED: ReadonlySet<string> = new Set(["range", "if-range", "accept-encoding", "sec-websocket-extensions"]);
 
-/** From here on the answer is searched for the values that the request carries. */
-function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets): void {
-  const [first, ...others] = exchange.injected;
-  if (first === undefined) return;
-  // the list of a single secret is the same each time, and with it what a search wants to know of it
-  const values = others.length === 0 ? forms.ofValue(first) : exchange.injected.flatMap((one) => forms.ofValue(one));
-  if (values.length === 0) return;
+/** The answer is asked for in a form that can be searched. */
+function askWhole(exchange: Exchange): void {
   const headers: string[] = [];
   for (let i = 0; i + 1 < exchange.headers.length; i += 2) {
     const name = exchange.headers[i] ?? "";
@@ -140,6 +136,15 @@ function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets
   }
   if (!exchange.isUpgrade) headers.push("accept-encoding", "identity");
   exchange.headers = headers;
+}
+
+/** From here on the answer is searched for the values that the request carries. */
+function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets): void {
+  const [first, ...others] = exchange.injected;
+  if (first === undefined) return;
+  // the list of a single secret is the same each time, and with it what a search wants to know of it
+  const values = others.length === 0 ? forms.ofValue(first) : exchange.injected.flatMap((one) => forms.ofValue(one));
+  if (values.length === 0) return;
   let isFound = false;
   const onFound = (): void => {
     if (isFound) return;

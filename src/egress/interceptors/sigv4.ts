@@ -1,3 +1,4 @@
+import { Secret } from "../../base/secret.ts";
 import { awsRole, type Claim, claimOf, decoded, encoded, formatAuthorization, parseAuthorization } from "../../secrets/sigv4.ts";
 import { ALGORITHM, type PathStyle, sha256, sign, type SignedRequest, UNSIGNED, verify } from "../../secrets/sigv4.ts";
 import type { Exchange } from "../exchange/exchange.ts";
@@ -169,10 +170,17 @@ function signAgain(exchange: Exchange, found: Found, { id, key, token }: Credent
     );
     const signature = sign(requestOf(exchange, { ...found, claim }, query, payload), key.value.reveal(), style);
     exchange.sentQuery = `${query}&X-Amz-Signature=${signature}`;
+    hide(exchange, key, found, signature);
     return;
   }
   const signature = sign(requestOf(exchange, { ...found, claim }, exchange.target?.query ?? "", payload), key.value.reveal(), style);
   exchange.headers = [...exchange.headers, "Authorization", formatAuthorization({ ...claim, signature })];
+  hide(exchange, key, found, signature);
+}
+
+/** A signature is worth its request, for as long as the sandbox said: an answer that repeats it shows the one that was made inside. */
+function hide(exchange: Exchange, key: GatewaySecret, { claim }: Found, signature: string): void {
+  exchange.injected.push({ ...key, value: new Secret(signature), placeholder: claim.signature });
 }
 
 function requestOf(exchange: Exchange, { claim, time }: Found, query: string, payload: string): SignedRequest {
