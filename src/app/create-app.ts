@@ -170,6 +170,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     home: homeOf(app.env),
     configured: () => generations.current.config.secretFiles,
     forbidden: [paths.state, paths.config],
+    locks: paths.loginLocks,
     randomFor: () => secrets.placeholderSource(),
     clock,
     log,

@@ -1,18 +1,21 @@
+import { setTimeout } from "node:timers/promises";
+import { background } from "../base/background.ts";
 import { BoundedTurns } from "../base/bounded-turns.ts";
 import { AppError, messageOf } from "../base/error.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
-import type { TokenEndpoint } from "../egress/gateway.ts";
+import type { RefreshTurn, TokenEndpoint } from "../egress/gateway.ts";
 import type { SandboxRecord, SecretFileRecord } from "../sandbox/record.ts";
 import type { SecretFileSettings } from "../schema/settings.ts";
-import { newTokens, readCredentials, refreshedCredentials } from "../secrets/files/credentials.ts";
-import { defineSecretFile, KNOWN_SECRET_FILES } from "../secrets/files/definition.ts";
+import { newTokens, readCredentials, refreshedCredentials, renewedAnswer } from "../secrets/files/credentials.ts";
+import { defineSecretFile, type FileRefresh, KNOWN_SECRET_FILES } from "../secrets/files/definition.ts";
 import { type Json, mapStrings } from "../secrets/files/json-pointer.ts";
 import { looksLikeToken, maskToken } from "../secrets/files/mask.ts";
 import { type FileSecret, OpenSecretFile } from "../secrets/files/open-file.ts";
 import { readSecretFile, secretFileVersion, writeSecretFile } from "../secrets/files/store.ts";
 import type { RandomSource } from "../secrets/placeholder.ts";
 import { checkSecretValue } from "../secrets/value.ts";
+import { takeLoginLease } from "./login-lease.ts";
 
 export type SecretFilesOptions = {
   /** of whoever runs us */
@@ -20,6 +23,8 @@ export type SecretFilesOptions = {
   readonly configured: () => readonly SecretFileSettings[];
   /** our own state and configuration */
   readonly forbidden: readonly string[];
+  /** folder of the locks of those who renew one */
+  readonly locks: string;
   /** where placeholders come from: the same for the same context */
   readonly randomFor: () => Promise<(context: string) => RandomSource>;
   readonly clock: Clock;
@@ -30,6 +35,9 @@ export type SecretFilesOptions = {
 const MAX_WAIT_MS = 60_000;
 /** refreshes of one file by one sandbox, running and waiting: others have their turns as well */
 const MAX_REFRESHES = 8;
+/** how often storing new tokens is tried, and the pause between (ms) */
+const STORE_ATTEMPTS = 50;
+const STORE_PAUSE_MS = 100;
 
 /** The secret files of one running sandbox. */
 export interface SandboxFiles {
@@ -141,15 +149,16 @@ export class SecretFiles {
     if (refresh === undefined) return [];
     const url = new URL(refresh.url);
     let count = 0;
-    const exclusive = async (work: () => Promise<void>): Promise<"done" | "busy"> => {
+    const exclusive = async (work: (turn: RefreshTurn) => Promise<void>): Promise<"done" | "busy"> => {
       if (count === MAX_REFRESHES) return "busy";
       count += 1;
+      const asked = renewedBy(file, refresh);
+      let isBusy = false;
       try {
-        return await this.#turns.run(path, () => {
-          // a token that another process renewed since we looked is good for nothing any more, and its use may end the whole login
-          this.#look(path);
-          return work();
+        const turn = await this.#turns.run(path, async () => {
+          isBusy = !(await this.#alone(file, refresh, asked, work));
         });
+        return isBusy ? "busy" : turn;
       } finally {
         count -= 1;
       }
@@ -161,39 +170,130 @@ export class SecretFiles {
         port: url.port === "" ? 443 : Number(url.port),
         path: url.pathname,
         exclusive,
-        accept: (answer) => this.#accept(file, answer),
       },
     ];
   }
 
-  #accept(file: OpenSecretFile, text: string): string {
-    const { definition } = file;
-    const { refresh, path } = definition;
-    const { clock, log } = this.#options;
-    const answer = JSON.parse(text) as Json;
-    const tokens = refresh === undefined ? new Map<string, string>() : newTokens(answer, refresh);
-    for (const [at, value] of tokens) checkSecretValue(value, `${definition.name}${at}`);
-    if (tokens.size > 0) {
+  /**
+   * With no other process at it. What the file holds now counts, not what it held when the client asked: a token that another renewed
+   * is good for nothing any more, and its use may end the whole login. False when others had it all the time.
+   */
+  async #alone(file: OpenSecretFile, refresh: FileRefresh, asked: string, work: (turn: RefreshTurn) => Promise<void>): Promise<boolean> {
+    const { path } = file.definition;
+    const { locks, log } = this.#options;
+    using lease = await takeLoginLease(locks, path, MAX_WAIT_MS);
+    if (lease === undefined) return false;
+    this.#spread(path);
+    const sent = renewedBy(file, refresh);
+    const renewed = sent === asked ? undefined : this.#renewed(file, refresh);
+    let storing: Promise<void> | undefined;
+    const accept = (answer: string): string => {
+      const { shown, store } = this.#accept(file, refresh, answer, sent);
+      if (store !== undefined) {
+        storing = this.#storeLater(file, store);
+        background("store renewed tokens", storing, log);
+      }
+      return shown;
+    };
+    await work({ accept, ...(renewed === undefined ? {} : { renewed }) });
+    // others would read the old ones
+    await storing;
+    return true;
+  }
+
+  /** An agent on this machine that writes its file in place has it empty for a moment. */
+  async #storeLater({ definition }: OpenSecretFile, store: () => unknown): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        const before = readSecretFile(definition).text;
-        writeSecretFile(definition, refreshedCredentials(before, definition, tokens, answer, clock.now()));
+        store();
+        return;
       } catch (error) {
-        // the old refresh token may be worth nothing any more: what runs must go on with the new one
-        log.error("renewed tokens could not be stored; the login may have to be made again", {
+        if (attempt < STORE_ATTEMPTS) {
+          await setTimeout(STORE_PAUSE_MS, undefined, { ref: false });
+          continue;
+        }
+        this.#options.log.error("renewed tokens could not be stored; the login may have to be made again", {
           name: definition.name,
           error: messageOf(error),
         });
+        return;
       }
-      for (const held of this.#held.get(path) ?? []) if (held.file.take({ tokens, unknown: new Map() })) held.changed();
     }
-    const shown = new Map([...tokens].map(([at, value]) => [value, file.placeholderAt(at)]));
+  }
+
+  #renewed(file: OpenSecretFile, refresh: FileRefresh): string | undefined {
+    try {
+      const credentials = readCredentials(readSecretFile(file.definition).text, file.definition);
+      const answer = renewedAnswer(credentials, refresh, (at) => file.placeholderAt(at), this.#options.clock.now());
+      return answer === undefined ? undefined : JSON.stringify(answer);
+    } catch {
+      // not readable at this moment: then the endpoint is asked
+      return undefined;
+    }
+  }
+
+  /** `store`: what is still to be done, since the file could not be written at once */
+  #accept(file: OpenSecretFile, refresh: FileRefresh, text: string, sent: string): { shown: string; store?: () => unknown } {
+    const { definition } = file;
+    const { clock } = this.#options;
+    const answer = JSON.parse(text) as Json;
+    const tokens = newTokens(answer, refresh);
+    for (const [at, value] of tokens) checkSecretValue(value, `${definition.name}${at}`);
+    let store: (() => unknown) | undefined;
+    if (tokens.size > 0) {
+      const keep = (): boolean =>
+        this.#keep(file, refresh, sent, (before) => refreshedCredentials(before, definition, tokens, answer, clock.now()));
+      let isKept = true;
+      try {
+        isKept = keep();
+      } catch {
+        // tried again, and reported then; the old refresh token may be worth nothing any more, so what runs goes on with the new one
+        store = keep;
+      }
+      if (isKept) {
+        for (const held of this.#held.get(definition.path) ?? []) if (held.file.take({ tokens, unknown: new Map() })) held.changed();
+      } else {
+        this.#spread(definition.path);
+        const theirs = this.#renewed(file, refresh);
+        if (theirs !== undefined) return { shown: theirs };
+      }
+    }
+    const placeholders = new Map([...tokens].map(([at, value]) => [value, file.placeholderAt(at)]));
     const taken = file.secrets.map(({ placeholder }) => placeholder);
-    return JSON.stringify(
+    const shown = JSON.stringify(
       mapStrings(answer, (value) => {
-        const known = shown.get(value) ?? (taken.includes(value) ? value : undefined);
+        const known = placeholders.get(value) ?? (taken.includes(value) ? value : undefined);
         // what else looks like a token was not asked for, and is worth nothing inside
         return known ?? (looksLikeToken(value) ? maskToken(value, taken) : value);
       }),
     );
+    return { shown, ...(store === undefined ? {} : { store }) };
   }
+
+  /**
+   * Stores what a refresh brought, unless somebody on this machine logged in, out or renewed meanwhile: his tokens are newer. True
+   * when it did. @throws AppError, or what the file system says
+   */
+  #keep(file: OpenSecretFile, refresh: FileRefresh, sent: string, change: (before: string) => string): boolean {
+    const { definition } = file;
+    const before = readSecretFile(definition).text;
+    const { tokens } = readCredentials(before, definition);
+    if (marks(refresh, (at) => tokens.get(at)) !== sent) {
+      this.#options.log.warn("a login changed on this machine while a sandbox renewed it; what the machine has is kept", {
+        name: definition.name,
+      });
+      return false;
+    }
+    writeSecretFile(definition, change(before));
+    return true;
+  }
+}
+
+/** What a refresh changes, as one text to compare. */
+function renewedBy(file: OpenSecretFile, refresh: FileRefresh): string {
+  return marks(refresh, (at) => file.valueAt(at));
+}
+
+function marks({ tokens }: FileRefresh, valueAt: (pointer: string) => string | undefined): string {
+  return JSON.stringify(Object.values(tokens).map((at) => valueAt(at) ?? null));
 }

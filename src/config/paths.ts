@@ -21,6 +21,8 @@ export type StatePaths = {
   readonly delivery: string;
   /** one lock for each sink: who holds it delivers to it */
   readonly deliveryLocks: string;
+  /** one lock for each file with logins: who holds it renews it */
+  readonly loginLocks: string;
   /** key of the vault; its folder is private */
   readonly vaultKey: string;
   /** one folder for each sandbox; searchable by their uids when we are root */
@@ -67,6 +69,7 @@ export function statePaths(env: HostEnvironment, uid: number): StatePaths {
     events: join(state, "events"),
     delivery: join(state, "delivery"),
     deliveryLocks: join(run, "delivery"),
+    loginLocks: join(run, "logins"),
     vaultKey: join(state, "vault", "vault.key"),
     sandboxes: join(state, "sandboxes"),
     staged: join(state, "staged"),

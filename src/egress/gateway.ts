@@ -36,6 +36,7 @@ export type {
   GatewaySecret,
   SandboxEgress,
   SandboxListeners,
+  RefreshTurn,
   TokenEndpoint,
   Upstream,
 } from "./options.ts";

@@ -69,14 +69,20 @@ export type TokenEndpoint = {
   readonly host: string;
   readonly port: number;
   readonly path: string;
-  /** refreshes of one file come one after another: a refresh token is good for one of them. `busy`: its turn did not come. */
-  exclusive(work: () => Promise<void>): Promise<"done" | "busy">;
+  /** refreshes of one file come one after another, in all processes: a refresh token is good for one of them. `busy`: its turn did not come. */
+  exclusive(work: (turn: RefreshTurn) => Promise<void>): Promise<"done" | "busy">;
+};
+
+/** The one refresh of a file that is under way, over all processes. */
+export interface RefreshTurn {
+  /** the answer for a client whose tokens were renewed since it asked; absent: they are the newest, and the endpoint is asked */
+  readonly renewed?: string;
   /**
    * Keeps what a successful answer brought, and gives the answer that the sandbox may see. Synchronous: nobody may see the one
    * before the other is done. @throws for an answer that cannot be read
    */
   accept(answer: string): string;
-};
+}
 
 /** What the gateway knows about the sandbox behind a set of listeners. Replaced as a whole, never mutated. */
 export type SandboxEgress = {

@@ -35,6 +35,7 @@ const refresh = z.strictObject({
   tokens: z.record(z.string(), pointer).meta({ description: "member of the answer = pointer of the token that it replaces" }),
   expires_at: pointer.optional().meta({ description: "pointer of the ms since 1970 at which the access token ends" }),
   refreshed_at: pointer.optional().meta({ description: "pointer of the time of the last refresh" }),
+  scopes: pointer.optional().meta({ description: "pointer of what the access token is good for" }),
 });
 
 export const secretFileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "is not a name: write lower-case letters, digits and hyphens");
@@ -45,7 +46,7 @@ export const secretFileSection = z.strictObject({
   inside: insidePath.optional().meta({ description: "where it stands inside, below the home directory" }),
   tokens: z.array(token).min(1).max(32).optional().meta({ description: "what is replaced by placeholders: { at, hosts, methods, paths }" }),
   keep: z.array(pointer).max(64).optional().meta({ description: "texts that look like tokens, and are shown" }),
-  refresh: refresh.optional().meta({ description: "how tokens are renewed: { url, tokens, expires_at, refreshed_at }" }),
+  refresh: refresh.optional().meta({ description: "how tokens are renewed: { url, tokens, expires_at, refreshed_at, scopes }" }),
 });
 export type SecretFileSection = z.output<typeof secretFileSection>;
 

@@ -57,6 +57,7 @@ export type SecretFileSettings = {
     readonly tokens: Readonly<Record<string, string>>;
     readonly expiresAt?: string;
     readonly refreshedAt?: string;
+    readonly scopes?: string;
   };
 };
 
@@ -241,14 +242,14 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
 }
 
 function secretFileOf({ path, inside, refresh, ...section }: SecretFileSection, expand: (path: string) => string): SecretFileSettings {
-  const { url, tokens, expires_at, refreshed_at } = refresh ?? {};
+  const { url, tokens, expires_at, refreshed_at, scopes } = refresh ?? {};
   return {
     ...present({ ...section, tokens: section.tokens?.map(present) }),
     ...(path === undefined ? {} : { path: expand(path) }),
     ...(inside === undefined ? {} : { inside: inside.slice(2) }),
     ...(url === undefined || tokens === undefined
       ? {}
-      : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at }) } }),
+      : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at, scopes }) } }),
   };
 }
 

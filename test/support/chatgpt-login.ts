@@ -16,19 +16,43 @@ export interface ChatgptLogin extends AsyncDisposable {
   readonly refreshes: readonly string[];
   /** `Authorization` of model calls */
   readonly calls: readonly string[];
+  /** method and path of everything else, in order */
+  readonly asked: readonly string[];
 }
+
+type Options = {
+  /** a refresh was asked for, and its tokens are not given out before this settles */
+  readonly refreshing?: () => Promise<void>;
+};
 
 const HOUR_S = 3600;
 const ACCOUNT = "11111111-2222-4333-8444-555555555555";
 
+/** Where the account's workspace lies, which Codex's built-in provider asks before its first call: anywhere. */
+const WORKSPACES = {
+  accounts: [
+    {
+      id: ACCOUNT,
+      name: null,
+      structure: "personal",
+      plan_type: "pro",
+      workspace_backend_origin: "NO_CONSTRAINT",
+      account_routing_override: "NO_CONSTRAINT",
+    },
+  ],
+  account_ordering: [ACCOUNT],
+  default_account_id: ACCOUNT,
+};
+
 /** A login server and a model behind it, on loopback: takes the newest access token only, and each refresh token once. */
-export async function chatgptLogin(): Promise<ChatgptLogin> {
+export async function chatgptLogin({ refreshing }: Options = {}): Promise<ChatgptLogin> {
   const stack = new AsyncDisposableStack();
   const standIn = stack.use(await createStandIn({ tls: false }));
   const nowS = Math.floor(Date.now() / 1000);
   const issued: Tokens[] = [tokens(nowS - HOUR_S)];
   const refreshes: string[] = [];
   const calls: string[] = [];
+  const asked: string[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? "").split("?", 1)[0];
     const current = issued.at(-1);
@@ -37,10 +61,13 @@ export async function chatgptLogin(): Promise<ChatgptLogin> {
       refreshes.push(body);
       if ((JSON.parse(body) as { refresh_token?: string }).refresh_token !== current?.refresh_token)
         return json(response, 400, { error: { code: "refresh_token_reused", message: "the refresh token was used before" } });
+      await refreshing?.();
       const next = tokens(Math.floor(Date.now() / 1000) + HOUR_S);
       issued.push(next);
       return json(response, 200, { ...next, token_type: "Bearer", expires_in: HOUR_S });
     }
+    if (path !== "/backend-api/codex/responses") asked.push(`${request.method ?? ""} ${path ?? ""}`);
+    if (path === "/backend-api/wham/accounts/check") return json(response, 200, WORKSPACES);
     if (path !== "/backend-api/codex/responses" || request.method !== "POST")
       return json(response, 404, { error: { message: "there is nothing here" } });
     calls.push(request.headers.authorization ?? "");
@@ -71,7 +98,7 @@ export async function chatgptLogin(): Promise<ChatgptLogin> {
     null,
     2,
   );
-  return { upstream, authJson, issued, refreshes, calls, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return { upstream, authJson, issued, refreshes, calls, asked, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
 function tokens(endsS: number): Tokens {

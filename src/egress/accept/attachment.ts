@@ -1,6 +1,6 @@
 import type { Server, Socket } from "node:net";
 import { messageOf } from "../../base/error.ts";
-import { background } from "../../base/background.ts";
+import { background, ignore } from "../../base/background.ts";
 import { newId } from "../../base/id.ts";
 import { BUILT_IN_RULES, type Decision } from "../../policy/decision.ts";
 import { parseHost } from "../../policy/host.ts";
@@ -22,6 +22,8 @@ import { SyntheticAddresses } from "./synthetic.ts";
 const FOLD_MS = 5_000;
 const MINTS_PER_SECOND = 20;
 const MINT_BURST = 200;
+/** ms that the end of a sandbox waits for what must be complete; more than the deadlines of that */
+const COMPLETE_MS = 60_000;
 const DNS_PORT = 53;
 const DNS_CONNECTIONS = 16;
 const LOOKUPS = 2;
@@ -39,6 +41,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
   readonly #sweeper: NodeJS.Timeout;
   #generation: Generation;
   #inFlight = 0;
+  #completing = 0;
   #idle: (() => void)[] = [];
   #foldAt: number;
   #closed = false;
@@ -98,7 +101,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     this.#listeners.dns?.close();
     this.#runtime.drains?.endOf(this);
     await Promise.all(closing);
-    await this.drain(1000);
+    await this.drain(this.#completing > 0 ? COMPLETE_MS : 1000);
     this.#generation.pool.close();
     this.#folder.flush();
     this.#runtime.attachments.delete(this);
@@ -122,6 +125,14 @@ export class Attachment implements EgressAttachment, SandboxSide {
         if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
       }),
       this.#runtime.log,
+    );
+  }
+
+  completing(work: Promise<void>): void {
+    this.#completing += 1;
+    ignore(
+      work.finally(() => (this.#completing -= 1)),
+      "the exchange tells what became of it",
     );
   }
 

@@ -21,4 +21,6 @@ export interface SandboxSide {
   mayMint(): boolean;
   /** counts work as running until its promise settles */
   track(work: Promise<void>): void;
+  /** the sandbox's end waits for it, as it does not for other exchanges: it has a deadline of its own */
+  completing(work: Promise<void>): void;
 }

@@ -82,7 +82,8 @@ class Relay implements ResponseSink {
     exchange.abort = () => {
       exchange.errorCode = "POLICY_DENIED";
       downstream.reset();
-      this.#abort("aborted");
+      if (exchange.isReadToEnd === true) this.#gone();
+      else this.#abort("aborted");
     };
     if (exchange.body === undefined && (await takeRequestBody(exchange)) === "gone") {
       this.#abort("aborted");
@@ -93,6 +94,7 @@ class Relay implements ResponseSink {
       return this.#finish(undefined);
     }
     if (exchange.isReadToEnd === true) {
+      exchange.connection.attachment.completing(this.#done.promise);
       const ms = READ_TO_END * this.#runtime.limits.connectTimeoutMs;
       this.#deadline = setTimeout(() => this.#late(ms), ms);
     }

@@ -2,7 +2,7 @@ import { needlesOf } from "../../secrets/needles.ts";
 import type { Exchange, Interceptor } from "../exchange/exchange.ts";
 import { withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
-import type { GatewaySecret } from "../options.ts";
+import type { GatewaySecret, RefreshTurn } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { refusePolicy } from "./policy.ts";
 import { putOrgKey } from "./org-key.ts";
@@ -11,7 +11,7 @@ import { EchoFilter } from "./secret-echo.ts";
 import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
-import { putToken, refreshOf, refuseBusy, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
+import { answerRenewed, putToken, refreshOf, refuseBusy, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
 import { resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 
@@ -35,8 +35,9 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
     }
     const refreshing = endpoint === undefined ? undefined : refreshOf(exchange, endpoint);
     let resigning: Resigning | undefined;
-    const pass = async (): Promise<void> => {
-      const misplaced = secrets.length === 0 ? undefined : await place();
+    let isRenewed = false;
+    const pass = async (turn?: RefreshTurn): Promise<void> => {
+      const misplaced = secrets.length === 0 ? undefined : await place(turn);
       if (misplaced === "gone") {
         exchange.end = "aborted";
         return;
@@ -46,6 +47,7 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
         refusePolicy(exchange);
         return;
       }
+      if (isRenewed && turn?.renewed !== undefined) return answerRenewed(runtime, exchange, turn.renewed);
       putOrgKey(exchange, orgKeys, scopes);
       if (exchange.isUpgrade && secrets.length > 0) guardFrames(runtime, exchange, secrets, forms);
       if (exchange.injected.length > 0) askWhole(exchange);
@@ -54,13 +56,13 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
       return next(exchange);
     };
-    const place = async (): Promise<Misplaced | "gone" | undefined> => {
+    const place = async (turn?: RefreshTurn): Promise<Misplaced | "gone" | undefined> => {
       const signing = await resign(exchange, secrets, scopes, runtime.limits.inspectBytes);
       if (signing === "gone" || (signing !== undefined && "finding" in signing)) return signing;
       resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);
       if (inHead !== undefined) return inHead;
-      if (refreshing !== undefined) putToken(runtime, exchange, refreshing);
+      if (refreshing !== undefined && turn !== undefined) isRenewed = putToken(runtime, exchange, refreshing, turn) === "renewed";
       return inBody(runtime, exchange, secrets, forms);
     };
     // a refresh token is good for one refresh, so the next one waits for what the one before it brought

@@ -5,7 +5,7 @@ import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
-import type { GatewaySecret, TokenEndpoint } from "../options.ts";
+import type { GatewaySecret, RefreshTurn, TokenEndpoint } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** bytes of a refresh, and of its answer */
@@ -43,21 +43,42 @@ export function refreshOf({ body, request, generation }: Exchange, endpoint: Tok
 
 /**
  * Puts the real token in the place of the placeholder; and sees to it that the answer's new tokens are kept here and masked, whether or
- * not the sandbox waits for it.
+ * not the sandbox waits for it. `renewed`: the turn has the answer, and nothing is to be sent.
  */
-export function putToken(runtime: Runtime, exchange: Exchange, { endpoint, refresh }: Refreshing): void {
+export function putToken(
+  runtime: Runtime,
+  exchange: Exchange,
+  { endpoint, refresh }: Refreshing,
+  turn: RefreshTurn,
+): "renewed" | undefined {
   // what was renewed while this request waited holds already
   const { secrets } = exchange.connection.attachment.generation.egress;
   const token = secrets.find(({ file, placeholder }) => file === endpoint.file && placeholder === refresh.token);
-  if (token === undefined) return;
+  if (token === undefined) return undefined;
   exchange.body = { kind: "bytes", bytes: Buffer.from(refresh.withToken(token.value.reveal())) };
   // no record and no hook is shown a body that holds a token
   exchange.carried ??= {};
+  if (turn.renewed !== undefined) return "renewed";
   exchange.secretsInjected.push(token.name);
   exchange.injected.push(token);
   exchange.isReadToEnd = true;
   // before the search for what the answer repeats, which would take the tokens out that are to be kept
-  exchange.filters.push(new TokenAnswer(runtime, exchange, endpoint));
+  exchange.filters.push(new TokenAnswer(runtime, exchange, turn));
+  return undefined;
+}
+
+/** The answer that a client gets instead of the endpoint's. */
+export function answerRenewed(runtime: Runtime, exchange: Exchange, answer: string): void {
+  const { downstream, id, target } = exchange;
+  const body = Buffer.from(`${answer}\n`);
+  runtime.log.info("a refresh was answered with tokens that were renewed meanwhile", { request_id: id, host: target?.host.text });
+  exchange.status = 200;
+  const headers = ["content-type", "application/json", "content-length", String(body.length), "cache-control", "no-store"];
+  downstream.head(200, "OK", headers);
+  exchange.bytesIn += body.length;
+  downstream.write(body);
+  downstream.end([]);
+  exchange.end = "complete";
 }
 
 /** A refresh whose turn did not come: nothing was sent, so it can be tried again. */
@@ -107,16 +128,16 @@ function refreshInForm(text: string): Refresh | undefined {
 class TokenAnswer implements ResponseFilter {
   readonly #runtime: Runtime;
   readonly #exchange: Exchange;
-  readonly #endpoint: TokenEndpoint;
+  readonly #turn: RefreshTurn;
   #held: Buffer[] = [];
   #size = 0;
   #isHeld = false;
   #isCoded = false;
 
-  constructor(runtime: Runtime, exchange: Exchange, endpoint: TokenEndpoint) {
+  constructor(runtime: Runtime, exchange: Exchange, turn: RefreshTurn) {
     this.#runtime = runtime;
     this.#exchange = exchange;
-    this.#endpoint = endpoint;
+    this.#turn = turn;
   }
 
   head(status: number, headers: HeaderList): HeaderList {
@@ -144,7 +165,7 @@ class TokenAnswer implements ResponseFilter {
     try {
       if (this.#isCoded) throw new Error("it is compressed, although it was asked not to be");
       if (this.#size > MAX_ANSWER) throw new Error("it is too large");
-      return this.#endpoint.accept(Buffer.concat(this.#held.splice(0)).toString("utf8"));
+      return this.#turn.accept(Buffer.concat(this.#held.splice(0)).toString("utf8"));
     } catch (error) {
       const { id, target } = this.#exchange;
       // a parser's message may repeat what it read

@@ -2,7 +2,7 @@ import { AppError } from "../../base/error.ts";
 import { checkSecretValue } from "../value.ts";
 import type { FileRefresh, SecretFileDefinition } from "./definition.ts";
 import { isObject, type Json, mapStrings, valueAt, withValueAt } from "./json-pointer.ts";
-import { looksLikeToken } from "./mask.ts";
+import { endOf, looksLikeToken } from "./mask.ts";
 
 /** What a file with logins holds, by pointer: the tokens it is known for, and others that look like some. */
 export type Credentials = {
@@ -67,6 +67,37 @@ export function refreshedCredentials(
   if (expiresAt !== undefined && typeof seconds === "number") root = withValueAt(root, expiresAt, nowMs + seconds * 1000);
   if (refreshedAt !== undefined) root = withValueAt(root, refreshedAt, new Date(nowMs).toISOString());
   return `${JSON.stringify(root, null, 2)}\n`;
+}
+
+/** ms that an access token must have left to be worth handing out instead of a new one */
+const MIN_LEFT_MS = 60_000;
+
+/**
+ * What an endpoint would have answered a client whose tokens somebody else renewed: RFC 6749 §5.1, with placeholders. Undefined when
+ * the file's access token has ended or is about to.
+ */
+export function renewedAnswer(
+  { root, tokens }: Credentials,
+  refresh: FileRefresh,
+  placeholderAt: (pointer: string) => string | undefined,
+  nowMs: number,
+): Json | undefined {
+  const given = Object.entries(refresh.tokens).flatMap(([member, at]): [string, string][] => {
+    const placeholder = tokens.has(at) ? placeholderAt(at) : undefined;
+    return placeholder === undefined ? [] : [[member, placeholder]];
+  });
+  const access = refresh.tokens["access_token"];
+  const stated = refresh.expiresAt === undefined ? undefined : valueAt(root, refresh.expiresAt);
+  const ends = typeof stated === "number" ? stated : access === undefined ? undefined : endOf(tokens.get(access) ?? "");
+  if (given.length === 0 || (ends !== undefined && ends < nowMs + MIN_LEFT_MS)) return undefined;
+  const scopes = refresh.scopes === undefined ? undefined : valueAt(root, refresh.scopes);
+  const scope = Array.isArray(scopes) ? scopes.filter((one) => typeof one === "string").join(" ") : scopes;
+  return {
+    token_type: "Bearer",
+    ...(ends === undefined ? {} : { expires_in: Math.floor((ends - nowMs) / 1000) }),
+    ...(typeof scope === "string" && scope !== "" ? { scope } : {}),
+    ...Object.fromEntries(given),
+  };
 }
 
 function parse(text: string, definition: SecretFileDefinition): Json {

@@ -19,6 +19,8 @@ export type FileRefresh = {
   readonly expiresAt?: string;
   /** pointer of the time of the last refresh, RFC 3339 */
   readonly refreshedAt?: string;
+  /** pointer of what the access token is good for: a list, or one text with spaces */
+  readonly scopes?: string;
 };
 
 /** A file with logins that a sandbox sees with placeholders in the place of its tokens. Holds no value. */
@@ -81,6 +83,7 @@ const KNOWN: Readonly<Record<string, Known>> = {
       url: "https://platform.claude.com/v1/oauth/token",
       tokens: { access_token: "/claudeAiOauth/accessToken", refresh_token: "/claudeAiOauth/refreshToken" },
       expiresAt: "/claudeAiOauth/expiresAt",
+      scopes: "/claudeAiOauth/scopes",
     },
   },
 };

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { derivedRandom } from "../placeholder.ts";
-import { newTokens, readCredentials, refreshedCredentials } from "./credentials.ts";
+import { newTokens, readCredentials, refreshedCredentials, renewedAnswer } from "./credentials.ts";
 import { defineSecretFile } from "./definition.ts";
 import { mapStrings, valueAt, withValueAt } from "./json-pointer.ts";
 import { claimsOf, looksLikeToken, maskToken } from "./mask.ts";
@@ -141,6 +141,31 @@ describe("a file with logins", () => {
     expect(JSON.parse(refreshedCredentials(before, claude, tokens, answer, 1000))).toEqual({
       claudeAiOauth: { accessToken: "sk-ant-oat01-cccccccccccccccccccc", refreshToken: "sk-ant-ort01-b", expiresAt: 61_000 },
     });
+  });
+
+  it("answers in the endpoint's place with placeholders, while the access token has some time left", () => {
+    const claude = defineSecretFile("claude-code", undefined, "/home/me");
+    if (claude?.refresh === undefined || codex.refresh === undefined) throw new Error("they are known");
+    const shown = (at: string): string => `placeholder of ${at}`;
+    const oauth = {
+      accessToken: "sk-ant-oat01-aaaaaaaaaaaaaaaaaaaa",
+      refreshToken: "sk-ant-ort01-b",
+      expiresAt: 200_000,
+      scopes: ["a", "b"],
+    };
+    const credentials = readCredentials(JSON.stringify({ claudeAiOauth: oauth }), claude);
+    expect(renewedAnswer(credentials, claude.refresh, shown, 100_000)).toEqual({
+      token_type: "Bearer",
+      expires_in: 100,
+      scope: "a b",
+      access_token: "placeholder of /claudeAiOauth/accessToken",
+      refresh_token: "placeholder of /claudeAiOauth/refreshToken",
+    });
+    expect(renewedAnswer(credentials, claude.refresh, shown, 150_000)).toBeUndefined();
+    // a JWT says itself when it ends
+    const chatgpt = readCredentials(file(jwt({ exp: 200 })), codex);
+    expect(renewedAnswer(chatgpt, codex.refresh, shown, 100_000)).toMatchObject({ expires_in: 100 });
+    expect(renewedAnswer(chatgpt, codex.refresh, shown, 150_000)).toBeUndefined();
   });
 
   it.each([

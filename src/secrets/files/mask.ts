@@ -23,6 +23,14 @@ export function claimsOf(value: string): string | undefined {
   return isJsonObject(header) && isJsonObject(claims) ? `${header}.${claims}` : undefined;
 }
 
+/** When a JWT ends, in ms since 1970; undefined for what is none or does not say. */
+export function endOf(value: string): number | undefined {
+  const claims = claimsOf(value)?.split(".")[1];
+  if (claims === undefined) return undefined;
+  const { exp } = JSON.parse(Buffer.from(claims, "base64url").toString("utf8")) as { readonly exp?: unknown };
+  return typeof exp === "number" ? exp * 1000 : undefined;
+}
+
 /**
  * Whether a string of a file that nobody named could be a credential. In doubt it is: what was hidden by mistake is missed by somebody,
  * who then names it under `keep`.

@@ -51,6 +51,11 @@ export class OpenSecretFile {
     return isChanged;
   }
 
+  /** The token at a pointer; undefined when there is none. */
+  valueAt(pointer: string): string | undefined {
+    return this.#tokens.get(pointer)?.value;
+  }
+
   /** What stands for the token at a pointer; undefined when there is none. */
   placeholderAt(pointer: string): string | undefined {
     return this.#tokens.get(pointer)?.placeholders.at(-1);
