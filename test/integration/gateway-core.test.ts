@@ -1,5 +1,6 @@
 import { Agent } from "node:https";
 import { expect, test } from "vitest";
+import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchInside, openInside } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -73,17 +74,38 @@ test("a stream's first chunk arrives before the upstream sends its second", asyn
   expect(chunks).toEqual(["data: one\n\n", "data: two\n\n"]);
 });
 
-test("V87: later requests of a connection are judged anew, and upstream connections are used again", async () => {
-  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+/** Two kinds of calls that one host takes. */
+const ROUTER = "openrouter.ai";
+const KINDS = [
+  ["/api/v1/chat/completions", { usage: { prompt_tokens: 11, completion_tokens: 2, total_tokens: 13 } }],
+  ["/api/v1/messages", { type: "message", usage: { input_tokens: 7, output_tokens: 3 } }],
+] as const;
+
+test("V87: fifty calls of two kinds on one connection are each read as what they are; another host on it is refused and recorded", async () => {
+  await using upstream = await testUpstream((request, response) => {
+    request.resume();
+    response.setHeader("content-type", "application/json");
+    const kind = KINDS.find(([path]) => path === request.url);
+    request.on("end", () => response.end(JSON.stringify({ model: "m", ...kind?.[1] })));
+  });
+  const hosts = [ROUTER, "other.example.com"];
   await using fixture = await gatewayFixture({
-    allow: [HOST, "other.example.com"],
-    upstreams: [upstream.override(HOST), upstream.override("other.example.com")],
+    allow: hosts,
+    upstreams: hosts.map((host) => upstream.override(host)),
+    providers: createProviderTable({ customDomains: [] }),
   });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  for (let i = 0; i < 5; i += 1) expect((await fetchInside(fixture, `https://${HOST}/${i}`, { agent })).status).toBe(200);
+  const ask = { agent, body: '{"model":"m"}', headers: { "content-type": "application/json" } };
+  for (let i = 0; i < 50; i += 1) expect((await fetchInside(fixture, `https://${ROUTER}${KINDS[i % 2]?.[0] ?? ""}`, ask)).status).toBe(200);
   expect(upstream.connections()).toBe(1);
-  const fronted = await fetchInside(fixture, `https://${HOST}/`, { agent, headers: { host: "other.example.com" } });
+  await waitFor(() => fixture.seen.calls.length === 50);
+  expect(fixture.seen.calls.map(({ operation, input_tokens }) => `${operation} ${input_tokens}`)).toEqual(
+    Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? "chat 11" : "messages 7")),
+  );
+  const fronted = await fetchInside(fixture, `https://${ROUTER}/`, { agent, headers: { host: "other.example.com" } });
   expect(fronted.status).toBe(421);
-  expect(upstream.requests).toHaveLength(5);
+  expect(upstream.requests).toHaveLength(50);
+  await waitFor(() => fixture.seen.exchanges.length === 51);
+  expect(fixture.seen.exchanges.at(-1)).toMatchObject({ decision: "deny", outcome: "deny", rule: "identity", status: 421, host: ROUTER });
   agent.destroy();
 });

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
 import { expect, test } from "vitest";
 import { tlsInside } from "../support/gateway/client.ts";
@@ -11,7 +12,7 @@ const HOST = "api.example.com";
 
 async function session(fixture: Fixture): Promise<ClientHttp2Session & AsyncDisposable> {
   const socket = await tlsInside(fixture, HOST, { alpn: ["h2"] });
-  const opened = connect(`https://${HOST}`, { createConnection: () => socket });
+  const opened = connect(`https://${HOST}`, { createConnection: () => socket, maxSessionMemory: 256 });
   opened.on("error", () => undefined);
   return Object.assign(opened, {
     [Symbol.asyncDispose]: async () => {
@@ -42,7 +43,7 @@ test("V89: HTTP/2 streams become HTTP/1.1 exchanges of their own, 20 at a time",
   });
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   await using client = await session(fixture);
-  const body = randomBytes(1024 * 1024);
+  const body = randomBytes(5 * 1024 * 1024);
   const answers = await Promise.all(
     Array.from({ length: 20 }, async (_, i) => {
       const stream = client.request({ ":method": "POST", ":path": `/${i}`, ":authority": HOST, cookie: ["x=1", "y=2"] });
@@ -102,6 +103,69 @@ test("V89: a stream that its client resets ends its upstream request and no othe
   endless.close(constants.NGHTTP2_CANCEL);
   await waitFor(() => closed === 1, { timeoutMs: 1_000 });
   expect((await answer(client.request({ ":path": "/", ":authority": HOST }).end())).body.toString()).toBe("fine");
+});
+
+test("V89: a client that says GOAWAY is served what it asked for before; one that is gone takes its upstream requests with it", async () => {
+  const waiting: ServerResponse[] = [];
+  let closed = 0;
+  await using upstream = await testUpstream((_request, response) => {
+    response.on("close", () => (closed += response.writableFinished ? 0 : 1));
+    response.write("first ");
+    waiting.push(response);
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  await using leaving = await session(fixture);
+  const asked = answer(leaving.request({ ":path": "/", ":authority": HOST }).end());
+  await waitFor(() => waiting.length === 1);
+  leaving.goaway(constants.NGHTTP2_NO_ERROR);
+  waiting[0]?.end("second");
+  expect((await asked).body.toString()).toBe("first second");
+
+  await using gone = await session(fixture);
+  const streams = [1, 2, 3].map(() => gone.request({ ":path": "/", ":authority": HOST }).end());
+  for (const stream of streams) stream.on("error", () => undefined);
+  await waitFor(() => waiting.length === 4);
+  gone.destroy();
+  await waitFor(() => closed === 3, { timeoutMs: 1_000, what: "the upstream requests to end" });
+  await waitFor(() => fixture.seen.exchanges.length === 4);
+  expect(fixture.seen.exchanges.map(({ end }) => end)).toEqual(["complete", "aborted", "aborted", "aborted"]);
+  // a gateway that goes away says so
+  await using kept = await session(fixture);
+  const goaway = once(kept, "goaway", { signal: AbortSignal.timeout(5_000) });
+  await once(kept, "remoteSettings");
+  await fixture.attachment[Symbol.asyncDispose]();
+  await Promise.race([goaway, once(kept, "close")]);
+  expect(kept.closed || kept.destroyed).toBe(true);
+});
+
+test("V86: early hints, 100-continue and an answer that comes before 5 MB are sent reach a client of HTTP/2", async () => {
+  await using upstream = await testUpstream((request, response) => {
+    if (request.url === "/early") {
+      request.once("data", () => response.writeHead(413, { connection: "close" }).end("too large"));
+      return;
+    }
+    response.writeEarlyHints({ link: "</style.css>; rel=preload" });
+    request.resume().on("end", () => response.end("done"));
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  await using client = await session(fixture);
+  const polite = client.request({ ":method": "POST", ":path": "/", ":authority": HOST, expect: "100-continue" });
+  const informed: number[] = [];
+  polite.on("headers", (headers) => informed.push(Number(headers[":status"])));
+  await once(polite, "continue", { signal: AbortSignal.timeout(5_000) });
+  const answered = answer(polite);
+  polite.end("body");
+  expect((await answered).body.toString()).toBe("done");
+  expect(informed).toContain(103);
+
+  const upload = client.request({ ":method": "POST", ":path": "/early", ":authority": HOST, "content-length": String(5 * 1024 * 1024) });
+  upload.on("error", () => undefined);
+  const early = answer(upload);
+  upload.write(Buffer.alloc(256 * 1024));
+  const { status, body } = await early;
+  expect([status, body.toString()]).toEqual([413, "too large"]);
+  upload.close();
+  await waitFor(() => fixture.seen.exchanges.length === 2);
 });
 
 test("trailers, denials and broken upstreams look like HTTP/2", async () => {
