@@ -4,6 +4,7 @@ import type { ServerResponse } from "node:http";
 import { constants, createGzip } from "node:zlib";
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/secret.ts";
+import type { Log } from "../../src/base/log.ts";
 import { createMetrics } from "../../src/metrics/create-metrics.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { makeBinding } from "../../src/secrets/binding.ts";
@@ -210,7 +211,8 @@ test("V88: of three pipelined calls the second streams: answers in order, a reco
 test.each(PROTOCOLS)("V56: a key in a Gemini query is replaced upstream and stands in no record, metric or log (%s)", async (protocol) => {
   const metrics = createMetrics();
   const logged: string[] = [];
-  const log = (...words: readonly unknown[]): void => void logged.push(JSON.stringify(words));
+  const write = (...words: readonly unknown[]): void => void logged.push(JSON.stringify(words));
+  const log: Log = { debug: write, info: write, warn: write, error: write, child: () => log };
   const placeholder = "AIzaPlaceholder0123456789abcdefghijklmn";
   const real = "AIzaRealValue9876543210zyxwvutsrqponmlkj";
   const binding = { ...makeBinding({ name: "GEMINI_API_KEY", host: GOOGLE, query: "key" }), value: new Secret(real) };
@@ -225,7 +227,7 @@ test.each(PROTOCOLS)("V56: a key in a Gemini query is replaced upstream and stan
     upstreams: [upstream.override(GOOGLE)],
     providers,
     metrics,
-    log: { debug: log, info: log, warn: log, error: log },
+    log,
     secrets: [{ ...binding, placeholder }],
   });
   const path = "/v1beta/models/gemini-3.5-flash%3AstreamGenerateContent";

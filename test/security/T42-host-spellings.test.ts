@@ -1,7 +1,10 @@
 import { expect, test } from "vitest";
+import { createProviderTable } from "../../src/providers/table.ts";
+import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { readUntilClose, tcpInside } from "../support/gateway/client.ts";
 import { dnsQuery, gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "allowed.example.com";
 
@@ -22,7 +25,7 @@ test.each(["ALLOWED.Example.COM", "allowed.example.com.", "allowed.example.com:8
   expect(await statusOf(host)).toEqual({ status: "200", upstream: 1 });
 });
 
-test.each([
+const NOBODY = [
   "evil.com\0.allowed.example.com",
   "allowed.example.com@evil.com",
   "evil.com#allowed.example.com",
@@ -51,10 +54,45 @@ test.each([
   "",
   "evilallowed.example.com",
   "allowed.example.com.evil.com",
-])("V92: Host %j reaches nobody", async (host) => {
+] as const;
+
+test.each(NOBODY)("V92: Host %j reaches nobody", async (host) => {
   const { status, upstream } = await statusOf(host);
   expect(["400", "403", "421"]).toContain(status);
   expect(upstream).toBe(0);
+});
+
+// what no client can put into a field is held by the vectors of smuggling
+test.each(NOBODY.filter((host) => /^[\x21-\x7e]*$/.test(host) && host !== "allowed.example.com:443"))(
+  "V92: :authority %j reaches nobody",
+  async (host) => {
+    await using upstream = await testUpstream((_request, response) => response.end("ok"));
+    await using fixture = await gatewayFixture({ policy: testPolicy([HOST]), upstreams: [upstream.override(HOST)] });
+    const answer = await fetchOver("h2", fixture, `https://${HOST}/`, { headers: { host } }).catch((error: Error) => error);
+    // a stream that is reset has no status
+    if (!(answer instanceof Error)) expect([400, 403, 421]).toContain(answer.status);
+    expect(upstream.requests).toEqual([]);
+  },
+);
+
+test.each(PROTOCOLS)("V92: API.OpenAI.com. with its port is OpenAI (%s)", async (protocol) => {
+  const openai = "api.openai.com";
+  await using upstream = await testUpstream((request, response) => {
+    response.setHeader("content-type", "application/json");
+    request.resume().on("end", () => response.end('{"model":"gpt-5","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}'));
+  });
+  await using fixture = await gatewayFixture({
+    allow: [openai],
+    upstreams: [upstream.override(openai)],
+    providers: createProviderTable({ customDomains: [] }),
+  });
+  const answer = await fetchOver(protocol, fixture, `https://${openai}/v1/chat/completions`, {
+    body: '{"model":"gpt-5"}',
+    headers: { host: "API.OpenAI.com.:443", "content-type": "application/json" },
+  });
+  expect(answer.status).toBe(200);
+  await waitFor(() => fixture.seen.calls.length === 1);
+  expect(fixture.seen.calls[0]).toMatchObject({ provider: "openai", host: openai, input_tokens: 3 });
 });
 
 test.each([

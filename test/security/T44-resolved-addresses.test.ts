@@ -1,5 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
+import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { fetchInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 
@@ -8,6 +9,8 @@ const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).ma
 
 test.each([
   "127.0.0.1",
+  "169.254.169.254",
+  "64:ff9b::a9fe:a9fe",
   "127.8.8.8",
   "10.0.0.1",
   "172.16.0.1",
@@ -34,6 +37,10 @@ test.each([
     policy: testPolicy([HOST], { ownAddresses: own }),
     resolve: () => Promise.resolve([address]),
   });
-  const answer = await fetchInside(fixture, `http://${HOST}/`);
-  expect([answer.status, JSON.parse(answer.text).rule]).toEqual([403, "address"]);
+  for (const protocol of PROTOCOLS) {
+    const answer = await fetchOver(protocol, fixture, `https://${HOST}/`);
+    expect([answer.status, JSON.parse(answer.text).rule]).toEqual([403, "address"]);
+  }
+  const plain = await fetchInside(fixture, `http://${HOST}/`);
+  expect([plain.status, JSON.parse(plain.text).rule]).toEqual([403, "address"]);
 });

@@ -70,6 +70,24 @@ test("V90: another :authority over HTTP/2 on the same connection (coalescing), a
   session.destroy();
 });
 
+test.each([
+  [`http://${EVIL}/`, [ALLOWED, EVIL]],
+  [`https://${EVIL}/`, [ALLOWED, EVIL]],
+  [`http://${ALLOWED}/`, [ALLOWED, EVIL]],
+  // with the Host that it names this one is what RFC 9112 calls another spelling of "/"
+  [`https://${ALLOWED}/`, [EVIL]],
+])("V90: the absolute form %s inside TLS is refused with Host %j, and nothing is dialled", async (target, hosts) => {
+  await using at = await setting();
+  for (const host of hosts) {
+    const socket = await tlsInside(at.fixture, ALLOWED);
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 4(?:00|21) /);
+  }
+  expect(at.upstream.connections()).toBe(0);
+  await waitFor(() => at.fixture.seen.exchanges.length + at.fixture.seen.decisions.length === hosts.length);
+  for (const record of [...at.fixture.seen.exchanges, ...at.fixture.seen.decisions]) expect(record.decision).toBe("deny");
+});
+
 test("plain HTTP: Host of another name than the address stands for", async () => {
   await using at = await setting();
   const socket = await tcpInside(at.fixture, ALLOWED, 80);

@@ -14,6 +14,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { fetchOver } from "../support/gateway/both-protocols.ts";
 import { fetchInside, openInside, tlsInside, type Ask } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { KEY, KEY_HOST, PLACEHOLDER, REAL, sentHeader } from "../support/gateway/secret.ts";
@@ -46,6 +47,22 @@ test.each<[string, string, string]>([
   expect([got.status, got.body.length]).toEqual([200, text.length]);
   if (expected !== "") expect(got.text).toBe(`{"headers":{"Authorization":"${expected}"}}`);
   expect(findings).toMatchObject(FOUND);
+});
+
+test("V100: over HTTP/2 a 401 that repeats the key in body and headers is redacted", async () => {
+  await using upstream = await testUpstream((_request, response) =>
+    response.writeHead(401, { "x-debug": REAL }).end(`{"error":{"message":"Incorrect API key provided: ${REAL}"}}`),
+  );
+  await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
+  const got = await fetchOver("h2", fixture, `https://${KEY_HOST}/`, { headers: BEARER });
+  expect([got.status, got.headers["x-debug"], got.text]).toEqual([
+    401,
+    PLACEHOLDER,
+    `{"error":{"message":"Incorrect API key provided: ${PLACEHOLDER}"}}`,
+  ]);
+  await waitFor(() => fixture.seen.exchanges.length === 1);
+  expect(JSON.stringify(fixture.seen)).not.toContain(REAL);
+  expect(fixture.seen.findings).toMatchObject(FOUND);
 });
 
 test("headers, reason phrase and trailers are redacted", async () => {
