@@ -10,6 +10,7 @@ import { budgetGate, testBudget, type GateFindings, type GateSettings } from "..
 import { tlsInside } from "../support/gateway/client.ts";
 import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
 import { rawSocket, type RawPair } from "../support/gateway/raw-socket.ts";
+import { KEY, REAL } from "../support/gateway/secret.ts";
 import { testUpstream, type TestUpstream } from "../support/gateway/upstream.ts";
 import { callInWords, loadSocketVectors, MASK, SOCKET_STYLES, socketWriter } from "../support/socket-vectors.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -188,6 +189,26 @@ test("a refusal waits for the end of the message that the server is in, and stan
   await waitFor(() => at.fixture.seen.calls.length === 2);
   expect(at.fixture.seen.calls[0]).toMatchObject({ decision: "deny", model: "o3-pro", call_outcome: "denied" });
   expect(at.fixture.seen.calls[1]).toMatchObject({ model: "gpt-5-mini", call_outcome: "aborted", usage_source: "estimated" });
+});
+
+test("the end of a message that a refusal waited for is searched for keys like all before it", async () => {
+  await using at = await setting({ models: { allow: ["gpt-5*"] } });
+  at.fixture.attachment.update({ ...at.fixture.egress, orgKeys: [{ ...KEY, host: OPENAI }] });
+  const { client, server } = await responses(at);
+  client.socket.write(frame(Buffer.from(CREATE), { mask: MASK }));
+  const delta = frame(Buffer.from(DELTA.replace("text that", `text ${REAL} that`)));
+  server.socket.write(delta.subarray(0, 20));
+  await client.has(20);
+  client.socket.write(frame(Buffer.from(CREATE.replace("gpt-5-mini", "o3-pro")), { mask: MASK }));
+  await waitFor(() => at.fixture.seen.calls.length === 1);
+  server.socket.write(Buffer.concat([delta.subarray(20), delta.subarray(0, 5)]));
+  await waitFor(() => client.socket.readableEnded);
+  const received = client.received().toString("latin1");
+  expect(received).toContain("some text ");
+  expect(received).toContain(" that was generated");
+  expect(received).toContain("o3-pro");
+  expect(received).not.toContain(REAL);
+  await waitFor(() => at.fixture.seen.findings.some(({ finding }) => finding === "secret_echoed"));
 });
 
 test.each([

@@ -53,10 +53,16 @@ export interface ResponseFilter {
 /** Streams in the way of a body; an error of any of them comes from `output`. */
 export type BodyStage = { readonly input: Writable; readonly output: Readable };
 
+/**
+ * Ends an upgraded connection: the client gets these last bytes, the upstream is gone at once. `rest` is what came from the upstream and
+ * goes before them, through the filters that follow.
+ */
+export type CutSocket = (last: readonly Uint8Array[], rest?: Buffer) => void;
+
 /** Sees the bytes of an upgraded connection, both ways, as they pass. Synchronous and cheap, and never throws. */
 export interface SocketFilter {
-  /** both sides are there: `headers` of the 101. `cut` ends it: the client gets these last bytes, the upstream is gone at once. */
-  opened?(headers: HeaderList, cut: (last: readonly Uint8Array[]) => void): void;
+  /** both sides are there: `headers` of the 101 */
+  opened?(headers: HeaderList, cut: CutSocket): void;
   /** bytes of the sandbox; gives those to forward now */
   outgoing?(chunk: Buffer): readonly Uint8Array[];
   /** bytes of the upstream, before `ResponseFilter`s saw them; gives those to forward now */

@@ -219,8 +219,10 @@ class Relay implements ResponseSink {
     const { headers } = readResponseHead(raw);
     const client = downstream.switchProtocols(status, this.#fields(headers));
     const upgraded = new Upgraded(client, socket);
-    for (const filter of exchange.socketFilters) filter.opened?.(headers, (last) => upgraded.cut(last));
-    upgraded.start(outgoing(exchange), incoming(exchange));
+    const back = incoming(exchange);
+    for (const [at, filter] of exchange.socketFilters.entries())
+      filter.opened?.(headers, (last, rest) => upgraded.cut([...(rest === undefined ? [] : back.after(at, rest)), ...last]));
+    upgraded.start(outgoing(exchange), back);
     const over = upgraded.closed.then((first) => {
       for (const filter of exchange.socketFilters) filter.closed?.(first);
       this.#finish("complete");
@@ -329,7 +331,7 @@ function outgoing(exchange: Exchange): Sieve {
 }
 
 /** What comes back: first the frames, then what every answer goes through. */
-function incoming(exchange: Exchange): Sieve {
+function incoming(exchange: Exchange): Sieve & { after(at: number, chunk: Buffer): readonly Uint8Array[] } {
   const { socketFilters, filters } = exchange;
   const through = (pieces: readonly Uint8Array[], from: number): readonly Uint8Array[] =>
     filters.slice(from).reduce((now, filter) => now.flatMap((piece) => filter.chunk?.(piece) ?? [piece]), pieces);
@@ -337,14 +339,18 @@ function incoming(exchange: Exchange): Sieve {
     for (const piece of pieces) exchange.bytesIn += piece.length;
     return pieces;
   };
-  return {
-    chunk: (chunk) => {
-      const seen = socketFilters.reduce<readonly Uint8Array[]>(
+  const sieved = (from: number, chunk: Buffer): readonly Uint8Array[] => {
+    const seen = socketFilters
+      .slice(from)
+      .reduce<readonly Uint8Array[]>(
         (pieces, filter) => (filter.incoming === undefined ? pieces : pieces.flatMap((piece) => filter.incoming?.(asBuffer(piece)) ?? [])),
         [chunk],
       );
-      return counted(through(seen, 0));
-    },
+    return counted(through(seen, 0));
+  };
+  return {
+    chunk: (chunk) => sieved(0, chunk),
+    after: (at, chunk) => sieved(at + 1, chunk),
     flush: () => counted(filters.flatMap((filter, i) => through(filter.flush?.() ?? [], i + 1))),
   };
 }

@@ -1,5 +1,5 @@
 import { needlesOf } from "../../secrets/needles.ts";
-import type { Exchange, Interceptor } from "../exchange/exchange.ts";
+import type { CutSocket, Exchange, Interceptor } from "../exchange/exchange.ts";
 import { withoutHeader } from "../exchange/headers.ts";
 import { PassingBody, takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret, RefreshTurn } from "../options.ts";
@@ -107,7 +107,7 @@ function guardFrames(runtime: Runtime, exchange: Exchange, secrets: readonly Gat
   exchange.headers = withoutHeader(exchange.headers, "sec-websocket-extensions");
   const { texts, owners } = forms.ofPlaceholders(secrets);
   const scan = new FrameScan(texts);
-  let cut: (last: readonly Uint8Array[]) => void = () => undefined;
+  let cut: CutSocket = () => undefined;
   exchange.socketFilters.push({
     opened: (_headers, cutOff) => (cut = cutOff),
     outgoing: (chunk) => {

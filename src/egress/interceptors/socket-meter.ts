@@ -4,7 +4,7 @@ import { createFrameTap, type FrameTap, type SocketJudge } from "../../providers
 import type { SocketAsk, SocketCall } from "../../providers/websocket/session.ts";
 import type { Recognition, RequestFacts, ResponseFacts } from "../../providers/types.ts";
 import type { CallEnd, CallKind } from "../admission.ts";
-import type { Exchange, SocketFilter } from "../exchange/exchange.ts";
+import type { CutSocket, Exchange, SocketFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf } from "../exchange/headers.ts";
 import { refusalFrames, type SocketRefusal } from "../exchange/socket-refusal.ts";
@@ -38,7 +38,7 @@ export class SocketMeter implements SocketFilter, SocketJudge {
   readonly #recognition: Recognition;
   readonly #pending: Pending[] = [];
   #tap: FrameTap | null = null;
-  #cut: ((last: readonly Uint8Array[]) => void) | undefined;
+  #cut: CutSocket | undefined;
   #refusal: SocketRefusal | undefined;
   #timer: NodeJS.Timeout | undefined;
   #answered = 0;
@@ -60,7 +60,7 @@ export class SocketMeter implements SocketFilter, SocketJudge {
     return this.#runtime.gate.isActive;
   }
 
-  opened(headers: HeaderList, cut: (last: readonly Uint8Array[]) => void): void {
+  opened(headers: HeaderList, cut: CutSocket): void {
     this.#cut = cut;
     this.#tap = createFrameTap(this.#recognition, {
       extensions: headerOf(headers, "sec-websocket-extensions"),
@@ -253,7 +253,8 @@ export class SocketMeter implements SocketFilter, SocketJudge {
   #end(rest: Buffer | null): void {
     clearTimeout(this.#timer);
     const refusal = this.#refusal;
-    this.#cut?.(rest === null || refusal === undefined ? [] : [rest, refusalFrames(refusal, this.#recognition)]);
+    if (rest === null || refusal === undefined) this.#cut?.([]);
+    else this.#cut?.([refusalFrames(refusal, this.#recognition)], rest);
   }
 
   /** A fault of ours: the bytes are the client's, unless calls are limited. */
