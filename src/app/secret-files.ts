@@ -1,7 +1,8 @@
+import { realpathSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { background } from "../base/background.ts";
 import { BoundedTurns } from "../base/bounded-turns.ts";
-import { AppError, messageOf } from "../base/error.ts";
+import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import type { RefreshTurn, TokenEndpoint } from "../egress/gateway.ts";
@@ -76,7 +77,7 @@ export class SecretFiles {
         hint: `one of ${[...KNOWN_SECRET_FILES, ...configured().map((one) => one.name)].join(", ")}, or [[secret_files]] with all three`,
       });
     const stored = readSecretFile(definition);
-    if (forbidden.some((own) => stored.path.startsWith(`${own}/`)))
+    if (forbidden.some((own) => stored.path.startsWith(`${resolved(own)}/`)))
       throw new AppError("VALIDATION", `the secret file ${name} is one of agentkernel's own: ${stored.path}`);
     readCredentials(stored.text, definition);
     return definition;
@@ -286,6 +287,16 @@ export class SecretFiles {
     }
     writeSecretFile(definition, change(before));
     return true;
+  }
+}
+
+/** Where a path of ours lies without symbolic links; one that is not there holds nothing. */
+function resolved(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return path;
+    throw error;
   }
 }
 
