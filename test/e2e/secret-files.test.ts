@@ -59,16 +59,16 @@ describe("Codex with a ChatGPT login", requires("bwrap", "npm", "python3"), () =
     await at.run(["create", "box", "--secret-file", "codex", "--mount", `${agents}:${INSIDE}:ro`]);
     const prompt = `Please write the file /workspace/done.txt with the text "${CONTENT}"`;
     const codex = [`${INSIDE}/node`, `${INSIDE}/node_modules/@openai/codex/bin/codex.js`, "exec", "--skip-git-repo-check"];
-    // a provider of its own name: the built-in one first asks where the account's workspace lies
-    const provider = '{name="direct",base_url="https://chatgpt.com/backend-api/codex",wire_api="responses",requires_openai_auth=true}';
-    const settings = ['model="gpt-5.6-terra"', 'model_provider="direct"', `model_providers.direct=${provider}`];
-    const flags = ["--dangerously-bypass-approvals-and-sandbox", ...settings.flatMap((setting) => ["-c", setting]), prompt];
+    const flags = ["--dangerously-bypass-approvals-and-sandbox", "-c", 'model="gpt-5.6-terra"', prompt];
     const result = await at.run(["exec", "box", "--", ...codex, ...flags], { timeoutMs: 150_000 });
     expect(result.code, result.stderr).toBe(0);
     expect((await at.run(["exec", "box", "--", "cat", "/workspace/done.txt"])).stdout.toString()).toBe(CONTENT);
     expect(login.refreshes.length, JSON.stringify(login.calls.length)).toBeGreaterThanOrEqual(1);
     expect(login.issued.length).toBe(login.refreshes.length + 1);
     expect(login.calls.at(-1)).toBe(`Bearer ${login.issued.at(-1)?.access_token}`);
+    // the built-in provider asks where the account's workspace lies before it calls a model; its plugins get nowhere
+    expect(login.asked).toContain("GET /backend-api/wham/accounts/check");
+    expect(login.asked.filter((one) => /\/(?:plugins|ps)\//.test(one))).toEqual([]);
 
     // what was renewed is kept on the host, for its owner alone
     const stored = JSON.parse(await readFile(auth, "utf8")) as { tokens: Record<string, string>; last_refresh: string };
