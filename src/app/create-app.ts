@@ -34,6 +34,7 @@ import { LedgerWriter } from "./ledger-writer.ts";
 import { createLlmCatalog } from "./llm-catalog.ts";
 import { planSandbox } from "./plan.ts";
 import { createLlmKeyService, orgKeysOf } from "./org-keys.ts";
+import { AddressWatch } from "./own-addresses.ts";
 import { PolicyGenerations } from "./policy-generations.ts";
 import { createPolicyService } from "./policy-service.ts";
 import { rebookCalls } from "./rebook.ts";
@@ -251,7 +252,10 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     secretsRevision = revision;
     await secretsChanged();
   };
+  const addresses = new AddressWatch();
   const following = setInterval(() => {
+    // the same generation, with the addresses of now as this machine's own
+    if (links.count > 0 && addresses.hasChanged()) links.prepare(generations.current)();
     gate?.cutClosed();
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
     secretFiles.follow();

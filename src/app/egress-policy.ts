@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { networkInterfaces } from "node:os";
 import { loadCaFile } from "../config/ca-file.ts";
 import type { GatewaySecret, Upstream } from "../egress/gateway.ts";
 import { compilePolicy } from "../policy/compile.ts";
@@ -9,6 +8,7 @@ import type { SandboxRecord, SecretFileRecord } from "../sandbox/record.ts";
 import type { PriceFile } from "../schema/price-file.ts";
 import { PROFILES } from "../schema/profile.ts";
 import type { Config, EgressRuleSettings } from "../schema/settings.ts";
+import { ownAddresses } from "./own-addresses.ts";
 
 export type PolicySubject = Pick<SandboxRecord, "profile" | "allow" | "secrets"> &
   Partial<Pick<SandboxRecord, "secretFiles" | "uuid" | "name" | "isEphemeral" | "hostPorts">>;
@@ -137,18 +137,4 @@ function originOf(isOperators: boolean | undefined): "operator" | "caller" {
 
 export function addedRule({ id, rule, sandboxUuid }: AddedRule): RuleInput {
   return { ...rule, id: `api.rules[${id}]`, origin: "api", ...(sandboxUuid === null ? { isForAll: true } : {}) };
-}
-
-/** ms that this machine's addresses are taken for what they were: the system call takes longer than the rest of a policy */
-const ADDRESSES_MS = 500;
-let addresses: { readonly readAt: number; readonly list: readonly string[] } | undefined;
-
-function ownAddresses(): readonly string[] {
-  const now = performance.now();
-  if (addresses === undefined || now - addresses.readAt > ADDRESSES_MS) addresses = { readAt: now, list: readOwnAddresses() };
-  return addresses.list;
-}
-
-function readOwnAddresses(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.replace(/%.*$/, "")));
 }

@@ -1,5 +1,4 @@
 import { rm } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { type Clock, timestamp } from "../base/clock.ts";
 import { AppError, messageOf } from "../base/error.ts";
@@ -18,6 +17,7 @@ import type { DeliveryService } from "./delivery-service.ts";
 import type { Caller, HookService } from "./facade.ts";
 import type { HookRegistry, RegisteredHook } from "./hook-registry.ts";
 import type { HookSinkOptions } from "./hook-sinks.ts";
+import { ownAddresses } from "./own-addresses.ts";
 
 export type HookServiceOptions = {
   readonly registry: HookRegistry;
@@ -231,10 +231,6 @@ function hidden(hook: Hook): Hook {
         : { headers: Object.fromEntries(Object.entries(target.headers).map(([name, text]) => [name, hide(text)])) }),
     },
   };
-}
-
-function ownAddresses(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.replace(/%.*$/, "")));
 }
 
 /** What `hooks test` sends: an exchange that never was, and says so. */
