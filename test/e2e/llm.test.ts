@@ -18,7 +18,7 @@ const URL_OF_CALL = `https://${HOST}/team-a/v1/messages`;
 let at: Installation;
 let upstream: TestUpstream;
 let prices: string;
-let serving: { readonly kill: (signal: NodeJS.Signals) => void; readonly ended: Promise<unknown> };
+let serving: { readonly kill: (signal: NodeJS.Signals) => void; readonly ended: Promise<unknown>; readonly url: string };
 
 const price = (output: number): string => `[[prices]]\nprovider = "custom"\nmodel = "corp-*"\ninput = 10\noutput = ${output}\n`;
 
@@ -66,8 +66,8 @@ async function serve(): Promise<void> {
   child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
   child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
   const ended = new Promise((resolve) => child.once("close", resolve));
-  serving = { kill: (signal) => child.kill(signal), ended };
-  await waitFor(() => said.includes("listening on"), { what: "the server", timeoutMs: 20_000 });
+  const url = await waitFor(() => /listening on (http:\/\/\S+)/.exec(said)?.[1], { what: "the server", timeoutMs: 20_000 });
+  serving = { kill: (signal) => child.kill(signal), ended, url };
 }
 
 const json = async <T>(...args: string[]): Promise<T> => JSON.parse((await at.run([...args, "--json"])).stdout.toString()) as T;
@@ -140,8 +140,38 @@ describe("model calls of an operator's own provider", requires("bwrap", "curl"),
     expect(await total()).toBe(0.08);
   }, 60_000);
 
-  it("V101: stay counted when the server is killed, comes back, and the sandbox is removed", async () => {
+  it("are seen while they happen: by `llm usage --watch`, and at /llm/events", async () => {
+    const watch = startCli(["llm", "usage", "--watch"], { home: at.home, cwd: at.workspace });
+    const leaving = new AbortController();
+    const live = await fetch(`${serving.url}/llm/events?sandbox=box`, {
+      headers: { accept: "text/event-stream" },
+      signal: leaving.signal,
+    });
+    expect([live.status, live.headers.get("content-type")]).toEqual([200, expect.stringContaining("text/event-stream")]);
+    let streamed = "";
+    const reading = (async () => {
+      for await (const chunk of live.body ?? []) streamed += Buffer.from(chunk).toString();
+    })().catch((error: unknown) => error);
+    let shown = "";
+    watch.stdout?.on("data", (chunk: Buffer) => (shown += chunk.toString()));
+    const ended = new Promise((resolve) => watch.once("close", (code, signal) => resolve([code, signal])));
+    await waitFor(() => /box +custom +corp-large +2 /.test(shown), { what: "what was used before", timeoutMs: 10_000 });
     await call();
+    await waitFor(() => /box +custom +corp-large +3 .*\$0\.14/.test(shown), { what: "the call on the screen", timeoutMs: 10_000 });
+    await waitFor(() => streamed.includes("event: llm.call"), { what: "the call in the stream", timeoutMs: 10_000 });
+    watch.kill("SIGINT");
+    expect(await ended).toEqual([0, null]);
+    leaving.abort();
+    expect(await reading).toMatchObject({ name: "AbortError" });
+    const [, data = ""] = /^event: llm\.call\ndata: (.*)$/m.exec(streamed) ?? /^data: (.*)$/m.exec(streamed) ?? [];
+    expect(JSON.parse(data)).toMatchObject({ type: "llm.call", sandbox: "box", model: "corp-large", input_tokens: 1_000, cost_usd: 0.06 });
+    // the same as a list
+    const listed = (await (await fetch(`${serving.url}/llm/events?sandbox=box&limit=10`)).json()) as { readonly data: readonly object[] };
+    expect(listed.data).toHaveLength(3);
+    expect(listed.data.at(-1)).toEqual(JSON.parse(data));
+  }, 60_000);
+
+  it("V101: stay counted when the server is killed, comes back, and the sandbox is removed", async () => {
     serving.kill("SIGKILL");
     await serving.ended;
     await serve();

@@ -88,6 +88,7 @@ test.each(VECTORS.map((vector) => [vector.id.replace("-", ": "), vector] as cons
     // a figure that comes with every fetch is the fetched call's, and the model of a poll is unknown
     const seen = Object.fromEntries(Object.entries(all).filter(([key]) => key in wanted));
     expect(seen, name).toEqual({ ...wanted, ...responseIdOfRun(wanted, seen) });
+    if (vector.expect["units"] !== undefined) expect(ran.detail.units ?? {}, name).toEqual(vector.expect["units"]);
     const body = requestBody(vector);
     const part = vector.expect["upstream_body_contains"];
     if (typeof part === "string") expect(ran.asked.toString(), name).toContain(part);
@@ -95,7 +96,28 @@ test.each(VECTORS.map((vector) => [vector.id.replace("-", ": "), vector] as cons
   };
   bench.forget();
   await Promise.all(combinations.map(check));
+  const wanted = pricedOf(vector.expect);
+  if (Object.keys(wanted).length === 0 || vector.expect["cost_usd"] !== undefined) return;
+  // a call is priced by the answer's model, and by the request's where that has no price
+  expect(bench.books.priced.length).toBeGreaterThanOrEqual(combinations.length);
+  for (const priced of bench.books.priced) expect(priced).toMatchObject(wanted);
 });
+
+/** Of what a vector expects, that which only the price sees. */
+function pricedOf(expected: Vector["expect"]): Record<string, unknown> {
+  const named = (key: string, name: string): Record<string, unknown> => (expected[key] == null ? {} : { [name]: expected[key] });
+  const usage = {
+    ...named("extra", "extra"),
+    ...named("parts", "parts"),
+    ...named("speed", "speed"),
+    ...named("geo", "geo"),
+    ...named("cache_write_1h", "cacheWrite1h"),
+    ...named("cache_write_ttl", "cacheWriteTtl"),
+    ...named("input_audio", "inputAudio"),
+    ...named("output_image", "outputImage"),
+  };
+  return { ...named("service_tier", "serviceTier"), ...(Object.keys(usage).length === 0 ? {} : { usage }) };
+}
 
 /** What is fetched has an id of its own in every run. */
 function responseIdOfRun(wanted: Record<string, unknown>, seen: Record<string, unknown>): Record<string, unknown> {
@@ -194,4 +216,33 @@ test("V03: an upstream that compresses though it was asked not to is passed on a
     expect(ran.received.equals(coded)).toBe(true);
     expect([ran.call.input_tokens, ran.call.output_tokens, ran.call.usage_source]).toEqual([57, 9, "reported"]);
   }
+});
+
+// the last: it looks at all that ran before it
+test("V99: after all vectors the metrics are the sums of the records, and usage is missing where a vector says so and nowhere else", async () => {
+  const { calls, metrics } = bench.books;
+  expect(calls.length).toBeGreaterThan(4_000);
+  const text = await metrics.text();
+  const sum = (name: string, labels = ""): number =>
+    [...text.matchAll(new RegExp(`^agentkernel_${name}\\{[^}]*${labels}[^}]*\\} (\\S+)$`, "gm"))].reduce(
+      (all, [, value]) => all + Number(value),
+      0,
+    );
+  const total = (of: (call: (typeof calls)[number]) => number | null): number => calls.reduce((all, call) => all + (of(call) ?? 0), 0);
+  expect(sum("llm_requests_total")).toBe(calls.length);
+  expect(sum("llm_input_tokens_total")).toBe(total((call) => call.input_tokens));
+  expect(sum("llm_output_tokens_total")).toBe(total((call) => call.output_tokens));
+  expect(sum("llm_cache_read_input_tokens_total")).toBe(total((call) => call.cache_read_tokens));
+  expect(sum("llm_cache_write_input_tokens_total")).toBe(total((call) => call.cache_write_tokens));
+  expect(sum("llm_reasoning_output_tokens_total")).toBe(total((call) => call.reasoning_tokens));
+  expect(sum("llm_tokens_total", 'direction="input"')).toBe(total((call) => call.input_tokens));
+  expect(sum("llm_tokens_total", 'direction="output"')).toBe(total((call) => call.output_tokens));
+  expect(sum("llm_cost_usd_total")).toBeCloseTo(
+    total((call) => call.cost_usd),
+    6,
+  );
+  const reasons = new Set(VECTORS.map(({ expect: wanted }) => wanted["missing"]).filter((reason) => typeof reason === "string"));
+  for (const reason of [...reasons, "unparsable", "encoding", "tap_overflow", "ws_compressed"])
+    expect(sum("llm_usage_missing_total", `reason="${reason}"`), reason).toBe(calls.filter((call) => call.usage_missing === reason).length);
+  expect(calls.filter(({ usage_missing }) => usage_missing === "tap_overflow" || usage_missing === "ws_compressed")).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTcp } from "node:net";
+import { Duplex } from "node:stream";
 import { connect } from "node:tls";
 import { expect, test } from "vitest";
 import { readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
@@ -71,6 +72,45 @@ test("V94: a hello of 12 KB, split over segments and records, is answered", asyn
   // the gateway takes part in the handshake: a ServerHello, or the alert of a server that finds no key share in a made-up hello
   expect([0x16, 0x15]).toContain(first[0]);
   socket.destroy();
+});
+
+test("V94: a hello of 1.8 KB in three segments gets a certificate for its own name", async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const target = connectTcp({ host: "127.0.0.1", port: await fixture.reach(HOST, 443), noDelay: true });
+  const segments: number[] = [];
+  // what the client writes first is its hello: its parts go out one after the other
+  const carrier = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      if (segments.length > 0) return void target.write(chunk, () => done());
+      const size = Math.ceil(chunk.length / 3);
+      for (let at = 0; at < chunk.length; at += size) segments.push(Math.min(size, chunk.length - at));
+      const send = (at: number): void => {
+        if (at >= chunk.length) return done();
+        target.write(chunk.subarray(at, at + size), () => setImmediate(send, at + size));
+      };
+      send(0);
+    },
+    destroy: (error, done) => {
+      target.destroy();
+      done(error);
+    },
+  });
+  target.on("data", (chunk: Buffer) => carrier.push(chunk));
+  target.on("close", () => carrier.push(null));
+  const socket = connect({
+    socket: carrier,
+    servername: HOST,
+    ca: fixture.gateway.authorityPem,
+    ALPNProtocols: ["http/1.1", ...Array.from({ length: 30 }, (_, i) => `padding-${String(i).padStart(2, "0")}-${"x".repeat(40)}`)],
+  });
+  await once(socket, "secureConnect", { signal: AbortSignal.timeout(5_000) });
+  expect(segments).toHaveLength(3);
+  expect(segments.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(1_800);
+  expect([socket.authorized, socket.getPeerCertificate().subjectaltname]).toEqual([true, `DNS:${HOST}`]);
+  socket.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+  expect(await readUntilClose(socket, { enough: (text) => text.endsWith("ok") })).toMatch(/^HTTP\/1\.1 200 /);
 });
 
 test("a name that arrives byte by byte is read like any other", async () => {

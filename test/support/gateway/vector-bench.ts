@@ -3,6 +3,9 @@ import { Agent, request as httpsRequest } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect as connectHttp2, type ClientHttp2Session } from "node:http2";
 import type { Readable } from "node:stream";
+import type { GatewayOptions } from "../../../src/egress/gateway.ts";
+import { createMetrics } from "../../../src/metrics/create-metrics.ts";
+import type { LlmDetail, Metrics } from "../../../src/metrics/metrics.ts";
 import { createProviderTable } from "../../../src/providers/table.ts";
 import type { LlmEvent } from "../../../src/schema/event.ts";
 import { requestBody, type Vector } from "../vectors.ts";
@@ -32,8 +35,31 @@ export type Ran = {
   readonly sent: Buffer;
   /** body that the upstream was sent */
   readonly asked: Buffer;
-  readonly call: Omit<LlmEvent, "id" | "schema_version" | "timestamp">;
+  readonly call: Call;
+  /** what of the call is counted beside its record */
+  readonly detail: LlmDetail;
 };
+
+type Call = Omit<LlmEvent, "id" | "schema_version" | "timestamp">;
+type Priced = Parameters<GatewayOptions["costOf"]>[0];
+
+/** Everything that a bench counted and priced. */
+class Books {
+  /** of every run since the bench was opened */
+  readonly calls: Call[] = [];
+  /** since the last `forget` */
+  readonly details = new Map<string, LlmDetail>();
+  readonly priced: Priced[] = [];
+  readonly #counting = createMetrics();
+  readonly metrics: Metrics = {
+    ...this.#counting,
+    llm: (call, detail = {}) => {
+      this.#counting.llm(call, detail);
+      this.calls.push(call);
+      this.details.set(call.request_id ?? "", detail);
+    },
+  };
+}
 
 export type Protocol = "http/1.1" | "h2";
 
@@ -44,11 +70,13 @@ export class VectorBench implements AsyncDisposable {
   readonly #stack = new AsyncDisposableStack();
   readonly #fixture: Fixture;
   readonly #scripts: Scripts;
+  readonly books: Books;
   readonly #agents = new Map<string, Agent>();
   readonly #sessions = new Map<string, Promise<ClientHttp2Session>>();
   #runs = 0;
 
-  private constructor(fixture: Fixture, upstream: TestUpstream, scripts: Scripts) {
+  private constructor(fixture: Fixture, upstream: TestUpstream, scripts: Scripts, books: Books) {
+    this.books = books;
     this.#fixture = fixture;
     this.#scripts = scripts;
     this.#stack.use(upstream);
@@ -59,7 +87,13 @@ export class VectorBench implements AsyncDisposable {
     const scripts: Scripts = new Map();
     // plain, since TLS upstream has its own tests and this is about bytes
     const upstream = await testUpstream((request, response) => void play(scripts, request, response), { tls: false });
+    const books = new Books();
     const fixture = await gatewayFixture({
+      metrics: books.metrics,
+      costOf: (priced) => {
+        books.priced.push(priced);
+        return null;
+      },
       allow: hosts,
       slots: hosts.length,
       upstreams: hosts.map((host) => upstream.override(host)),
@@ -68,7 +102,7 @@ export class VectorBench implements AsyncDisposable {
         providers: [{ name: "ollama", hosts: ["ollama.corp.example"], shape: "ollama" }],
       }),
     });
-    return new VectorBench(fixture, upstream, scripts);
+    return new VectorBench(fixture, upstream, scripts, books);
   }
 
   async run(vector: Vector, protocol: Protocol, script: Scripted, leavesAfter?: number): Promise<Ran> {
@@ -92,7 +126,15 @@ export class VectorBench implements AsyncDisposable {
     const call = await waitFor(() => this.#fixture.seen.calls.find(({ request_id }) => request_id === exchange.request_id), {
       what: `the call of ${vector.id}`,
     });
-    return { status: answer.status, headers: answer.headers, received, sent: kept.sent, asked: kept.asked, call };
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      received,
+      sent: kept.sent,
+      asked: kept.asked,
+      call,
+      detail: this.books.details.get(call.request_id ?? "") ?? {},
+    };
   }
 
   async #askHttp1(ask: Ask): Promise<AnswerStream> {
@@ -142,6 +184,8 @@ export class VectorBench implements AsyncDisposable {
     this.#fixture.seen.exchanges.length = 0;
     this.#fixture.seen.calls.length = 0;
     this.#scripts.clear();
+    this.books.details.clear();
+    this.books.priced.length = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
