@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { type SandboxFiles, SecretFiles } from "../../src/app/secret-files.ts";
 import { systemClock } from "../../src/base/clock.ts";
@@ -157,6 +158,29 @@ describe("a refresh of a login in a file", () => {
     });
     await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
     expect(at.bodies).toEqual([refreshOf("sk-ant-ort01-renewed-by-another-process-0123456789")]);
+  });
+
+  test.each([
+    ["gzip", gzipSync],
+    ["br", brotliCompressSync],
+    ["zstd", zstdCompressSync],
+    ["deflate", deflateSync],
+  ] as const)("whose answer is compressed all the same (%s) is kept, and masked", async (coding, compress) => {
+    await using at = await setting((response) => {
+      response.writeHead(200, { ...JSON_TYPE, "content-encoding": coding }).end(compress(ANSWER));
+    });
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    expect(JSON.parse(answer.text)).toMatchObject({ refresh_token: at.shown, expires_in: 3600 });
+    expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
+  });
+
+  test("whose answer is a bomb leaves the file as it was", async () => {
+    await using at = await setting((response) => {
+      response.writeHead(200, { ...JSON_TYPE, "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(1024 * 1024, " ")));
+    });
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    expect(answer.text).toContain("was not let through");
+    expect(await readFile(at.path, "utf8")).toBe(login(FIRST));
   });
 
   test("in the form of RFC 6749 is one too", async () => {

@@ -1,3 +1,4 @@
+import { brotliDecompressSync, gunzipSync, inflateSync, zstdDecompressSync } from "node:zlib";
 import { messageOf } from "../../base/error.ts";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import type { Exchange, ResponseFilter } from "../exchange/exchange.ts";
@@ -132,7 +133,7 @@ class TokenAnswer implements ResponseFilter {
   #held: Buffer[] = [];
   #size = 0;
   #isHeld = false;
-  #isCoded = false;
+  #coding = "identity";
 
   constructor(runtime: Runtime, exchange: Exchange, turn: RefreshTurn) {
     this.#runtime = runtime;
@@ -144,8 +145,7 @@ class TokenAnswer implements ResponseFilter {
     // what is no success brings no tokens
     this.#isHeld = status >= 200 && status < 300;
     if (!this.#isHeld) return headers;
-    const coding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
-    this.#isCoded = coding !== "identity" && coding !== "";
+    this.#coding = headerOf(headers, "content-encoding")?.trim().toLowerCase() ?? "identity";
     return ["content-length", "content-encoding", "content-md5", "digest", "etag"].reduce<HeaderList>(withoutHeader, headers);
   }
 
@@ -163,9 +163,8 @@ class TokenAnswer implements ResponseFilter {
 
   #seen(): string {
     try {
-      if (this.#isCoded) throw new Error("it is compressed, although it was asked not to be");
       if (this.#size > MAX_ANSWER) throw new Error("it is too large");
-      return this.#turn.accept(Buffer.concat(this.#held.splice(0)).toString("utf8"));
+      return this.#turn.accept(decoded(Buffer.concat(this.#held.splice(0)), this.#coding).toString("utf8"));
     } catch (error) {
       const { id, target } = this.#exchange;
       // a parser's message may repeat what it read
@@ -174,4 +173,15 @@ class TokenAnswer implements ResponseFilter {
       return `${JSON.stringify({ error: "agentkernel_refused", error_description: `the answer to the refresh was not let through: ${why}` })}\n`;
     }
   }
+}
+
+/** A server may compress although it was asked not to; its tokens would be lost with what cannot be read. Throws past the limit. */
+function decoded(bytes: Buffer, coding: string): Buffer {
+  const limit = { maxOutputLength: MAX_ANSWER };
+  if (coding === "identity" || coding === "") return bytes;
+  if (coding === "gzip" || coding === "x-gzip") return gunzipSync(bytes, limit);
+  if (coding === "br") return brotliDecompressSync(bytes, limit);
+  if (coding === "zstd") return zstdDecompressSync(bytes, limit);
+  if (coding === "deflate") return inflateSync(bytes, limit);
+  throw new Error("its content coding is not known");
 }
