@@ -1,17 +1,19 @@
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { messageOf } from "../base/error.ts";
-import type { Admission, CallGate, CallRequest, EgressReporter, LiveCall } from "../egress/gateway.ts";
+import type { Admission, CallEnd, CallGate, CallRequest, EgressReporter, LiveCall } from "../egress/gateway.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
 import type { BudgetLevel } from "../schema/event.ts";
 import { UNRECOGNISED } from "../providers/unknown-paths.ts";
+import { contextAfter } from "../providers/websocket/call-facts.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../schema/operation.ts";
 import type { BudgetTable, Claim, Settlement } from "../store/budgets.ts";
 import { type Budget, countsCall, figureOf, levelOf, meterKey, showAmount, THRESHOLDS } from "../usage/budget.ts";
 import { windowAt } from "../usage/budget-window.ts";
 import { estimateCall, usageOfTokens } from "../usage/call-estimate.ts";
 import type { CostOfCall } from "../usage/cost.ts";
+import { type Continued, KnownContexts } from "../usage/known-contexts.ts";
 import { decideModel, type ModelRules } from "../usage/model-glob.ts";
 import { decidePrice, type PriceDecision, type UnknownPrice } from "../usage/unknown-price.ts";
 import { LiveCalls } from "./live-calls.ts";
@@ -47,6 +49,7 @@ const MODELS_RULE = "llm.models";
 export class BudgetGate implements CallGate {
   readonly #options: CallGateOptions;
   readonly #live = new LiveCalls();
+  readonly #contexts = new KnownContexts();
 
   constructor(options: CallGateOptions) {
     this.#options = options;
@@ -127,6 +130,7 @@ export class BudgetGate implements CallGate {
           operation: recognition.operation,
           model,
           bodyBytes: bodyBytes ?? 0,
+          contextTokens: facts.contextTokens ?? this.#contexts.before(continued(call)),
           maxOutputTokens: facts.maxOutputTokens,
           choices: facts.choices,
         });
@@ -211,6 +215,7 @@ export class BudgetGate implements CallGate {
     return (end) => {
       const { table, clock, log } = this.#options;
       try {
+        this.#remember(call, end);
         const now = clock.now();
         const used = usedBy(call, end, { ...this.#options, unknownPrice: this.#options.unknownPrice(), at: now });
         const settlements = budgets.map((budget, at): Settlement => {
@@ -228,6 +233,11 @@ export class BudgetGate implements CallGate {
         log.error("a model call could not be settled", { request_id: call.call.id, error: messageOf(error) });
       }
     };
+  }
+
+  #remember({ call }: AdmittedCall, end: CallEnd): void {
+    const tokens = end.kind === "sent" && call.recognition.billable ? contextAfter(end.response?.usage ?? null) : null;
+    if (end.kind === "sent" && tokens !== null) this.#contexts.after(continued(call), end.response?.responseId ?? null, tokens);
   }
 
   #settled(budget: Budget, { used, reserved, before, level }: ReturnType<BudgetTable<BudgetRequest>["settle"]>[number]): void {
@@ -248,6 +258,11 @@ export class BudgetGate implements CallGate {
       });
     }
   }
+}
+
+function continued({ sandbox, recognition, facts }: CallRequest): Continued {
+  const { previousResponseId, conversationId } = facts;
+  return { sandbox, provider: recognition.provider, previousResponseId, conversationId };
 }
 
 /** Whose budget it is, as filters of hooks read it. */

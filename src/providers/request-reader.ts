@@ -90,6 +90,8 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
       maxOutputTokens: this.#largest("maxOutputTokens"),
       choices: this.#largest("choices"),
       serviceTier: asName(this.#valueOf("serviceTier")),
+      ...named("previousResponseId", this.#valueOf("previous")),
+      ...named("conversationId", this.#valueOf("conversation")),
       ...(typeof text === "string" ? { inputCharacters: [...text].length } : {}),
       ambiguous: this.#ambiguous,
       unparsable: !readable && !isEmpty,
@@ -182,4 +184,9 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
   other(): void {
     // no request path asks for it
   }
+}
+
+function named(fact: "previousResponseId" | "conversationId", value: unknown): Partial<RequestFacts> {
+  const name = asName(value) ?? asName(asFields(value)?.["id"]);
+  return name === null ? {} : { [fact]: name };
 }

@@ -70,6 +70,12 @@ export type RequestFacts = {
   readonly serviceTier: string | null;
   /** characters of the text to be spoken, which is what speech is paid by */
   readonly inputCharacters?: number;
+  /** id of the answer that this call goes on from: the provider puts its whole context before what is sent */
+  readonly previousResponseId?: string;
+  /** id of a conversation that the provider keeps */
+  readonly conversationId?: string;
+  /** tokens of the context that the connection is known to hold beside what is sent */
+  readonly contextTokens?: number;
   /** two different top-level `model` keys: parsers disagree on which counts */
   readonly ambiguous: boolean;
   /** body could not be read as this shape */

@@ -7,6 +7,8 @@ export type EstimatedRequest = {
   readonly model: string | null;
   /** bytes of the body, decompressed */
   readonly bodyBytes: number;
+  /** tokens that the provider is known to put before the body */
+  readonly contextTokens?: number;
   readonly maxOutputTokens: number | null;
   /** answers asked for, `n` */
   readonly choices: number | null;
@@ -24,7 +26,7 @@ const NO_OUTPUT: ReadonlySet<string> = new Set(["embeddings", "rerank", "moderat
 
 /** The most that a call is expected to use, for the time until it has ended: never a zero for a call that generates. */
 export function estimateCall(request: EstimatedRequest): Tokens {
-  const input = Math.ceil(request.bodyBytes / BYTES_PER_TOKEN);
+  const input = Math.ceil(request.bodyBytes / BYTES_PER_TOKEN) + Math.max(0, request.contextTokens ?? 0);
   if (NO_OUTPUT.has(request.operation)) return { input: bounded(input), output: 0 };
   const each = request.maxOutputTokens ?? (request.model === null ? undefined : modelOutput(request.model)) ?? DEFAULT_OUTPUT;
   const choices = Math.max(1, request.choices ?? 1);

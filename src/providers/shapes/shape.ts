@@ -13,7 +13,9 @@ export type RequestFact =
   | "choices"
   | "serviceTier"
   | "streamFormat"
-  | "inputText";
+  | "inputText"
+  | "previous"
+  | "conversation";
 
 /** What a response said, as its shape reads it. */
 export type ReaderResult = {

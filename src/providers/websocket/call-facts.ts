@@ -61,3 +61,9 @@ export function cutOutcome(how: SocketEnd): CallOutcome {
 function missing(result: ReaderResult): Pick<ResponseFacts, "missing"> | Record<never, never> {
   return result.usage === null && result.failed ? { missing: null } : {};
 }
+
+/** Tokens that a context holds after a call: all that was read, and what was written but for the thoughts, which are not kept. */
+export function contextAfter(usage: Usage | null): number | null {
+  if (usage === null || usage.input === null) return null;
+  return usage.input + Math.max(0, (usage.output ?? 0) - (usage.reasoning ?? 0));
+}

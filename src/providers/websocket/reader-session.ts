@@ -1,4 +1,4 @@
-import { asCount, asName } from "../shapes/fields.ts";
+import { asCount, asFields, asName } from "../shapes/fields.ts";
 import type { ResponseReader, Shape } from "../shapes/shape.ts";
 import type { RequestFacts } from "../types.ts";
 import { readerFacts, requestFactsOf } from "./call-facts.ts";
@@ -32,7 +32,12 @@ export class ReaderSession implements SocketSession {
 
   client(message: Found): readonly SocketAsk[] {
     if (!this.#rules.begins(message)) return [];
+    const previous = asName(message.get("previous"));
+    const kept = message.get("conversation");
+    const conversation = asName(kept) ?? asName(asFields(kept)?.["id"]);
     const request = requestFactsOf({
+      ...(previous === null ? {} : { previousResponseId: previous }),
+      ...(conversation === null ? {} : { conversationId: conversation }),
       model: asName(message.get("model")) ?? this.#options.model,
       maxOutputTokens: asCount(message.get("maxOutputTokens")),
       serviceTier: asName(message.get("tier")),

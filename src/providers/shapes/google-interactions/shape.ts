@@ -15,6 +15,7 @@ export const googleInteractions: Shape = {
     stream: "stream",
     "generation_config.max_output_tokens": "maxOutputTokens",
     service_tier: "serviceTier",
+    previous_interaction_id: "previous",
   },
   response: responsePaths(
     {

@@ -1,4 +1,4 @@
-import { readerFacts, requestFactsOf, responseFactsOf } from "../../websocket/call-facts.ts";
+import { contextAfter, readerFacts, requestFactsOf, responseFactsOf } from "../../websocket/call-facts.ts";
 import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
 import { asCount, asName, MergedFields } from "../fields.ts";
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "../google-generate-content/usage.ts";
@@ -38,6 +38,8 @@ class GoogleLiveSession implements SocketSession {
   #asked = false;
   /** it said that the turn is the server's now */
   #isWaiting = false;
+  /** of the last turn: what it read and wrote is read again by the next one */
+  #contextTokens = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -50,7 +52,11 @@ class GoogleLiveSession implements SocketSession {
     this.#model ??= named?.split("/").at(-1) ?? null;
     this.#maxOutputTokens ??= asCount(message.get("maxOutputTokens"));
     const { operation } = this.#options;
-    const request = requestFactsOf({ model: this.#model, maxOutputTokens: this.#maxOutputTokens });
+    const request = requestFactsOf({
+      model: this.#model,
+      maxOutputTokens: this.#maxOutputTokens,
+      contextTokens: this.#contextTokens,
+    });
     if (named !== null && !this.#isSetUp) {
       this.#isSetUp = true;
       return [{ kind: "name", operation, request }];
@@ -86,6 +92,7 @@ class GoogleLiveSession implements SocketSession {
   #emit(how: SocketEnd | null): void {
     const { fields } = this.#usage;
     const usage = fields === null ? null : googleUsage(fields);
+    this.#contextTokens = contextAfter(usage) ?? this.#contextTokens;
     const request = requestFactsOf({ model: this.#model, maxOutputTokens: this.#maxOutputTokens });
     const response = how === null ? responseFactsOf(usage) : readerFacts({ ...NOTHING, usage }, how, this.#textBytes);
     this.#options.emit({ operation: this.#options.operation, request, response, wasAsked: this.#asked });

@@ -1,4 +1,4 @@
-import { responseFactsOf, cutOutcome, requestFactsOf } from "../../websocket/call-facts.ts";
+import { contextAfter, responseFactsOf, cutOutcome, requestFactsOf } from "../../websocket/call-facts.ts";
 import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
 import { asCount, asFields, asName } from "../fields.ts";
 import { openaiUsage } from "../openai-chat/usage.ts";
@@ -35,6 +35,8 @@ class RealtimeSession implements SocketSession {
   #model: string | null;
   #responseModel: string | null = null;
   #transcriber: string | null = null;
+  /** of the last response: what it read and wrote is read again by the next one */
+  #contextTokens = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -44,7 +46,11 @@ class RealtimeSession implements SocketSession {
   client(message: Found): readonly SocketAsk[] {
     const { operation } = this.#options;
     const ask = (kind: SocketAsk["kind"], model: string | null, more: Partial<SocketAsk> = {}): SocketAsk => {
-      const request = requestFactsOf({ model, maxOutputTokens: asCount(message.get("maxOutputTokens")) });
+      const request = requestFactsOf({
+        model,
+        maxOutputTokens: asCount(message.get("maxOutputTokens")),
+        contextTokens: this.#contextTokens,
+      });
       return { kind, operation, request, ...more };
     };
     switch (message.get("type")) {
@@ -118,6 +124,7 @@ class RealtimeSession implements SocketSession {
     if (responseId !== null) this.#open.delete(responseId);
     const fields = asFields(message.get("usage"));
     const usage = fields === null ? null : openaiUsage(fields, { provider: this.#options.provider, reasoningMayBeOutside: false });
+    this.#contextTokens = contextAfter(usage) ?? this.#contextTokens;
     const status = message.get("status");
     const outcome = status === "failed" ? "stream_error" : status === "cancelled" ? "aborted" : "ok";
     this.#emit(responseFactsOf(usage, { responseId, outcome, ...(usage === null && outcome !== "ok" ? { missing: "aborted" } : {}) }));

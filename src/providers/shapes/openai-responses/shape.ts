@@ -13,6 +13,9 @@ export const openaiResponses: Shape = {
     stream: "stream",
     max_output_tokens: "maxOutputTokens",
     service_tier: "serviceTier",
+    previous_response_id: "previous",
+    // an id, or an object that has it
+    conversation: "conversation",
   },
   response: responsePaths(
     {

@@ -16,6 +16,9 @@ export const responsesSocket: SocketShape = {
     client("max_output_tokens", "maxOutputTokens"),
     client("response.max_output_tokens", "maxOutputTokens"),
     client("service_tier", "tier"),
+    client("previous_response_id", "previous"),
+    client("response.previous_response_id", "previous"),
+    client("conversation", "conversation"),
   ]),
   server: openaiResponses.response,
   open: (options) =>
