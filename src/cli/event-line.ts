@@ -26,7 +26,7 @@ function describe(event: Event): string {
     case "auth.attempt":
       return `auth ${event.outcome} ${event.actor.user_id} by ${event.method}${event.actor.ip_address === undefined ? "" : ` from ${event.actor.ip_address}`}${(event.count ?? 1) > 1 ? ` (${event.count} requests)` : ""}${because(event.reason)}`;
     case "admin.change":
-      return `${event.operation} ${event.resource_type} ${event.resource_id}${because(event.reason)}`;
+      return `${event.operation} ${event.resource_type} ${event.resource_id}${event.outcome === "error" ? " failed" : ""}${event.actor.kind === "system" ? "" : ` by ${event.actor.user_id}`}${because(event.reason)}`;
     case "security.finding":
       return `finding ${event.finding} (${event.severity})${because(event.reason)}`;
     case "pool.change":

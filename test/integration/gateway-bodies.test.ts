@@ -189,7 +189,7 @@ test("a client that waits for an answer before it ends its body is not held up: 
   waiting.write("1234567890");
   const silent = await open({ expect: "100-continue" });
   silent.flushHeaders();
-  await once(silent, "continue", { signal: AbortSignal.timeout(5_000) });
+  await once(silent, "continue", { signal: AbortSignal.timeout(20_000) });
   const asked = await waitFor(() => judged.length === 3 && judged);
   expect(asked.map(({ isBodyLate }) => isBodyLate)).toEqual([true, true, true]);
   expect(new Set(asked.map(({ body }) => JSON.stringify(body)))).toEqual(
@@ -229,7 +229,7 @@ test("a denial reaches a client that has not ended its body, and nothing was sen
   });
   request.on("error", () => undefined);
   request.write("begin");
-  const [response] = (await once(request, "response", { signal: AbortSignal.timeout(5_000) })) as [IncomingMessage];
+  const [response] = (await once(request, "response", { signal: AbortSignal.timeout(20_000) })) as [IncomingMessage];
   expect(response.statusCode).toBe(403);
   request.destroy();
   expect((await waitFor(() => fixture.seen.exchanges[0])).rule).toBe("hook:strict");

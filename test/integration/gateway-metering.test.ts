@@ -157,7 +157,7 @@ test("how long chunks keep a reader waiting, and how long what was cached is kep
   });
   // each is read before the next is sent
   for (const event of events) {
-    const got = once(response, "data", { signal: AbortSignal.timeout(5_000) });
+    const got = once(response, "data", { signal: AbortSignal.timeout(20_000) });
     send?.(event);
     expect(String((await got)[0])).toBe(event);
   }

@@ -19,7 +19,7 @@ test("a WebSocket passes when policy allows its handshake, in both directions, a
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   const socket = await tlsInside(fixture, HOST);
   const client = new WebSocket(`wss://${HOST}/live?token=s3cr3t`, { createConnection: () => socket });
-  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+  await once(client, "open", { signal: AbortSignal.timeout(20_000) });
   const big = Buffer.alloc(300_000, 7);
   client.send(big);
   const [message] = (await once(client, "message")) as [Buffer];
@@ -71,7 +71,7 @@ test("a WebSocket at an unknown path of a model host is one call: recorded, and 
   const url = `wss://${host}/v1/next`;
   const first = await tlsInside(fixture, host);
   const client = new WebSocket(url, { createConnection: () => first });
-  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+  await once(client, "open", { signal: AbortSignal.timeout(20_000) });
   client.close();
   await waitFor(() => fixture.seen.calls.length === 1);
   expect(fixture.seen.calls).toMatchObject([{ operation: "unrecognised", status: 101, call_outcome: "ok", usage_source: "none" }]);

@@ -43,7 +43,8 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
   await using upstream = await testUpstream((request, response) => {
     response.write("begin");
     if (request.url !== "/alive") return;
-    let left = 25;
+    // longer than the limit in all, and far from it between two pieces: gateway, upstream and client share one loaded process
+    let left = 50;
     const timer = setInterval(() => {
       left -= 1;
       if (left > 0) response.write(".");
@@ -56,7 +57,7 @@ test("an exchange in which nothing moves ends at the idle limit; one that moves 
   await using fixture = await gatewayFixture({
     allow: [HOST],
     upstreams: [upstream.override(HOST)],
-    limits: { ...QUICK, idleTimeoutMs: 1_000 },
+    limits: { ...QUICK, idleTimeoutMs: 4_000 },
   });
   const alive = fetchInside(fixture, `https://${HOST}/alive`);
   await expect(fetchInside(fixture, `https://${HOST}/stuck`)).rejects.toThrow();

@@ -169,11 +169,11 @@ test.each([
     server.on("connection", (socket) => socket.on("message", (data: Buffer) => received.push(data.toString())));
     const socket = await tlsInside(at.fixture, host);
     const client = new WebSocket(`wss://${host}/`, { createConnection: () => socket, perMessageDeflate: true });
-    await once(client, "open", { signal: AbortSignal.timeout(3_000) });
+    await once(client, "open", { signal: AbortSignal.timeout(20_000) });
     expect(client.extensions).toBe("");
     client.on("error", () => undefined);
     client.send("before");
-    const closed = once(client, "close", { signal: AbortSignal.timeout(3_000) }) as Promise<[number, Buffer]>;
+    const closed = once(client, "close", { signal: AbortSignal.timeout(20_000) }) as Promise<[number, Buffer]>;
     for (const [i, piece] of pieces.entries()) client.send(piece, { fin: i === pieces.length - 1 });
     const [code, reason] = await closed;
     expect([code, reason.toString()]).toEqual([1008, "the placeholder of API_KEY stands in a message; take it out of what is sent"]);
@@ -196,8 +196,8 @@ test("in the handshake of a WebSocket it is put in as everywhere, and what follo
   );
   const socket = await tlsInside(at.fixture, KEY_HOST);
   const client = new WebSocket(`wss://${KEY_HOST}/live?key=${PLACEHOLDER}`, { createConnection: () => socket });
-  await once(client, "open", { signal: AbortSignal.timeout(3_000) });
-  const answered = once(client, "message", { signal: AbortSignal.timeout(3_000) });
+  await once(client, "open", { signal: AbortSignal.timeout(20_000) });
+  const answered = once(client, "message", { signal: AbortSignal.timeout(20_000) });
   client.send(Buffer.alloc(200_000, "x"));
   expect(String((await answered)[0])).toBe("true");
   client.terminate();

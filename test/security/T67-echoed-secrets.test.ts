@@ -146,7 +146,7 @@ test.each<[string, string, Buffer]>([
   const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
   const got: Buffer[] = [];
   response.on("data", (chunk: Buffer) => got.push(chunk));
-  await expect(once(response, "end", { signal: AbortSignal.timeout(5_000) })).rejects.toThrow("aborted");
+  await expect(once(response, "end", { signal: AbortSignal.timeout(20_000) })).rejects.toThrow("aborted");
   expect(Buffer.concat(got).toString("latin1")).not.toContain(REAL);
   await waitFor(() => fixture.seen.exchanges.length === 1);
   expect(fixture.seen.exchanges[0]).toMatchObject({ error_code: "UPSTREAM_ERROR" });
@@ -170,7 +170,7 @@ test("a compressed stream of events passes one by one while it is searched", asy
     await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
     const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
     for (const text of ['data: {"token":"s"}\n\n', `data: ${REAL}\n\n`, "data: more\n\n"]) {
-      const got = once(response, "data", { signal: AbortSignal.timeout(3_000) });
+      const got = once(response, "data", { signal: AbortSignal.timeout(20_000) });
       send(text);
       expect(String((await got)[0])).toBe(text.replace(REAL, PLACEHOLDER));
     }
@@ -252,7 +252,7 @@ test.each([false, true])(
     await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
     const socket = await tlsInside(fixture, KEY_HOST);
     const client = new WebSocket(`wss://${KEY_HOST}/`, { createConnection: () => socket, headers: BEARER, perMessageDeflate: true });
-    const [message] = (await once(client, "message", { signal: AbortSignal.timeout(3_000) })) as [Buffer];
+    const [message] = (await once(client, "message", { signal: AbortSignal.timeout(20_000) })) as [Buffer];
     expect(message.toString()).toBe(`you are Bearer ${PLACEHOLDER} `);
     client.terminate();
     server.close();

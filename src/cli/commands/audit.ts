@@ -147,7 +147,7 @@ export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
         { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
       ]),
     );
-  if (flags.purge === true) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
+  if (flags.purge === true && letters.length > 0) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
   return 0;
 }
 

@@ -94,10 +94,11 @@ export async function dead(cli: Cli, name: string, flags: { readonly purge?: boo
       table(letters, [
         { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
         { title: "EVENT", value: ({ event }) => event.id },
+        { title: "TYPE", value: ({ event }) => event.type },
         { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
       ]),
     );
-  if (flags.purge === true) cli.output.note(await client.replayHook(name, { purge: true }));
+  if (flags.purge === true && letters.length > 0) cli.output.note(await client.replayHook(name, { purge: true }));
   return 0;
 }
 

@@ -8,24 +8,24 @@ type About = Pick<SinkSpec, "name" | "kind">;
 const FINDINGS = ["delivery_failing", "delivery_paused", "delivery_rejected"] as const;
 
 /** What the log says about a delivery. */
-export function failing({ kind, name }: About, tries: number, reason: string): NewEvent {
-  return finding("delivery_failing", "medium", `${kind} ${name}: ${tries} tries in a row failed: ${reason}`);
+export function failing(about: About, tries: number, reason: string): NewEvent {
+  return finding("delivery_failing", "medium", `${titleOf(about)}: ${tries} tries in a row failed: ${reason}`);
 }
 
-export function paused({ kind, name }: About, reason: string): NewEvent {
+export function paused(about: About, reason: string): NewEvent {
   return finding(
     "delivery_paused",
     "high",
-    `${kind} ${name} is paused until the configuration is loaded again or it is resumed: ${reason}`,
+    `${titleOf(about)} is paused until the configuration is loaded again or it is resumed: ${reason}`,
   );
 }
 
-export function rejected({ kind, name }: About, ids: readonly string[], reason: string): NewEvent {
+export function rejected(about: About, ids: readonly string[], reason: string): NewEvent {
   const named = `${ids.slice(0, 10).join(", ")}${ids.length > 10 ? ` and ${ids.length - 10} more` : ""}`;
   return finding(
     "delivery_rejected",
     "medium",
-    `${kind} ${name}: ${ids.length} events were put among the dead letters (${named}): ${reason}`,
+    `${titleOf(about)}: ${ids.length === 1 ? "1 event was" : `${ids.length} events were`} put among the dead letters (${named}): ${reason}`,
   );
 }
 
@@ -34,7 +34,16 @@ export function recovered({ kind, name }: About, sinceMs: number): NewEvent {
 }
 
 export function change({ kind, name }: About, operation: "update" | "delete", reason: string): NewEvent {
-  return { type: "admin.change", actor: SYSTEM, outcome: "info", resource_type: kind, resource_id: name, operation, reason };
+  return { type: "admin.change", actor: SYSTEM, outcome: "info", resource_type: kind, resource_id: nameOf(name), operation, reason };
+}
+
+/** As its owner calls it; hooks and streams may have the same name, so a hook's sink has a prefix. */
+function nameOf(sink: string): string {
+  return sink.replace(/^hook@/, "");
+}
+
+function titleOf({ kind, name }: About): string {
+  return `${kind} ${nameOf(name)}`;
 }
 
 /** A statement about a rejected statement would be rejected as well, for ever. */

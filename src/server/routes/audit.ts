@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { parseSince } from "../../base/duration.ts";
-import { AppError } from "../../base/error.ts";
 import { auditReplayRequest, auditReport, auditVerifyRequest, chainHead, deadLetter } from "../../schema/delivery.ts";
 import type { Event } from "../../schema/event.ts";
+import { replayAnswer, replayRequest } from "../replay-request.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "Audit";
@@ -61,12 +61,9 @@ export const auditRoutes: readonly Route[] = [
     },
     { body: auditReplayRequest },
     async ({ app, caller, body, clock }) => {
-      const { sink, since, dead = false, purge = false } = body;
-      if ([since !== undefined, dead, purge].filter(Boolean).length > 1)
-        throw new AppError("VALIDATION", "body: since, dead and purge exclude each other");
-      if (since !== undefined) await app.delivery.request(caller, sink, { kind: "replay", sinceMs: parseSince(since, clock.now()) });
-      else await app.delivery.request(caller, sink, { kind: dead ? "replay_dead" : purge ? "purge_dead" : "resume" });
-      return `${sink}: asked for`;
+      const request = replayRequest(body, clock.now());
+      await app.delivery.request(caller, body.sink, request);
+      return replayAnswer(body.sink, request);
     },
   ),
   route(

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { parseSince } from "../../base/duration.ts";
-import { AppError } from "../../base/error.ts";
 import { hook, hookDeliveries, hookInfo, hookName, hookReplayRequest, hookTestResult } from "../../schema/hook.ts";
+import { replayAnswer, replayRequest } from "../replay-request.ts";
 import { type Route, route } from "../route.ts";
 
 const tag = "Hooks";
@@ -70,12 +69,9 @@ export const hookRoutes: readonly Route[] = [
     },
     { params: byName, body: hookReplayRequest.prefault({}) },
     async ({ app, caller, params, body, clock }) => {
-      const { since, dead = false, purge = false } = body;
-      if ([since !== undefined, dead, purge].filter(Boolean).length > 1)
-        throw new AppError("VALIDATION", "body: since, dead and purge exclude each other");
-      if (since !== undefined) await app.hooks.replay(caller, params.name, { kind: "replay", sinceMs: parseSince(since, clock.now()) });
-      else await app.hooks.replay(caller, params.name, { kind: dead ? "replay_dead" : purge ? "purge_dead" : "resume" });
-      return `${params.name}: asked for`;
+      const request = replayRequest(body, clock.now());
+      await app.hooks.replay(caller, params.name, request);
+      return replayAnswer(params.name, request);
     },
   ),
   route(
