@@ -202,11 +202,12 @@ test("a client that waits for an answer before it ends its body is not held up: 
     ),
   );
   await waitFor(() => fixture.seen.decisions.filter(({ phase }) => phase === "request").length === 3);
+  // listened for together: they come in any order
+  const answers = [streaming, waiting, silent].map((request) => once(request, "response") as Promise<[IncomingMessage]>);
   streaming.end("and the rest");
   waiting.end("abcdefghij");
   silent.end("late");
-  for (const request of [streaming, waiting, silent]) {
-    const [response] = (await once(request, "response")) as [IncomingMessage];
+  for (const [response] of await Promise.all(answers)) {
     response.resume();
     expect(response.statusCode).toBe(200);
   }
