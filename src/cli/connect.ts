@@ -43,7 +43,14 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   const start = () => {
     const child = startProcess({
-      argv: [process.execPath, main, ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]), "serve", "--background"],
+      argv: [
+        process.execPath,
+        ...heapLimits(process.execArgv),
+        main,
+        ...(cli.configFile === undefined ? [] : ["--config", cli.configFile]),
+        "serve",
+        "--background",
+      ],
       env: Object.fromEntries(config.env.names().map((name) => [name, config.env.get(name) ?? ""])),
       cwd: "/",
       stdio: ["ignore", log.fd, log.fd],
@@ -69,6 +76,11 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
     await delay(20);
   }
   throw new AppError("SERVER_UNREACHABLE", `the server did not answer within ${START_DEADLINE_MS / 1000} s`, { hint: `see ${logFile}` });
+}
+
+/** The limit of V8's heap that this process was started with: the server in the background is to have it as well. */
+function heapLimits(flags: readonly string[]): readonly string[] {
+  return flags.filter((flag) => flag.startsWith("--max-semi-space-size="));
 }
 
 async function lastLine(file: string): Promise<string> {

@@ -13,6 +13,14 @@ it("finds itself by a relative path, whatever CDPATH says", () => {
   expect(output.toString()).toBe(`${VERSION}\n`);
 });
 
+it("bounds the part of the heap that would only grow", () => {
+  const said = "process.stderr.write(process.execArgv.join())";
+  const env = { PATH: "/usr/bin:/bin", HOME: "/nonexistent", NODE_OPTIONS: `--import=data:text/javascript,${said}` };
+  const result = spawnSync(AGENTKERNEL, ["--version"], { env });
+  expect(result.stderr.toString()).toBe("--max-semi-space-size=16");
+  expect(result.stdout.toString()).toBe(`${VERSION}\n`);
+});
+
 it("gives all of its output to a pipe before it ends", () => {
   const output = new URL("../../src/cli/output.ts", import.meta.url).href;
   const program = `import { createOutput } from ${JSON.stringify(output)};

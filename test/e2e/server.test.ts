@@ -60,6 +60,11 @@ describe("a sandbox in a server that the command line started", requires("bwrap"
     expect((await run("info", "box")).stderr).toContain("error[NOT_FOUND]");
   });
 
+  it("has the limit of its heap, in the background too", async () => {
+    await run("create", "box", "--no-workspace");
+    expect(readFileSync(`/proc/${serverPid()}/cmdline`, "latin1").split("\0")).toContain("--max-semi-space-size=16");
+  });
+
   it("passes stdin of an exec on and keeps bytes exact", async () => {
     await run("create", "box", "--no-workspace");
     const input = Buffer.from(Array.from({ length: 300_000 }, (_, i) => i % 256));
