@@ -4,6 +4,7 @@ import type { PathNode } from "./json/paths.ts";
 import { SseParser, type SseField, type SseSink } from "./sse.ts";
 
 const LF = 0x0a;
+const OPEN_BRACKET = 0x5b;
 const NEW_LINE = Buffer.from("\n");
 /** a usage object with its details is below 4 KiB; iterations may hold a few dozen entries */
 const VALUE_CAP = 64 * 1024;
@@ -154,7 +155,9 @@ export class BodyFraming implements SseSink, EventStreamSink {
   }
 
   data(buffer: Buffer, from: number, to: number): void {
-    if (this.#dataBytes < 6) this.#doneText += buffer.toString("latin1", from, Math.min(to, from + 6));
+    // nothing but `[DONE]` is of interest, and no other data is made a string of
+    const maybeDone = this.#dataBytes === 0 ? buffer[from] === OPEN_BRACKET : this.#doneText !== "";
+    if (maybeDone && this.#dataBytes < 6) this.#doneText += buffer.toString("latin1", from, Math.min(to, from + 6));
     this.#dataBytes += to - from;
     const stopped = this.#scanner.write(buffer, from, to);
     if (stopped < to) this.#scanner.write(buffer, stopped, to);
