@@ -45,3 +45,58 @@ test("no number is taken that there is not, and nothing that is covered is calle
   expect([...found.keys()].filter((number) => !VECTORS.includes(number) && number !== 102)).toEqual([]);
   expect(Object.keys(PENDING).filter((number) => found.has(Number(number)))).toEqual([]);
 });
+
+/** What other meters got wrong, in the order of the catalogue B1 to B45, and the vectors that would show it here. */
+const KNOWN_BUGS: readonly (readonly [bug: string, ...vectors: number[]])[] = [
+  ["usage was never asked for", 3],
+  ["usage asked of those who refuse the question", 1, 30, 64, 74],
+  ["usage asked only where stream_options is absent", 4, 5],
+  ["a usage chunk with choices dropped", 7],
+  ["reading stopped at finish_reason", 2, 3],
+  ["usage in the last chunk but one", 70],
+  ["cumulative chunks summed", 9, 52],
+  ["a chunk without usage resets it", 8],
+  ["message_start and message_delta added", 39],
+  ["what message_delta corrects ignored", 41, 42],
+  ["Anthropic's cache counted twice", 38],
+  ["Bedrock's metrics counted beside the usage, its cache taken for a part", 75, 76],
+  ["OpenAI's cached tokens taken off or added", 1, 22],
+  ["xAI's reasoning outside the output", 68, 69],
+  ["Gemini's thoughts and tools left out", 51, 52],
+  ["Gemini's array, or one object, not read as a stream", 53, 54],
+  ["usage of incomplete and failed responses lost", 24, 25],
+  ["polls counted again, background not at all", 26],
+  ["structured input reads as no usage", 23],
+  ["the old completions without usage", 3],
+  ["compressed events read raw", 40, 84],
+  ["all decompressed again for every chunk", 82],
+  ["line ends other than one", 80],
+  ["characters split over chunks", 81],
+  ["data over several lines", 80],
+  ["comments and blank lines", 61, 62, 71],
+  ["errors in the stream booked as success", 43, 71, 77],
+  ["nothing recorded of what was left", 44, 45],
+  ["leaving booked as the provider's fault", 44],
+  ["the provider goes on after the client left", 44],
+  ["Azure's first chunk", 73],
+  ["Ollama's absent count read as 0", 78],
+  ["Groq's usage not read, or twice", 63],
+  ["the model of a compressed request unknown", 19, 20],
+  ["the model behind a cut-off", 11, 12],
+  ["the usage of a large answer dropped", 32, 82],
+  ["compressed and fragmented frames", 27, 28],
+  ["events held back", 40, 62],
+  ["gaps timed out", 61],
+  ["refusals counted with tokens", 49, 50],
+  ["an estimate passed off as a figure", 6],
+  ["an event stream cut inside its head", 75],
+  ["batches unmetered", 37, 48],
+  ["budgets overrun side by side", 95],
+  ["tokens outside the usage", 29, 46],
+];
+
+test("every known bug of other meters has a vector", () => {
+  const found = covered();
+  expect(KNOWN_BUGS).toHaveLength(45);
+  expect(KNOWN_BUGS.filter(([, ...vectors]) => vectors.length === 0 || vectors.some((number) => !found.has(number)))).toEqual([]);
+});

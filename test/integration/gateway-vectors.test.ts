@@ -81,6 +81,7 @@ test.each(VECTORS.map((vector) => [vector.id.replace("-", ": "), vector] as cons
     const name = `${protocol}, ${encoding}, ${chunking}`;
     expect(ran.status, name).toBe(vector.response.status);
     expect(ran.received.equals(expectedBytes(vector, ran.sent)), `the bytes of ${name}`).toBe(true);
+    for (const [header, value] of Object.entries(vector.response.headers)) expect(ran.headers[header.toLowerCase()], name).toBe(value);
     const all = recorded(ran);
     const wanted = Object.fromEntries(Object.entries(vector.expect).filter(([key]) => key in all));
     // speech is counted by the request's characters, which the answer's reader does not see
