@@ -191,6 +191,21 @@ test("a refusal waits for the end of the message that the server is in, and stan
   expect(at.fixture.seen.calls[1]).toMatchObject({ model: "gpt-5-mini", call_outcome: "aborted", usage_source: "estimated" });
 });
 
+test("calls that a client asks for ahead take no more memory than is bounded, and pass while nobody limits them", async () => {
+  await using at = await setting();
+  const { client, server } = await responses(at);
+  const asked = frame(Buffer.from(CREATE), { mask: MASK });
+  const before = at.fixture.metrics.count("llmStarted");
+  client.socket.write(Buffer.concat(Array.from({ length: 500 }, () => asked)));
+  await server.has(500 * asked.length);
+  expect(at.fixture.metrics.count("llmStarted") - before).toBe(64);
+  // and what is answered past it is recorded all the same
+  server.socket.write(Buffer.concat(Array.from({ length: 70 }, (_, n) => frame(Buffer.from(done(`resp_${n}`))))));
+  await waitFor(() => at.fixture.seen.calls.length === 70);
+  expect(at.fixture.metrics.count("llmEnded")).toBe(64);
+  client.socket.destroy();
+});
+
 test("the end of a message that a refusal waited for is searched for keys like all before it", async () => {
   await using at = await setting({ models: { allow: ["gpt-5*"] } });
   at.fixture.attachment.update({ ...at.fixture.egress, orgKeys: [{ ...KEY, host: OPENAI }] });
