@@ -31,3 +31,10 @@ describe("a held body", () => {
     expect(gathering.bytes()).toHaveLength(200_000);
   });
 });
+
+it("a body that comes byte by byte is held in few pieces", () => {
+  const gathering = new Gathering(null);
+  for (let at = 0; at < 50_000; at += 1) gathering.add(Buffer.from([at % 251]));
+  expect(gathering.pieces().length).toBeLessThan(500);
+  expect(gathering.bytes().equals(Buffer.from(Array.from({ length: 50_000 }, (_, at) => at % 251)))).toBe(true);
+});

@@ -1,3 +1,5 @@
+import { FewPieces } from "../../base/few-pieces.ts";
+
 /** bytes past which it pays to put a body together as it comes */
 const LARGE = 64 * 1024;
 
@@ -7,7 +9,7 @@ const LARGE = 64 * 1024;
  */
 export class Gathering {
   readonly #announced: number | null;
-  #pieces: Buffer[] = [];
+  readonly #pieces = new FewPieces();
   #whole: Buffer | undefined;
   #size = 0;
 
@@ -25,7 +27,7 @@ export class Gathering {
     const end = this.#size + piece.length;
     if (this.#whole !== undefined && end > this.#whole.length) {
       // more than was announced
-      this.#pieces = this.pieces();
+      this.#pieces.push(this.#whole.subarray(0, this.#size));
       this.#whole = undefined;
     }
     if (this.#whole !== undefined) piece.copy(this.#whole, this.#size);
@@ -35,8 +37,8 @@ export class Gathering {
   }
 
   /** What came, in order; a view of it where it was put together. */
-  pieces(): Buffer[] {
-    return this.#whole === undefined ? this.#pieces : [this.#whole.subarray(0, this.#size)];
+  pieces(): readonly Buffer[] {
+    return this.#whole === undefined ? this.#pieces.all : [this.#whole.subarray(0, this.#size)];
   }
 
   bytes(): Buffer {
@@ -48,8 +50,7 @@ export class Gathering {
   #join(length: number): void {
     const whole = Buffer.allocUnsafeSlow(length);
     let at = 0;
-    for (const piece of this.#pieces) at += piece.copy(whole, at);
-    this.#pieces = [];
+    for (const piece of this.#pieces.take()) at += piece.copy(whole, at);
     this.#whole = whole;
   }
 }

@@ -1,6 +1,8 @@
+import { FewPieces } from "../../base/few-pieces.ts";
+
 /** Bytes of one direction that wait until the message they belong to was judged; positions are those of the whole stream. */
 export class FrameHold {
-  #parts: Buffer[] = [];
+  readonly #parts = new FewPieces();
   #from = 0;
   #bytes = 0;
 
@@ -20,32 +22,26 @@ export class FrameHold {
     if (left <= 0) return [];
     this.#from += left;
     this.#bytes -= left;
-    if (this.#bytes === 0) {
-      const all = this.#parts;
-      this.#parts = [];
-      return all;
-    }
+    const parts = this.#parts.take();
+    if (this.#bytes === 0) return parts;
     const out: Buffer[] = [];
     let whole = 0;
-    for (const part of this.#parts) {
+    for (const part of parts) {
       if (part.length > left) break;
       out.push(part);
       left -= part.length;
       whole += 1;
     }
-    const rest = this.#parts.slice(whole);
-    const [first] = rest;
-    if (left > 0 && first !== undefined) {
-      out.push(first.subarray(0, left));
-      rest[0] = first.subarray(left);
-    }
-    this.#parts = rest;
+    const [first, ...rest] = parts.slice(whole);
+    if (left > 0 && first !== undefined) out.push(first.subarray(0, left));
+    if (first !== undefined) this.#parts.push(first.subarray(left));
+    for (const part of rest) this.#parts.push(part);
     return out;
   }
 
   clear(): void {
     this.#from += this.#bytes;
-    this.#parts = [];
+    this.#parts.take();
     this.#bytes = 0;
   }
 }
