@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { installation } from "../support/installation.ts";
 import { requires } from "../support/requires.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "api.example.com";
 const REAL = "sk-proj-RealRealValue9876543210abcdefXYZ";
@@ -62,7 +64,17 @@ describe("a real value", requires("bwrap", "curl", "python3"), () => {
       'curl -s -H "authorization: Bearer $API_KEY" https://api.example.com/ | tee ~/answer; curl -s -d "$API_KEY" https://api.example.com/';
     await run(["exec", "box", "--", "sh", "-c", use]);
     expect(upstream.requests[0]?.rawHeaders).toContain(`Bearer ${REAL}`);
+    // while it is used: the memory of whoever sends it and of whoever reads the answer is searched
+    const using = 'while :; do curl -s -H "authorization: Bearer $API_KEY" https://api.example.com/ > ~/answer2; done';
+    await run(["exec", "-d", "box", "--", "sh", "-c", using]);
+    const before = upstream.requests.length;
+    await waitFor(() => upstream.requests.length > before + 2);
     expect(await run(["exec", "box", "--", "python3", "-c", SEARCH])).toBe("hits []\n");
+    const answers = await everyGet(join(at.home, "run", "serve.sock"), "box");
+    // metrics, events and usage among them
+    expect([...answers.keys()]).toEqual(expect.arrayContaining(["/metrics", "/sandboxes/box", "/llm/usage"]));
+    expect([...answers.values()].filter(({ status }) => status === 200).length).toBeGreaterThan(15);
+    for (const [path, { text }] of answers) expect(text.includes(REAL), path).toBe(false);
     for (const args of [
       ["audit", "tail", "--json", "-n", "200"],
       ["secret", "ls", "--json"],
@@ -73,7 +85,14 @@ describe("a real value", requires("bwrap", "curl", "python3"), () => {
       await run(args);
     expect(output.join("\n")).not.toContain(REAL);
     const forms = [REAL, Buffer.from(REAL).toString("base64").slice(0, -4), Buffer.from(REAL).toString("hex")];
-    for (const file of filesBelow(at.home)) {
+    const files = filesBelow(at.home);
+    // the database with its log, the event log, what the server wrote
+    for (const name of ["state.db", "state.db-wal", "serve.log"])
+      expect(
+        files.some((file) => file.endsWith(`/${name}`)),
+        name,
+      ).toBe(true);
+    for (const file of files) {
       const bytes = readFileSync(file);
       for (const form of forms) expect(bytes.includes(form), file).toBe(false);
     }
@@ -85,6 +104,31 @@ describe("a real value", requires("bwrap", "curl", "python3"), () => {
     for (const pid of servers) expect(readFileSync(`/proc/${pid}/coredump_filter`, "utf8").trim(), pid).toBe("00000000");
   }, 90_000);
 });
+
+/** What every GET route of the API answers, with this sandbox where one is named. Streams are read for a moment. */
+async function everyGet(socketPath: string, sandbox: string): Promise<ReadonlyMap<string, { status: number; text: string }>> {
+  const get = (path: string): Promise<{ status: number; text: string }> =>
+    new Promise((resolve) => {
+      const parts: Buffer[] = [];
+      let status = 0;
+      const asked = request({ socketPath, path, agent: false }, (response) => {
+        status = response.statusCode ?? 0;
+        response.on("data", (part: Buffer) => parts.push(part)).on("error", () => undefined);
+      });
+      const cut = setTimeout(() => asked.destroy(), 1_000);
+      asked.on("error", () => undefined);
+      asked.on("close", () => {
+        clearTimeout(cut);
+        resolve({ status, text: Buffer.concat(parts).toString() });
+      });
+      asked.end();
+    });
+  const document = JSON.parse((await get("/openapi.json")).text) as { paths: Record<string, Record<string, unknown>> };
+  const paths = Object.entries(document.paths).flatMap(([path, methods]) => (methods["get"] === undefined ? [] : [path]));
+  const answers = new Map<string, { status: number; text: string }>();
+  for (const path of paths.map((one) => one.replaceAll(/\{[^}]+\}/g, sandbox))) answers.set(path, await get(path));
+  return answers;
+}
 
 /** The server in the background of this installation: it has its database open. */
 function isServerOf(pid: string, home: string): boolean {
