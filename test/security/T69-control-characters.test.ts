@@ -1,7 +1,11 @@
 import { describe, expect, it, test } from "vitest";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { createMetrics } from "../../src/metrics/create-metrics.ts";
+import { createProviderTable } from "../../src/providers/table.ts";
+import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
 import { installation } from "../support/installation.ts";
 import { requires } from "../support/requires.ts";
 import { makeBinding } from "../../src/secrets/binding.ts";
@@ -65,4 +69,28 @@ describe("the audit", requires("bwrap"), () => {
     // oxlint-disable-next-line no-control-regex -- exactly these must not pass
     expect(shown.replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f-\x9f]/);
   });
+});
+
+test.each(PROTOCOLS)("V98: line feeds and terminal codes in a model's name forge no line of a record or metric (%s)", async (protocol) => {
+  const host = "api.openai.com";
+  const model = 'gpt-5\n{"type":"llm.call","decision":"allow"}\u001b[2J"} 1\nagentkernel_forged_total 1';
+  const metrics = createMetrics();
+  await using upstream = await testUpstream((request, response) => {
+    response.setHeader("content-type", "application/json");
+    const usage = { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 };
+    request.resume().on("end", () => response.end(JSON.stringify({ model, choices: [], usage })));
+  });
+  await using fixture = await gatewayFixture({
+    allow: [host],
+    upstreams: [upstream.override(host)],
+    providers: createProviderTable({ customDomains: [] }),
+    metrics,
+  });
+  const body = JSON.stringify({ model });
+  await fetchOver(protocol, fixture, `https://${host}/v1/chat/completions`, { body, headers: { "content-type": "application/json" } });
+  await waitFor(() => fixture.seen.calls.length === 1);
+  expect(JSON.stringify(fixture.seen.calls[0]).split("\n")).toHaveLength(1);
+  const text = await metrics.text();
+  expect(text).not.toMatch(/forged|\u001b/);
+  expect(text).toContain('agentkernel_llm_input_tokens_total{sandbox="box",provider="openai",model="_other"} 3');
 });
