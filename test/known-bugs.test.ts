@@ -56,6 +56,10 @@ const HELD: Readonly<Record<string, readonly (string | readonly [file: string, t
   "usage of large answers dropped": ["V32-images-3mb", "V82-event-12mb"],
   "compressed and fragmented frames misread": [["src/providers/websocket/frame-tap.test.ts", "V27, V28: reads every call"]],
   "streams gathered by the proxy": [["test/integration/gateway-chunks.test.ts", "which must not wait for the next one"]],
+  "idle time-outs end an answer that thinks": [
+    ["test/integration/gateway-call-framing.test.ts", "V61: an answer that is silent for 31 s"],
+    ["test/security/T62-slow-peers.test.ts", "one that moves lives on"],
+  ],
   "failures counted with tokens": ["V49-rate-limited", "V50-html-529"],
   "estimates that miss what is hidden": ["V06-chat-stream-no-usage", "V10-continuous-usage-cut"],
   "prelude of an event stream in pieces": ["V75-converse-stream"],
