@@ -106,10 +106,11 @@ describe("a login that several processes renew", requires("bwrap", "curl"), () =
 
   test("is stored although the client left, and the sandbox with it", { timeout: 120_000 }, async () => {
     // a provider that takes longer than the client waits
-    await using login = await chatgptLogin({ refreshing: () => setTimeout(3_000) });
+    await using login = await chatgptLogin({ refreshing: () => setTimeout(9_000) });
     await using at = await installation();
     const auth = await configured(at, login);
-    const hasty = REFRESH.replace("curl -s", "curl -s --max-time 1");
+    // and long enough for a gateway that is loaded first, on a machine with much to do
+    const hasty = REFRESH.replace("curl -s", "curl -s --max-time 5");
     const result = await at.run(["run", "--no-workspace", "--secret-file", "codex", "--", "sh", "-c", hasty], { timeoutMs: 60_000 });
     expect(result.code, result.stderr).toBe(28);
     expect(login.refreshes).toHaveLength(1);
