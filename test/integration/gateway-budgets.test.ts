@@ -262,7 +262,7 @@ test("a budget that cannot be read denies", async () => {
 });
 
 test("a path that nobody knows on a model host is recorded and counted as a call, and refused where its use would have to be known", async () => {
-  const url = `https://${OPENAI}/v1/threads/runs`;
+  const url = `https://${OPENAI}/v1/inventions`;
   const requests = testBudget("requests", 2);
   const { fixture, reached, taken } = await setting({ budgets: [requests] }, (_request, response) => json(response, { id: "run_1" }));
   expect((await ask(fixture, { model: "gpt-5-mini" }, url)).status).toBe(200);
@@ -271,7 +271,7 @@ test("a path that nobody knows on a model host is recorded and counted as a call
       operation: "unrecognised",
       provider: "openai",
       model: "gpt-5-mini",
-      path: "/v1/threads/runs",
+      path: "/v1/inventions",
       usage_source: "none",
       call_outcome: "ok",
     },
@@ -286,7 +286,7 @@ test("a path that nobody knows on a model host is recorded and counted as a call
 
 test.each(["tokens", "usd"] as const)("a budget in %s refuses what it could not count at a path that nobody knows", async (unit) => {
   const { fixture, reached } = await setting({ budgets: [testBudget(unit, 1_000)] }, (_request, response) => json(response, {}));
-  const answer = await ask(fixture, { model: "gpt-5-mini" }, `https://${OPENAI}/v1/threads/runs`);
+  const answer = await ask(fixture, { model: "gpt-5-mini" }, `https://${OPENAI}/v1/inventions`);
   expect([answer.status, answer.headers["x-should-retry"]]).toEqual([403, "false"]);
   expect(answer.text).toContain("what is used at this path of a model provider is not known");
   expect(reached()).toBe(0);
