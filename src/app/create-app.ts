@@ -16,36 +16,36 @@ import type { SandboxRecord } from "../sandbox/record.ts";
 import type { SecretText } from "../schema/audit-stream.ts";
 import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
-import { createAuditService } from "./audit.ts";
-import { DecisionHooks } from "./decision-hooks.ts";
-import { HookRegistry } from "./hook-registry.ts";
-import { Hooks } from "./hook-service.ts";
+import { createAuditService } from "./audit/audit.ts";
+import { DecisionHooks } from "./hooks/decision-hooks.ts";
+import { HookRegistry } from "./hooks/hook-registry.ts";
+import { Hooks } from "./hooks/hook-service.ts";
 import { createBackends } from "./backends.ts";
-import { budgetsInForce, createBudgetService } from "./budget-service.ts";
-import { BudgetGate } from "./call-gate.ts";
-import { CallPruner } from "./call-pruner.ts";
-import { DeliveryService } from "./delivery-service.ts";
+import { budgetsInForce, createBudgetService } from "./llm/budget-service.ts";
+import { BudgetGate } from "./llm/call-gate.ts";
+import { CallPruner } from "./llm/call-pruner.ts";
+import { DeliveryService } from "./audit/delivery-service.ts";
 import { createDoctor } from "./doctor.ts";
-import { EgressLinks } from "./egress-links.ts";
-import { createEventService } from "./event-service.ts";
+import { EgressLinks } from "./egress/egress-links.ts";
+import { createEventService } from "./audit/event-service.ts";
 import type { App } from "./facade.ts";
-import { LazyGateway } from "./lazy-gateway.ts";
-import { LedgerWriter } from "./ledger-writer.ts";
-import { createLlmCatalog } from "./llm-catalog.ts";
-import { planSandbox } from "./plan.ts";
-import { createLlmKeyService, orgKeysOf } from "./org-keys.ts";
-import { AddressWatch } from "./own-addresses.ts";
-import { PolicyGenerations } from "./policy-generations.ts";
-import { createPolicyService } from "./policy-service.ts";
-import { rebookCalls } from "./rebook.ts";
-import { Reporter } from "./reporter.ts";
-import { createSandboxService } from "./sandbox-service.ts";
+import { LazyGateway } from "./egress/lazy-gateway.ts";
+import { LedgerWriter } from "./llm/ledger-writer.ts";
+import { createLlmCatalog } from "./llm/llm-catalog.ts";
+import { planSandbox } from "./sandboxes/plan.ts";
+import { createLlmKeyService, orgKeysOf } from "./llm/org-keys.ts";
+import { AddressWatch } from "./egress/own-addresses.ts";
+import { PolicyGenerations } from "./egress/policy-generations.ts";
+import { createPolicyService } from "./egress/policy-service.ts";
+import { rebookCalls } from "./llm/rebook.ts";
+import { Reporter } from "./audit/reporter.ts";
+import { createSandboxService } from "./sandboxes/sandbox-service.ts";
 import { keepOutOfCoreDumps } from "./core-dump.ts";
-import { SandboxSecrets } from "./sandbox-secrets.ts";
-import { SecretFiles } from "./secret-files.ts";
-import { createSecretService } from "./secret-service.ts";
+import { SandboxSecrets } from "./secrets/sandbox-secrets.ts";
+import { SecretFiles } from "./secrets/secret-files.ts";
+import { createSecretService } from "./secrets/secret-service.ts";
 import { createStatus } from "./status.ts";
-import { createUsageService } from "./usage-service.ts";
+import { createUsageService } from "./llm/usage-service.ts";
 
 /** What an app is made from: the configuration, where its state lies, and what it may know of the host's environment. */
 export type AppConfig = {
@@ -182,7 +182,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
   const { otlp } = app.config.llm;
   // before the gateway, and so ended after it: calls that end with it are counted
   if (otlp !== null) {
-    const { OtlpMetrics } = await import("./otlp-metrics.ts");
+    const { OtlpMetrics } = await import("./llm/otlp-metrics.ts");
     stack.use(await OtlpMetrics.open({ settings: otlp, events, secret: secretOf, hostname: host, clock, log }));
   }
   const registry = new HookRegistry({ store: store.meta, config: app.config, now: () => clock.now() });

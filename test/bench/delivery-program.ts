@@ -1,7 +1,7 @@
 /** Delivery alone: a log with events in it, and the product's own sinks. */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { streamSpecs } from "../../src/app/stream-sinks.ts";
+import { streamSpecs } from "../../src/app/audit/stream-sinks.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { DeliveryEngine } from "../../src/events/delivery/engine.ts";

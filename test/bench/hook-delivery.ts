@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { isFor } from "../../src/app/hook-filter.ts";
-import { hookSpec } from "../../src/app/hook-sinks.ts";
+import { isFor } from "../../src/app/hooks/hook-filter.ts";
+import { hookSpec } from "../../src/app/hooks/hook-sinks.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { DeliveryEngine } from "../../src/events/delivery/engine.ts";

@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { EGRESS_LIMITS } from "../../src/app/lazy-gateway.ts";
+import { EGRESS_LIMITS } from "../../src/app/egress/lazy-gateway.ts";
 import { fetchInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { clientHello } from "../support/gateway/hello.ts";

@@ -4,7 +4,7 @@ import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { type SandboxFiles, SecretFiles } from "../../src/app/secret-files.ts";
+import { type SandboxFiles, SecretFiles } from "../../src/app/secrets/secret-files.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { derivedRandom } from "../../src/secrets/placeholder.ts";

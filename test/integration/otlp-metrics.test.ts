@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { OtlpMetrics } from "../../src/app/otlp-metrics.ts";
+import { OtlpMetrics } from "../../src/app/llm/otlp-metrics.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Event } from "../../src/schema/event.ts";

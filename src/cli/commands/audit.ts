@@ -58,7 +58,7 @@ async function openFeed(cli: Cli, stop: AbortController): Promise<AsyncGenerator
   const end = (): void => stop.abort();
   process.once("SIGINT", end).once("SIGTERM", end);
   const config = await loadCliConfig(cli);
-  const { followAudit } = await import("../../app/audit.ts");
+  const { followAudit } = await import("../../app/audit/audit.ts");
   return followAudit(config.paths, stop.signal);
 }
 
@@ -67,7 +67,7 @@ export async function readTail(
   query: { readonly last: number; readonly sandbox?: string; readonly sinceMs?: number; readonly types?: readonly EventType[] },
 ): Promise<readonly Event[]> {
   const config = await loadCliConfig(cli);
-  const { tailAudit } = await import("../../app/audit.ts");
+  const { tailAudit } = await import("../../app/audit/audit.ts");
   return tailAudit(config.paths, query);
 }
 
@@ -83,7 +83,7 @@ type VerifyFlags = { readonly from?: string; readonly key?: string; readonly anc
 /** `agentkernel audit verify`: the exit code is the verdict. */
 export async function verify(cli: Cli, flags: VerifyFlags): Promise<number> {
   const { config, paths } = await loadCliConfig(cli);
-  const { checkpointKeyFile, readNamed, verifyAudit } = await import("../../app/audit.ts");
+  const { checkpointKeyFile, readNamed, verifyAudit } = await import("../../app/audit/audit.ts");
   const report = await verifyAudit(paths, checkpointKeyFile(config, paths), {
     ...(flags.from === undefined ? {} : { from: flags.from }),
     ...(flags.key === undefined ? {} : { key: await readNamed("--key", flags.key) }),
@@ -104,7 +104,7 @@ export async function verify(cli: Cli, flags: VerifyFlags): Promise<number> {
 /** `agentkernel audit head`: lines that are anchors, when they are kept elsewhere. */
 export async function head(cli: Cli, flags: { readonly lines: string; readonly json?: boolean }): Promise<number> {
   const { paths } = await loadCliConfig(cli);
-  const { auditHeads } = await import("../../app/audit.ts");
+  const { auditHeads } = await import("../../app/audit/audit.ts");
   const heads = await auditHeads(paths, countOf(flags.lines));
   if (flags.json === true) cli.output.json(heads);
   else for (const { chain, seq, hash } of heads) cli.output.out(`${chain}:${seq}:${hash}`);
@@ -115,7 +115,7 @@ export async function head(cli: Cli, flags: { readonly lines: string; readonly j
 export async function exportEvents(cli: Cli, flags: { readonly since?: string }): Promise<number> {
   const sinceMs = flags.since === undefined ? 0 : parseSince(flags.since, Date.now());
   const config = await loadCliConfig(cli);
-  const [{ exportRecorded }, { systemUser }] = await Promise.all([import("../../app/audit.ts"), import("../../app/caller.ts")]);
+  const [{ exportRecorded }, { systemUser }] = await Promise.all([import("../../app/audit/audit.ts"), import("../../app/caller.ts")]);
   for await (const event of await exportRecorded(config, systemUser(), sinceMs)) await cli.output.stream(`${JSON.stringify(event)}\n`);
   return 0;
 }

@@ -26,7 +26,7 @@ export async function check(cli: Cli): Promise<number> {
 
 /** @throws CONFIG_INVALID after all of them were named */
 async function checkWays(cli: Cli, loaded: CliConfig): Promise<void> {
-  const { checkDestinations } = await import("../../app/check-destinations.ts");
+  const { checkDestinations } = await import("../../app/audit/check-destinations.ts");
   const problems = await checkDestinations(loaded);
   for (const { level, key, message, hint } of problems)
     cli.output.note(

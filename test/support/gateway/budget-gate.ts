@@ -1,11 +1,11 @@
-import { BudgetGate } from "../../../src/app/call-gate.ts";
+import { BudgetGate } from "../../../src/app/llm/call-gate.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import type { EgressReporter } from "../../../src/egress/gateway.ts";
 import { silentMetrics } from "../../../src/metrics/silent-metrics.ts";
 import type { Store } from "../../../src/store/open-store.ts";
 import { amountOf, type Budget } from "../../../src/usage/budget.ts";
-import type { CallGateOptions } from "../../../src/app/call-gate.ts";
+import type { CallGateOptions } from "../../../src/app/llm/call-gate.ts";
 
 export type GateSettings = Partial<Omit<CallGateOptions, "budgets" | "models">> & {
   readonly budgets?: readonly Budget[];
