@@ -126,6 +126,11 @@ describe("makeBinding with a scope", () => {
     expect(formatBinding(makeBinding({ name: "K", host: "a.com", paths: [] }))).toBe("K:a.com (paths none)");
   });
 
+  it("refuses a query for what signs", () => {
+    const parts = { name: "AWS_SECRET_ACCESS_KEY", host: "*.amazonaws.com", scheme: "sigv4", query: "key" } as const;
+    expect(() => makeBinding(parts)).toThrow(/signs requests, and goes into no parameter of a query/);
+  });
+
   it.each([{ methods: ["GET /"] }, { paths: ["v1"] }, { paths: ["/a?b"] }, { query: "a=b" }])("refuses %j", (scope) => {
     expect(() => makeBinding({ name: "K", host: "a.com", ...scope })).toThrowError(expect.objectContaining({ code: "VALIDATION" }));
   });

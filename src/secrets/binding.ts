@@ -65,7 +65,14 @@ export type BindingParts = BindingScope & {
 
 /** From parts, as `[secrets]` of the configuration and the API's full form give them. @throws VALIDATION */
 export function makeBinding(parts: BindingParts): Binding {
-  return { ...placed(parts), ...scopeOf(parts) };
+  const binding = { ...placed(parts), ...scopeOf(parts) };
+  if (binding.scheme === "sigv4" && binding.query !== undefined)
+    throw bad(
+      parts.name,
+      "signs requests, and goes into no parameter of a query",
+      "leave query out: presigned URLs are signed again as well",
+    );
+  return binding;
 }
 
 /** Path patterns are held against the policy's own reader by whoever builds the gateway's side. */

@@ -100,7 +100,7 @@ describe("several processes with several configurations", () => {
     await second.configure([sink(moved.url, b), webhook("own", moved.url)]);
     await waitFor(() => arrivedIds(moved.received).length === 1);
     expect(second.status()).toMatchObject([
-      { name: "siem", state: "stopped", lastError: `${a} uses the name siem for ${target.url}: give it another name in ${b}` },
+      { name: "siem", state: "stopped", lastError: `${a} uses the name siem for another destination: give it another name in ${b}` },
       { name: "own", state: "delivering" },
     ]);
     // the same place in another file is the same sink

@@ -18,7 +18,8 @@ export async function claimSink(dir: string, sink: string, owner: SinkOwner): Pr
   const path = join(sinkDirectory(dir, sink), FILE);
   const known = await readOwner(path);
   if (known !== undefined && known.config !== owner.config && known.place !== owner.place && (await exists(known.config)))
-    return `${known.config} uses the name ${sink} for ${known.place}: give it another name in ${owner.config}`;
+    // not which one: the path of a webhook is often its password
+    return `${known.config} uses the name ${sink} for another destination: give it another name in ${owner.config}`;
   await mkdir(sinkDirectory(dir, sink), { recursive: true, mode: 0o700 });
   await replaceFile(path, `${JSON.stringify(owner)}\n`);
   return undefined;
