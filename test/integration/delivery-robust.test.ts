@@ -25,7 +25,10 @@ describe("delivery", () => {
     await engine.configure([webhook("comes-back", target.url)]);
     const { id: after } = await log.append(change("after"));
     await waitFor(() => arrivedIds(target.received).includes(after));
-    expect(arrivedIds(target.received).slice(1)).toEqual([before, between, after]);
+    // what was under way when it was taken away may come twice, and nothing else
+    const ids = arrivedIds(target.received);
+    expect([...new Set(ids)].slice(1)).toEqual([before, between, after]);
+    expect(ids.filter((id) => id === between || id === after)).toHaveLength(2);
   });
 
   test("a clock that jumps back hides no event from a hook that was made before", async () => {
