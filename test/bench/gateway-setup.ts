@@ -1,5 +1,5 @@
 import { writeFile } from "node:fs/promises";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { testAuthority } from "../support/gateway/certificates.ts";
 import { type Child, startChild } from "./child.ts";
@@ -52,7 +52,7 @@ export async function startGateway(
   const home = join(dir, name);
   mkdirSync(home, { mode: 0o711 });
   const given: GatewayParameters = { home, upstream, isMetering, sandboxes };
-  const program = stack.use(await startChild<GatewayReady>("gateway-program.ts", given));
+  const program = stack.use(await startChild<GatewayReady>("gateway-program.ts", given, { nodeArguments: launcherFlags() }));
   const { ca, ports } = program.ready;
   const target = (servername: string) => (port: number) => ({ port, servername, ca });
   const [plain] = ports.plain.map(target(PLAIN_HOST));
@@ -64,4 +64,10 @@ export async function startGateway(
     hook: (to) => program.ask("hook", to),
     hookState: () => program.ask<HookState>("hookState"),
   };
+}
+
+/** V8's flags that users get: the front in bin/ is the one place that has them. */
+function launcherFlags(): readonly string[] {
+  const front = readFileSync(new URL("../../bin/agentkernel", import.meta.url), "utf8");
+  return /^exec "\$node" ((?:--\S+ )*)"\$main"/m.exec(front)?.[1]?.trim().split(" ") ?? [];
 }
