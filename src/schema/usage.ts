@@ -35,6 +35,23 @@ export type Usage = {
   readonly extra?: readonly ExtraUsage[];
 };
 
+/** Nothing is known. */
+export const UNKNOWN_USAGE: Usage = {
+  input: null,
+  output: null,
+  total: null,
+  cacheRead: null,
+  cacheWrite: null,
+  cacheWrite1h: null,
+  reasoning: null,
+  inputAudio: null,
+  outputAudio: null,
+  billedInput: null,
+  billedOutput: null,
+  units: {},
+  costReportedUsd: null,
+};
+
 /** What another model used within a call. */
 export type ExtraUsage = {
   readonly model: string;

@@ -1,4 +1,4 @@
-import type { Usage } from "../schema/usage.ts";
+import { UNKNOWN_USAGE, type Usage } from "../schema/usage.ts";
 import { modelOutput } from "./model-output.ts";
 
 /** What of a request decides how much it may use. */
@@ -49,19 +49,5 @@ function bounded(tokens: number): number {
 
 /** A usage of which only the tokens are known. */
 export function usageOfTokens({ input, output }: Tokens): Usage {
-  return {
-    input,
-    output,
-    total: input + output,
-    cacheRead: null,
-    cacheWrite: null,
-    cacheWrite1h: null,
-    reasoning: null,
-    inputAudio: null,
-    outputAudio: null,
-    billedInput: null,
-    billedOutput: null,
-    units: {},
-    costReportedUsd: null,
-  };
+  return { ...UNKNOWN_USAGE, input, output, total: input + output };
 }

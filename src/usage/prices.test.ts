@@ -2,33 +2,24 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { priceFile, type PriceFile } from "../schema/price-file.ts";
 import type { ProviderId } from "../schema/provider.ts";
-import type { Usage } from "../schema/usage.ts";
+import { UNKNOWN_USAGE, type Usage } from "../schema/usage.ts";
 import { createCostOf, dearestModel } from "./genai-prices.ts";
 import { decideModel, matchesModel } from "./model-glob.ts";
 import { multiplierOf, multiply } from "./multipliers.ts";
 import { decidePrice } from "./unknown-price.ts";
 
-const NONE: Usage = {
-  input: null,
-  output: null,
-  total: null,
-  cacheRead: null,
-  cacheWrite: null,
-  cacheWrite1h: null,
-  reasoning: null,
-  inputAudio: null,
-  outputAudio: null,
-  billedInput: null,
-  billedOutput: null,
-  units: {},
-  costReportedUsd: null,
-};
 const AT = Date.UTC(2026, 10, 21);
 
 type Call = { provider: ProviderId; model: string; usage: Partial<Usage>; tier?: string | null };
 
 function cost({ provider, model, usage, tier = null }: Call, own?: PriceFile): bigint | null {
-  return createCostOf(own === undefined ? {} : { own })({ provider, model, usage: { ...NONE, ...usage }, serviceTier: tier, at: AT });
+  return createCostOf(own === undefined ? {} : { own })({
+    provider,
+    model,
+    usage: { ...UNKNOWN_USAGE, ...usage },
+    serviceTier: tier,
+    at: AT,
+  });
 }
 
 const file = (rows: Parameters<typeof priceFile.parse>[0]): PriceFile => priceFile.parse(rows);
@@ -182,7 +173,13 @@ describe("the operator's own prices", () => {
 });
 
 describe("unknown prices", () => {
-  const call = { provider: "openai", model: "gpt-99", usage: { ...NONE, input: 10_000, output: 2000 }, serviceTier: null, at: AT } as const;
+  const call = {
+    provider: "openai",
+    model: "gpt-99",
+    usage: { ...UNKNOWN_USAGE, input: 10_000, output: 2000 },
+    serviceTier: null,
+    at: AT,
+  } as const;
   const prices = { costOf: createCostOf(), dearestModel };
 
   it("are let go, denied, or taken for the dearest of the provider", () => {
@@ -198,7 +195,7 @@ describe("unknown prices", () => {
 
   it("deny where there is nothing to assume", () => {
     expect(decidePrice("assume_max", { ...call, provider: "custom" }, prices)).toMatchObject({ verdict: "deny" });
-    expect(decidePrice("assume_max", { ...call, usage: NONE }, prices)).toMatchObject({ verdict: "deny" });
+    expect(decidePrice("assume_max", { ...call, usage: UNKNOWN_USAGE }, prices)).toMatchObject({ verdict: "deny" });
   });
 
   it("never matter for a model whose price is known", () => {

@@ -1,30 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Usage } from "../schema/usage.ts";
+import { UNKNOWN_USAGE, type Usage } from "../schema/usage.ts";
 import { CountedResponses } from "./counted-responses.ts";
 import { addCall, emptyEntry, foldCalls, type CountedCall } from "./entry.ts";
 import { createCostOf } from "./genai-prices.ts";
 import { fromNanoUsd, toNanoUsd } from "./nano.ts";
 
-const NONE: Usage = {
-  input: null,
-  output: null,
-  total: null,
-  cacheRead: null,
-  cacheWrite: null,
-  cacheWrite1h: null,
-  reasoning: null,
-  inputAudio: null,
-  outputAudio: null,
-  billedInput: null,
-  billedOutput: null,
-  units: {},
-  costReportedUsd: null,
-};
 const AT = Date.UTC(2026, 10, 21);
 const costOf = createCostOf();
 const cost = (provider: Parameters<typeof costOf>[0]["provider"], model: string, usage: Partial<Usage>): bigint | null =>
-  costOf({ provider, model, usage: { ...NONE, ...usage }, serviceTier: null, at: AT });
+  costOf({ provider, model, usage: { ...UNKNOWN_USAGE, ...usage }, serviceTier: null, at: AT });
 
 describe("the price of a call", () => {
   it("charges cached input at its own price", () => {

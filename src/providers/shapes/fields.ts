@@ -1,4 +1,4 @@
-import type { Usage } from "../../schema/usage.ts";
+import { UNKNOWN_USAGE, type Usage } from "../../schema/usage.ts";
 
 /** An object of unknown content, as JSON.parse gives it. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -43,22 +43,6 @@ export function sumKnown(...values: readonly (number | null)[]): number | null {
   for (const value of values) if (value !== null) sum = (sum ?? 0) + value;
   return sum !== null && Number.isSafeInteger(sum) ? sum : null;
 }
-
-export const UNKNOWN_USAGE: Usage = {
-  input: null,
-  output: null,
-  total: null,
-  cacheRead: null,
-  cacheWrite: null,
-  cacheWrite1h: null,
-  reasoning: null,
-  inputAudio: null,
-  outputAudio: null,
-  billedInput: null,
-  billedOutput: null,
-  units: {},
-  costReportedUsd: null,
-};
 
 /** A usage record from its known parts: `total` is the provider's own or the sum when both are known. */
 export function usageOf(known: Partial<Usage>): Usage {
