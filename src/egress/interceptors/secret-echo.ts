@@ -1,11 +1,12 @@
 import { type Readable, Transform, type Writable } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from "node:zlib";
+import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw } from "node:zlib";
 import type { Form } from "../../secrets/forms.ts";
 import { type Needles, needlesOf } from "../../secrets/needles.ts";
 import { StreamRedactor } from "../../secrets/scan.ts";
 import type { BodyStage, ResponseFilter } from "../exchange/exchange.ts";
 import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
+import { ZstdFrames } from "./zstd-frames.ts";
 
 /** codings on top of each other; nobody uses more */
 const MAX_CODINGS = 2;
@@ -110,7 +111,7 @@ function decoderFor(coding: string, next: Writable, output: Readable): Writable 
 function createDecoder(coding: string): Transform | undefined {
   if (coding === "gzip" || coding === "x-gzip") return createGunzip();
   if (coding === "br") return createBrotliDecompress();
-  return coding === "zstd" ? createZstdDecompress() : undefined;
+  return coding === "zstd" ? new ZstdFrames() : undefined;
 }
 
 function connect(decoder: Transform, next: Writable, output: Readable): Writable {

@@ -42,11 +42,16 @@ export function createWrapper(coding: Coding): Wrapper {
       return {
         head: (bytes) => (bytes[0] === 0x28 || (bytes[0] ?? 0) >> 4 === 5 ? { used: 0, done: true } : null),
         trailer: 0,
-        engine: () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } }),
+        engine: createZstdFrame,
       };
     default:
       return coding satisfies never;
   }
+}
+
+/** Decodes one frame: Node's zstd ends with the first that ends inside of a chunk, and drops what follows. */
+export function createZstdFrame(): ZstdDecompress {
+  return createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG } });
 }
 
 /** Can another member follow the first one? */
