@@ -70,6 +70,7 @@ export class FrameRedactor implements FrameSink {
   };
   /** what was not passed on yet, in order; payloads below are views of it */
   #wire: Buffer[] = [];
+  #wireBytes = 0;
   /** the end of the message so far: payload that may be the beginning of a text, and what came in this call */
   #payload: Buffer[] = [];
   /** payload of a control frame that is not here as a whole */
@@ -90,10 +91,10 @@ export class FrameRedactor implements FrameSink {
     if (this.failed) return [];
     const own = Buffer.from(chunk);
     this.#wire.push(own);
+    this.#wireBytes += own.length;
     this.#parser.write(own);
     const held = this.#settle();
-    const size = this.#wire.reduce((sum, piece) => sum + piece.length, 0);
-    if (this.#parser.failed || (held !== undefined && size > MAX_HELD)) this.failed = true;
+    if (this.#parser.failed || (held !== undefined && this.#wireBytes > MAX_HELD)) this.failed = true;
     if (this.failed) {
       this.onBroken();
       return [];
@@ -150,13 +151,21 @@ export class FrameRedactor implements FrameSink {
 
   /** Everything before the first held byte, which is a view of one of the wire's pieces. */
   #release(held: Buffer | undefined): readonly Buffer[] {
-    if (held === undefined) return this.#wire.splice(0);
+    if (held === undefined) {
+      this.#wireBytes = 0;
+      return this.#wire.splice(0);
+    }
     const at = this.#wire.findIndex((piece) => piece.buffer === held.buffer && contains(piece, held));
     const piece = this.#wire[at];
     if (piece === undefined) return [];
     const cut = held.byteOffset - piece.byteOffset;
-    const out = [...this.#wire.slice(0, at), piece.subarray(0, cut)];
-    this.#wire = [piece.subarray(cut), ...this.#wire.slice(at + 1)];
+    // what waits stays where it is: a server that sends byte by byte makes it many pieces
+    const out = this.#wire.splice(0, at);
+    if (cut > 0) {
+      out.push(piece.subarray(0, cut));
+      this.#wire[0] = piece.subarray(cut);
+    }
+    for (const { length } of out) this.#wireBytes -= length;
     return out;
   }
 }
