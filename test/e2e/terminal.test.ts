@@ -9,38 +9,48 @@ import { requires } from "../support/requires.ts";
 /** The command on a real terminal, which Python's pty module provides. */
 
 const DRIVER = `
-import os, pty, sys, time, select, struct, fcntl, termios, json
+import os, pty, sys, time, select, signal, struct, fcntl, termios, json
 argv, script = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+sized, size_set = os.pipe()
+drained, all_read = os.pipe()
 pid, fd = pty.fork()
 if pid == 0:
-    os.execv(argv[0], argv)
+    # as a shell would: it leads the session, so that the terminal is hung up only after everything was read
+    os.close(size_set); os.close(all_read)
+    os.read(sized, 1)
+    command = os.fork()
+    if command == 0:
+        os.close(sized); os.close(drained)
+        os.execv(argv[0], argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(command, 0)
+    os.write(1, b"\\nEXIT %d\\n" % os.waitstatus_to_exitcode(status))
+    os.read(drained, 1)
+    os._exit(0)
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
+os.close(sized); os.close(size_set); os.close(drained)
 seen = b""
 deadline = time.time() + 30
 steps = list(script)
 while time.time() < deadline:
     ready, _, _ = select.select([fd], [], [], 0.1)
     if ready:
-        try:
-            chunk = os.read(fd, 65536)
-        except OSError:
-            break
-        if not chunk:
-            break
+        chunk = os.read(fd, 65536)
         seen += chunk
+        if b"\\nEXIT " in seen and seen.endswith(b"\\n"):
+            break
     if steps and steps[0][0].encode() in seen:
         wait, send = steps.pop(0)
-        seen_before = seen
+        sys.stdout.buffer.write(seen)
         seen = b""
-        sys.stdout.buffer.write(seen_before)
         if send.startswith("resize:"):
             rows, cols = map(int, send[7:].split("x"))
             fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
         else:
             os.write(fd, send.encode())
 sys.stdout.buffer.write(seen)
-_, status = os.waitpid(pid, 0)
-sys.stdout.buffer.write(b"\\nEXIT %d" % os.waitstatus_to_exitcode(status))
+os.close(all_read); os.close(fd)
+os.waitpid(pid, 0)
 `;
 
 let base: string;
@@ -77,7 +87,7 @@ describe("on a terminal", requires("bwrap", "python3"), () => {
   it("run gives the command a terminal of the same size", async () => {
     const output = await onTerminal(["run", "--", "sh", "-c", "test -t 0 && test -t 1 && stty size"]);
     expect(output).toMatch(/^31 97\n/);
-    expect(output).toMatch(/EXIT 0$/);
+    expect(output).toMatch(/EXIT 0\n$/);
   });
 
   it("passes a resize, Ctrl-C and typed lines on", async () => {
@@ -97,7 +107,7 @@ describe("on a terminal", requires("bwrap", "python3"), () => {
       [["ready", "\u0003"]],
     );
     expect(interrupted).toContain("got INT");
-    expect(interrupted).toMatch(/EXIT 5$/);
+    expect(interrupted).toMatch(/EXIT 5\n$/);
   });
 
   it("--no-tty gives none", async () => {
@@ -109,7 +119,7 @@ describe("on a terminal", requires("bwrap", "python3"), () => {
     await cli(["create", "box", "--no-workspace"], { home });
     const output = await onTerminal(["attach", "box"], [["$", "echo in-$AGENTKERNEL_SANDBOX; exit 6\n"]]);
     expect(output).toContain("in-box");
-    expect(output).toMatch(/EXIT 6$/);
+    expect(output).toMatch(/EXIT 6\n$/);
     const exec = await onTerminal(["exec", "-it", "box", "--", "stty", "size"]);
     expect(exec).toMatch(/^31 97\n/);
   });

@@ -32,7 +32,7 @@ test("counts, and gives the reason of every skip", async () => {
       test.todo("later");`,
   });
   expect(lines.at(-1)).toBe("1 passed, 1 failed, 5 skipped");
-  expect(lines).toContain("FAILED a.test.ts > fails");
+  expect(lines).toContain("FAILED a.test.ts > fails: expected 1 to be 2 // Object.is equality; got 1");
   expect(lines).toContain("skipped a.test.ts > lacks (needs a moon)");
   expect(lines).toContain("skipped a.test.ts > group > two (needs a sun)");
   expect(lines).toContain("skipped a.test.ts > says so itself (not on a Sunday)");

@@ -1,5 +1,6 @@
 import { appendFileSync } from "node:fs";
 import { writeSync } from "node:fs";
+import type { TestError } from "vitest";
 import type { Reporter, TestCase, TestModule, TestSuite } from "vitest/node";
 
 /** What one run came to. Errors outside of tests (a file that cannot be imported, a hook, an unhandled rejection) count as failed. */
@@ -57,7 +58,8 @@ export default class ClosingLineReporter implements Reporter {
     // a test that never got its result is not one that passed
     if (result.state === "pending") this.#add({ kind: "error", name, message: "it did not run to its end" });
     else if (result.state === "skipped") this.#add({ kind: "test", state: "skipped", name, reason: result.note ?? skipReason(test) });
-    else this.#add({ kind: "test", state: result.state, name });
+    else if (result.state === "failed") this.#add({ kind: "test", state: "failed", name, reason: reasonOf(result.errors[0]) });
+    else this.#add({ kind: "test", state: "passed", name });
   }
 
   #add(line: RecordLine): void {
@@ -90,12 +92,22 @@ export function tally(lines: readonly RecordLine[]): Tally {
 export function closingText(lines: readonly RecordLine[]): string {
   const text: string[] = [];
   for (const line of lines) {
-    if (line.kind === "error") text.push(`FAILED outside of a test: ${line.name}: ${line.message.split("\n")[0] ?? ""}`);
-    if (line.kind === "test" && line.state === "failed") text.push(`FAILED ${line.name}`);
+    if (line.kind === "error") text.push(`FAILED outside of a test: ${line.name}: ${oneLine(line.message)}`);
+    if (line.kind === "test" && line.state === "failed") text.push(`FAILED ${line.name}: ${oneLine(line.reason ?? "")}`);
   }
   const skips = lines.filter((line) => line.kind === "test" && line.state === "skipped");
   for (const skip of skips) if (skip.kind === "test") text.push(`skipped ${skip.name} (${skip.reason ?? "no reason given"})`);
   const { passed, failed, skipped } = tally(lines);
   text.push(`${passed} passed, ${failed} failed, ${skipped} skipped`);
   return text.join("\n");
+}
+
+/** The assertion shortens what it got; here it is whole, since the end of a long output may be all that is kept of a run. */
+function reasonOf(error: TestError | undefined): string {
+  const got = typeof error?.actual === "string" ? `; got ${error.actual}` : "";
+  return `${error?.message ?? "no message"}${got}`;
+}
+
+function oneLine(message: string): string {
+  return message.slice(0, 1000).trim().replaceAll(/\r?\n/g, "\\n");
 }
