@@ -4,8 +4,9 @@ import { parseDuration } from "../../base/units.ts";
 import type { Event, EventType } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
+import { showDeadLetters } from "../dead-letters.ts";
 import { eventLine } from "../event-line.ts";
-import { jsonText, printable, table } from "../output.ts";
+import { jsonText, printable } from "../output.ts";
 import type { Cli } from "../cli.ts";
 
 type TailFlags = {
@@ -136,17 +137,7 @@ type DeadFlags = { readonly sink: string; readonly lines: string; readonly purge
 export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
   using client = await connect(cli);
   const letters = await client.auditDead({ sink: flags.sink, last: Math.min(10_000, countOf(flags.lines)) });
-  if (flags.json === true) for (const letter of letters) cli.output.out(jsonText(letter));
-  else if (letters.length === 0) cli.output.note("no dead letters");
-  else
-    cli.output.out(
-      table(letters, [
-        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
-        { title: "EVENT", value: ({ event }) => event.id },
-        { title: "TYPE", value: ({ event }) => event.type },
-        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
-      ]),
-    );
+  showDeadLetters(cli, letters, flags.json === true);
   if (flags.purge === true && letters.length > 0) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
   return 0;
 }

@@ -4,7 +4,8 @@ import { parseSince } from "../../base/duration.ts";
 import type { HookInfo } from "../../schema/hook.ts";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connect.ts";
-import { count, jsonText, printable, table } from "../output.ts";
+import { showDeadLetters } from "../dead-letters.ts";
+import { count, printable, table } from "../output.ts";
 
 type AddFlags = {
   readonly event: string;
@@ -87,17 +88,7 @@ export async function test(cli: Cli, name: string, flags: { readonly json?: bool
 export async function dead(cli: Cli, name: string, flags: { readonly purge?: boolean; readonly json?: boolean }): Promise<number> {
   using client = await connect(cli);
   const { dead_letters: letters } = await client.hookDeliveries(name);
-  if (flags.json === true) for (const letter of letters) cli.output.out(jsonText(letter));
-  else if (letters.length === 0) cli.output.note("no dead letters");
-  else
-    cli.output.out(
-      table(letters, [
-        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
-        { title: "EVENT", value: ({ event }) => event.id },
-        { title: "TYPE", value: ({ event }) => event.type },
-        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
-      ]),
-    );
+  showDeadLetters(cli, letters, flags.json === true);
   if (flags.purge === true && letters.length > 0) cli.output.note(await client.replayHook(name, { purge: true }));
   return 0;
 }

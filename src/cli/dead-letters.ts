@@ -1,0 +1,18 @@
+import type { DeadLetterInfo } from "../schema/delivery.ts";
+import type { Cli } from "./cli.ts";
+import { jsonText, table } from "./output.ts";
+
+/** Events that a stream or hook will never take as they are, with the reason. */
+export function showDeadLetters({ output }: Cli, letters: readonly DeadLetterInfo[], isJson: boolean): void {
+  if (isJson) for (const letter of letters) output.out(jsonText(letter));
+  else if (letters.length === 0) output.note("no dead letters");
+  else
+    output.out(
+      table(letters, [
+        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
+        { title: "EVENT", value: ({ event }) => event.id },
+        { title: "TYPE", value: ({ event }) => event.type },
+        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
+      ]),
+    );
+}
