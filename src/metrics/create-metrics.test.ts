@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ExchangeEvent, LlmEvent } from "../schema/event.ts";
+import type { DecisionEvent, ExchangeEvent, LlmEvent } from "../schema/event.ts";
 import { createMetrics } from "./create-metrics.ts";
 import { METRICS, PREFIX } from "./table.ts";
 
@@ -27,6 +27,26 @@ function exchange(change: Partial<ExchangeEvent> = {}): Omit<ExchangeEvent, "id"
     bytes_in: 10,
     bytes_out: 4,
     latency_ms: 20,
+    ...change,
+  };
+}
+
+function tunnel(change: Partial<DecisionEvent> = {}): Omit<DecisionEvent, "id" | "schema_version" | "timestamp"> {
+  return {
+    type: "egress.decision",
+    actor,
+    outcome: "permit",
+    sandbox: "web",
+    protocol: "tunnel",
+    host: "pinned.example.com",
+    port: 443,
+    decision: "allow",
+    rule: "pinned",
+    reason: "",
+    policy,
+    bytes_in: 1000,
+    bytes_out: 502,
+    duration_ms: 3000,
     ...change,
   };
 }
@@ -73,14 +93,20 @@ describe("metrics", () => {
     const metrics = createMetrics();
     metrics.exchange(exchange());
     metrics.exchange(exchange({ decision: "deny", rule: "default", status: 403 }));
-    metrics.exchange(exchange({ inspected: false }));
+    metrics.decision(tunnel());
+    metrics.decision(tunnel({ decision: "deny" }));
     const text = await metrics.text();
     expect(series(text, "agentkernel_requests_total")).toEqual([
       'agentkernel_requests_total{sandbox="web",decision="allow",reason="allow-example",status_class="2xx"} 1',
       'agentkernel_requests_total{sandbox="web",decision="deny",reason="default",status_class="4xx"} 1',
-      'agentkernel_requests_total{sandbox="web",decision="tunnel",reason="allow-example",status_class="2xx"} 1',
+      'agentkernel_requests_total{sandbox="web",decision="tunnel",reason="pinned",status_class="none"} 1',
     ]);
-    expect(text).toContain('agentkernel_bytes_total{sandbox="web",direction="in"} 30');
+    expect(text).toContain('agentkernel_bytes_total{sandbox="web",direction="in"} 1020');
+    expect(text).toContain('agentkernel_bytes_total{sandbox="web",direction="out"} 510');
+    expect(series(text, "agentkernel_decisions_total")).toEqual([
+      'agentkernel_decisions_total{protocol="tunnel",decision="allow",reason="pinned"} 1',
+      'agentkernel_decisions_total{protocol="tunnel",decision="deny",reason="pinned"} 1',
+    ]);
   });
 
   it("keeps the two names that dashboards rely on beside the finer ones", async () => {

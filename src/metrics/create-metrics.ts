@@ -30,13 +30,21 @@ export function createMetrics(): Metrics {
   const exchangeSeries = (event: Parameters<Metrics["exchange"]>[0]) => {
     const sandbox = sandboxOf(event.sandbox);
     const status_class = statusClass(event.status);
-    const decision = event.decision === "allow" && !event.inspected ? "tunnel" : event.decision;
+    const { decision } = event;
     return {
       requests: registry.amount("requests", { sandbox, decision, reason: reasons.clean(event.rule), status_class }),
       duration: registry.histogram("requestDuration", { decision, status_class }),
       bytesIn: registry.amount("bytes", { sandbox, direction: "in" }),
       bytesOut: registry.amount("bytes", { sandbox, direction: "out" }),
     };
+  };
+  /** What a tunnel carries is not seen; that it was, and how much, stands beside the requests. */
+  const tunnelled = (event: Parameters<Metrics["decision"]>[0]): void => {
+    const sandbox = sandboxOf(event.sandbox);
+    const reason = reasons.clean(event.rule);
+    registry.add("requests", { sandbox, decision: "tunnel", reason, status_class: statusClass(null) });
+    registry.add("bytes", { sandbox, direction: "in" }, event.bytes_in ?? 0);
+    registry.add("bytes", { sandbox, direction: "out" }, event.bytes_out ?? 0);
   };
   const callSeries = (event: Parameters<Metrics["llm"]>[0], served: boolean) => {
     const { provider } = event;
@@ -70,7 +78,7 @@ export function createMetrics(): Metrics {
     contentType: registry.contentType,
 
     exchange: (event) => {
-      const series = exchanges.get([event.sandbox, event.decision, event.inspected, event.rule, event.status], () => exchangeSeries(event));
+      const series = exchanges.get([event.sandbox, event.decision, event.rule, event.status], () => exchangeSeries(event));
       series.requests.add(1);
       series.duration.observe(event.latency_ms / 1000);
       series.bytesIn.add(event.bytes_in);
@@ -82,6 +90,7 @@ export function createMetrics(): Metrics {
         { protocol: event.protocol, decision: event.decision, reason: reasons.clean(event.rule) },
         event.count ?? 1,
       );
+      if (event.protocol === "tunnel" && event.decision === "allow") tunnelled(event);
     },
     llm: (event, detail = {}) => {
       const { provider } = event;

@@ -37,7 +37,7 @@ export const METRICS = {
     "status_class",
   ),
   overhead: histogram("proxy_overhead_seconds", "Time that the gateway itself added.", SHORT, "phase"),
-  bytes: counter("bytes_total", "Bytes of bodies: out is what the sandbox sent.", "sandbox", "direction"),
+  bytes: counter("bytes_total", "Bytes of bodies and tunnels: out is what the sandbox sent.", "sandbox", "direction"),
   decisions: counter("decisions_total", "Decisions without an HTTP exchange.", "protocol", "decision", "reason"),
   findings: counter("findings_total", "Security findings.", "finding", "severity"),
   connections: gauge("connections_active", "Open connections from sandboxes."),
