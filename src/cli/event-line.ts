@@ -1,4 +1,4 @@
-import type { Event } from "../schema/event.ts";
+import type { Event, LlmEvent } from "../schema/event.ts";
 import { count, dollars, printable } from "./output.ts";
 
 /** One event as one line for people: time, sandbox, what happened. */
@@ -22,7 +22,7 @@ function describe(event: Event): string {
     case "egress.decision":
       return `${event.decision.toUpperCase()} ${event.protocol} ${event.host ?? event.address ?? ""}${event.port === undefined ? "" : `:${event.port}`} [${event.rule}]${because(event.reason)}`;
     case "llm.call":
-      return `model ${event.provider}/${event.model} ${count(event.input_tokens)} in, ${count(event.output_tokens)} out, ${dollars(event.cost_usd)} (${event.call_outcome})`;
+      return `model ${event.provider}/${event.model} ${count(event.input_tokens)} in, ${count(event.output_tokens)} out, ${dollars(event.cost_usd)} (${event.call_outcome}${doubts(event)})`;
     case "auth.attempt":
       return `auth ${event.outcome} ${event.actor.user_id} by ${event.method}${event.actor.ip_address === undefined ? "" : ` from ${event.actor.ip_address}`}${(event.count ?? 1) > 1 ? ` (${event.count} requests)` : ""}${because(event.reason)}`;
     case "admin.change":
@@ -36,6 +36,11 @@ function describe(event: Event): string {
     default:
       return event satisfies never;
   }
+}
+
+/** What a model call's request hid from whoever read it. */
+function doubts({ request_ambiguous, request_unparsable }: LlmEvent): string {
+  return `${request_ambiguous === true ? ", ambiguous request" : ""}${request_unparsable === true ? ", unparsable request" : ""}`;
 }
 
 function because(reason: string | undefined): string {

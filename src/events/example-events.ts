@@ -147,6 +147,7 @@ const llmCall = {
 const llmEvents: readonly Event[] = [
   llmCall,
   { ...llmCall, outcome: "deny", decision: "deny", call_outcome: "denied", status: 429, input_tokens: null },
+  { ...llmCall, request_ambiguous: true, request_unparsable: true },
 ];
 
 const auth = { ...base, type: "auth.attempt", method: "api_key", path: "/sandboxes" } as const;

@@ -198,6 +198,10 @@ export const llmEvent = z.strictObject({
   usage_source: usageSource,
   /** why usage is missing: not_sent, aborted, unparsable, encoding, tap_overflow */
   usage_missing: z.string().optional(),
+  /** a key that is read (model, stream …) stands there twice with two values, or in capitals: readers disagree; `model` is the last */
+  request_ambiguous: z.literal(true).optional(),
+  /** the request's body is not what this API takes, or broke off: model and stream flag are what could be read of it */
+  request_unparsable: z.literal(true).optional(),
   call_outcome: callOutcome,
   /** US dollars; null when the price is unknown */
   cost_usd: z.number().nonnegative().nullable(),

@@ -46,6 +46,9 @@ function expectedBytes(vector: Vector, sent: Buffer): Buffer {
   return vector.expect["client_bytes"] === "minus_usage_chunk" ? Buffer.concat(responseChunks(vector, false)) : sent;
 }
 
+/** What the record of a request says of it unless its vector says otherwise. */
+const PLAIN = { ambiguous: false, unparsable: false };
+
 function recorded({ call }: Ran): Record<string, unknown> {
   return {
     provider: call.provider,
@@ -57,6 +60,8 @@ function recorded({ call }: Ran): Record<string, unknown> {
     source: call.usage_source,
     outcome: call.call_outcome,
     missing: call.usage_missing ?? null,
+    ambiguous: call.request_ambiguous ?? false,
+    unparsable: call.request_unparsable ?? false,
     input: call.input_tokens,
     output: call.output_tokens,
     total: call.total_tokens,
@@ -83,7 +88,7 @@ test.each(VECTORS.map((vector) => [vector.id.replace("-", ": "), vector] as cons
     expect(ran.received.equals(expectedBytes(vector, ran.sent)), `the bytes of ${name}`).toBe(true);
     for (const [header, value] of Object.entries(vector.response.headers)) expect(ran.headers[header.toLowerCase()], name).toBe(value);
     const all = recorded(ran);
-    const wanted = Object.fromEntries(Object.entries(vector.expect).filter(([key]) => key in all));
+    const wanted = Object.fromEntries(Object.entries({ ...PLAIN, ...vector.expect }).filter(([key]) => key in all));
     // speech is counted by the request's characters, which the answer's reader does not see
     if (vector.id === "V34-speech-bytes") Object.assign(wanted, { source: "estimated", missing: null });
     // a figure that comes with every fetch is the fetched call's, and the model of a poll is unknown

@@ -56,6 +56,8 @@ export function reportCall(
     ...(usage?.billedOutput == null ? {} : { billed_output_tokens: usage.billedOutput }),
     usage_source: response?.source ?? "none",
     ...(response?.missing == null ? {} : { usage_missing: response.missing }),
+    ...(facts?.ambiguous === true ? { request_ambiguous: true } : {}),
+    ...(facts?.unparsable === true ? { request_unparsable: true } : {}),
     call_outcome: outcome,
     cost_usd: costUsd(runtime, recognition, exchange, facts, response),
     ...(response?.responseId == null ? {} : { response_id: response.responseId.slice(0, 256) }),

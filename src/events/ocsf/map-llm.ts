@@ -55,6 +55,8 @@ export function mapLlm(event: LlmEvent): Mapped {
       billed_output_tokens: event.billed_output_tokens,
       usage_source: event.usage_source,
       usage_missing: event.usage_missing,
+      request_ambiguous: event.request_ambiguous,
+      request_unparsable: event.request_unparsable,
       secret_injected: event.secret_injected,
       key_source: event.key_source,
     },
