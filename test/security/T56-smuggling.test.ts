@@ -181,7 +181,8 @@ async function toldAbout(value: string | undefined): Promise<readonly string[]> 
     socket.destroy();
     await promisify(server.close.bind(server))();
   }
-  return told;
+  // what follows is the end of the connection, which is ours
+  return told.slice(0, told.indexOf("stream: close") + 1);
 }
 
 test("nothing that comes after a refused head is a request, though its sender framed it so", async () => {
