@@ -218,6 +218,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
         gate = new BudgetGate({
           ...prices,
           table: store.budgets,
+          contexts: store.contexts,
           budgets: () => budgetsInForce(store.budgets, generations.current.config),
           models: () => generations.current.config.llm.models,
           unknownPrice: () => generations.current.config.llm.unknownPrice,

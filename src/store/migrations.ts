@@ -159,6 +159,10 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX llm_label_usage_by_sandbox ON llm_label_usage (sandbox_uuid);
   `,
+  `
+  CREATE TABLE llm_contexts (key BLOB PRIMARY KEY, tokens INTEGER NOT NULL, used_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX llm_contexts_by_use ON llm_contexts (used_at);
+  `,
 ];
 
 /**

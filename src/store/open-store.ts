@@ -5,6 +5,7 @@ import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
 import { BudgetTable } from "./budgets.ts";
+import { ContextTable } from "./contexts.ts";
 import { DetachedTable } from "./detached.ts";
 import { Ledger } from "./ledger.ts";
 import type { EgressRuleSettings } from "../schema/settings.ts";
@@ -32,6 +33,7 @@ export interface Store<R extends SandboxRow = SandboxRow> extends AsyncDisposabl
   readonly secrets: SecretTable;
   readonly policyRules: PolicyRuleTable<EgressRuleSettings>;
   readonly budgets: BudgetTable<BudgetRequest>;
+  readonly contexts: ContextTable;
   readonly llmKeys: LlmKeyTable;
   readonly meta: MetaTable;
   /** resolves when everything written so far is on disk */
@@ -61,6 +63,7 @@ export function openStore<R extends SandboxRow = SandboxRow>(file: string, optio
     secrets: new SecretTable(sql),
     policyRules: new PolicyRuleTable(sql),
     budgets: new BudgetTable(sql),
+    contexts: new ContextTable(sql),
     llmKeys: new LlmKeyTable(sql),
     meta: new MetaTable(sql),
     flush: () => wal.flush(),

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { silentLog } from "../../src/base/log.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
@@ -8,6 +9,7 @@ import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { rawSocket } from "../support/gateway/raw-socket.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { MASK } from "../support/socket-vectors.ts";
+import { tempDir } from "../support/temp.ts";
 import { waitFor } from "../support/wait-for.ts";
 import { frame } from "../support/websocket-frames.ts";
 
@@ -16,9 +18,9 @@ import { frame } from "../support/websocket-frames.ts";
 const OPENAI = "api.openai.com";
 const usage = { input_tokens: 5_000, output_tokens: 900, output_tokens_details: { reasoning_tokens: 400 }, total_tokens: 5_900 };
 
-async function setting(limit: number) {
+async function setting(limit: number, file = ":memory:") {
   const stack = new AsyncDisposableStack();
-  const store = stack.use(openStore(":memory:", { log: silentLog }));
+  const store = stack.use(openStore(file, { log: silentLog }));
   const upstream = stack.use(
     await testUpstream((request, response) => {
       request.resume().on("end", () => {
@@ -60,6 +62,23 @@ test.each(["conv_1", { id: "conv_1" }])("a conversation that the provider keeps:
   await waitFor(() => at.fixture.seen.calls.length === 1);
   expect(await at.ask({ conversation: "conv_1" })).toBe(403);
   expect(await at.ask({ conversation: "conv_2" })).toBe(200);
+});
+
+test("a context is known beside the process that saw it, and after a restart", async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, "state.db");
+  await using beside = await setting(12_000, file);
+  {
+    await using first = await setting(12_000, file);
+    expect(await first.ask({ conversation: "conv_1" })).toBe(200);
+    await waitFor(() => first.fixture.seen.calls.length === 1);
+    expect(await beside.ask({ previous_response_id: "resp_1" })).toBe(403);
+  }
+  await using next = await setting(12_000, file);
+  expect(await next.ask({ previous_response_id: "resp_1" })).toBe(403);
+  expect(await next.ask({ conversation: "conv_1" })).toBe(403);
+  expect(next.fixture.seen.exchanges.at(-1)?.reason).toMatch(/this call may need 6,?\d{3}/);
+  expect(await next.ask({ previous_response_id: "resp_of_somebody" })).toBe(200);
 });
 
 test("a context that fits is no obstacle", async () => {

@@ -6,14 +6,15 @@ import type { Metrics } from "../../metrics/metrics.ts";
 import type { BudgetRequest } from "../../schema/budget.ts";
 import type { BudgetLevel } from "../../schema/event.ts";
 import { UNRECOGNISED } from "../../providers/unknown-paths.ts";
+import { keepsContext } from "../../providers/shapes/registry.ts";
 import { contextAfter } from "../../providers/websocket/call-facts.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../../schema/operation.ts";
 import type { BudgetTable, Claim, Settlement } from "../../store/budgets.ts";
+import type { Continued, ContextTable } from "../../store/contexts.ts";
 import { type Budget, countsCall, figureOf, levelOf, meterKey, showAmount, THRESHOLDS } from "../../usage/budget.ts";
 import { windowAt } from "../../usage/budget-window.ts";
 import { estimateCall, usageOfTokens } from "../../usage/call-estimate.ts";
 import type { CostOfCall } from "../../usage/cost.ts";
-import { type Continued, KnownContexts } from "../../usage/known-contexts.ts";
 import { decideModel, type ModelRules } from "../../usage/model-glob.ts";
 import { decidePrice, type PriceDecision, type UnknownPrice } from "../../usage/unknown-price.ts";
 import { LiveCalls } from "./live-calls.ts";
@@ -21,6 +22,8 @@ import { type AdmittedCall, type Prices, usedBy } from "./call-usage.ts";
 
 export type CallGateOptions = {
   readonly table: BudgetTable<BudgetRequest>;
+  /** what calls went on from, and how long it is */
+  readonly contexts: ContextTable;
   /** of the file and of the API, as they are now */
   readonly budgets: () => readonly Budget[];
   readonly models: () => ModelRules;
@@ -49,7 +52,6 @@ const MODELS_RULE = "llm.models";
 export class BudgetGate implements CallGate {
   readonly #options: CallGateOptions;
   readonly #live = new LiveCalls();
-  readonly #contexts = new KnownContexts();
 
   constructor(options: CallGateOptions) {
     this.#options = options;
@@ -130,7 +132,7 @@ export class BudgetGate implements CallGate {
           operation: recognition.operation,
           model,
           bodyBytes: bodyBytes ?? 0,
-          contextTokens: facts.contextTokens ?? this.#contexts.before(continued(call)),
+          contextTokens: facts.contextTokens ?? this.#options.contexts.before(continued(call), now),
           maxOutputTokens: facts.maxOutputTokens,
           choices: facts.choices,
         });
@@ -214,8 +216,8 @@ export class BudgetGate implements CallGate {
   #settler(call: AdmittedCall, budgets: readonly Budget[]): (end: Parameters<typeof usedBy>[1]) => void {
     return (end) => {
       const { table, clock, log } = this.#options;
+      this.#remember(call, end);
       try {
-        this.#remember(call, end);
         const now = clock.now();
         const used = usedBy(call, end, { ...this.#options, unknownPrice: this.#options.unknownPrice(), at: now });
         const settlements = budgets.map((budget, at): Settlement => {
@@ -236,8 +238,17 @@ export class BudgetGate implements CallGate {
   }
 
   #remember({ call }: AdmittedCall, end: CallEnd): void {
-    const tokens = end.kind === "sent" && call.recognition.billable ? contextAfter(end.response?.usage ?? null) : null;
-    if (end.kind === "sent" && tokens !== null) this.#contexts.after(continued(call), end.response?.responseId ?? null, tokens);
+    const { recognition } = call;
+    if (end.kind !== "sent" || !recognition.billable || !keepsContext(recognition.shape)) return;
+    const tokens = contextAfter(end.response?.usage ?? null);
+    if (tokens === null) return;
+    const { contexts, clock, log } = this.#options;
+    try {
+      contexts.after(continued(call), end.response?.responseId ?? null, tokens, clock.now());
+    } catch (error) {
+      // whoever goes on from it is reserved by its own bytes, and settled by what it used
+      log.warn("the context of a model call could not be kept", { request_id: call.id, error: messageOf(error) });
+    }
   }
 
   #settled(budget: Budget, { used, reserved, before, level }: ReturnType<BudgetTable<BudgetRequest>["settle"]>[number]): void {

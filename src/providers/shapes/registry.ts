@@ -46,6 +46,11 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
 /** Formats that exist in WebSocket frames only. */
 export type SocketOnlyShapeId = "openai-realtime" | "openai-live" | "google-live";
 
+/** May a call of this format go on from an answer or in a conversation that the provider keeps? */
+export function keepsContext(id: ShapeId): boolean {
+  return Object.values(shapeFor(id).request).some((fact) => fact === "previous" || fact === "conversation");
+}
+
 /** A handshake of a socket-only format has bodies that say nothing: they are read as chat, which finds nothing in them. */
 export function shapeFor(id: ShapeId): Shape {
   return id === "openai-realtime" || id === "openai-live" || id === "google-live" ? openaiChat : SHAPES[id];

@@ -28,10 +28,11 @@ export function testBudget(unit: Budget["unit"], limit: number, more: Partial<Om
 export type GateFindings = Parameters<EgressReporter["finding"]>[0][];
 
 /** The gate that the program has, with budgets and models of a test; a thousandth of a cent for a token of any model. */
-export function budgetGate(store: Pick<Store, "budgets">, settings: GateSettings, findings: GateFindings = []): BudgetGate {
+export function budgetGate(store: Pick<Store, "budgets" | "contexts">, settings: GateSettings, findings: GateFindings = []): BudgetGate {
   const { budgets = [], models = {}, ...rest } = settings;
   return new BudgetGate({
     table: store.budgets,
+    contexts: store.contexts,
     budgets: () => budgets,
     models: () => ({ allow: models.allow ?? [], deny: models.deny ?? [] }),
     unknownPrice: () => "deny",
