@@ -110,6 +110,10 @@ export type EgressLimits = {
   readonly connectTimeoutMs: number;
   /** bytes of a request body held to read or change it; past it a body is only scanned */
   readonly inspectBytes: number;
+  /** bytes of request bodies that all exchanges of a sandbox hold together; past it a body is only scanned, too */
+  readonly heldBytesPerSandbox: number;
+  /** requests with a compressed body under way */
+  readonly codedBodiesPerSandbox: number;
   /** ms that the beginning of a request body is waited for when a hook wants to see it before the request is sent */
   readonly lookTimeoutMs: number;
 };

@@ -25,6 +25,8 @@ export const EGRESS_LIMITS: EgressLimits = {
   idleTimeoutMs: 60 * 60_000,
   connectTimeoutMs: 10_000,
   inspectBytes: 32 * 1024 ** 2,
+  heldBytesPerSandbox: 256 * 1024 ** 2,
+  codedBodiesPerSandbox: 64,
   lookTimeoutMs: 5_000,
 };
 

@@ -4,6 +4,7 @@ import { background, ignore } from "../../base/background.ts";
 import { newId } from "../../base/id.ts";
 import { BUILT_IN_RULES, type Decision } from "../../policy/decision.ts";
 import { parseHost } from "../../policy/host.ts";
+import { Holdings } from "../exchange/holdings.ts";
 import type { EgressAttachment, SandboxEgress, SandboxListeners } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
 import { UpstreamPool } from "../upstream/pool.ts";
@@ -38,6 +39,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
   readonly #folder: DecisionFolder;
   readonly #minting: RateLimit;
   readonly resolve: Resolve;
+  readonly holdings: Holdings;
   readonly #sweeper: NodeJS.Timeout;
   #generation: Generation;
   #inFlight = 0;
@@ -50,6 +52,7 @@ export class Attachment implements EgressAttachment, SandboxSide {
     this.#runtime = runtime;
     this.#listeners = listeners;
     this.resolve = inTurn(runtime.resolve, LOOKUPS, runtime.limits.connectTimeoutMs);
+    this.holdings = new Holdings(runtime.limits);
     this.#generation = this.#generationOf(egress);
     this.#folder = new DecisionFolder((event) => runtime.report.decision(event));
     this.#minting = new RateLimit(runtime.clock, MINTS_PER_SECOND, MINT_BURST);

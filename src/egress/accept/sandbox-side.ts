@@ -1,5 +1,6 @@
 import type { Decision } from "../../policy/decision.ts";
 import type { EgressReporter } from "../options.ts";
+import type { Holdings } from "../exchange/holdings.ts";
 import type { Resolve } from "../upstream/resolve.ts";
 import type { Generation } from "./generation.ts";
 
@@ -15,6 +16,8 @@ export interface SandboxSide {
   decided(protocol: DecisionRecord["protocol"], verdict: Decision["verdict"], rule: string, reason: string, facts?: DecisionFacts): void;
   /** as many exchanges run as one sandbox may have */
   readonly isFull: boolean;
+  /** what its exchanges hold together */
+  readonly holdings: Holdings;
   /** resolves names for this sandbox, a few at a time */
   readonly resolve: Resolve;
   /** may another certificate be made for this sandbox now? Names cost the sandbox nothing and us a signature each. */

@@ -7,6 +7,7 @@ import type { Recognition } from "../../providers/types.ts";
 import type { Destination } from "../accept/destination.ts";
 import type { Generation } from "../accept/generation.ts";
 import type { SandboxSide } from "../accept/sandbox-side.ts";
+import type { Holding } from "./holdings.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { Origin } from "../upstream/origin.ts";
 import type { HeaderList } from "./header-list.ts";
@@ -20,7 +21,7 @@ export interface Downstream {
   readonly headSent: boolean;
   /** says `100 Continue` to a client that waits for it */
   proceed(): void;
-  /** relays an interim response */
+  /** relays an interim response; one that the client has no room for is left out (RFC 9110 §15.2) */
   inform(status: number, headers: HeaderList): void;
   head(status: number, statusText: string, headers: HeaderList): void;
   /** false: wait for `onDrain` */
@@ -119,6 +120,8 @@ export type Exchange = {
   readonly isUpgrade: boolean;
   /** monotonic ms */
   readonly startedAt: number;
+  /** its part of what the sandbox may make the gateway hold; given back with its record */
+  readonly holding: Holding;
 
   // identity
   target: Target | undefined;

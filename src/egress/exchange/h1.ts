@@ -173,8 +173,8 @@ class Http1Downstream implements Downstream {
 
   inform(status: number, headers: HeaderList): void {
     const { socket } = this.#response;
-    // null while an earlier response of this connection is not finished; interim responses may be left out (RFC 9110 §15.2)
-    if (socket === null || this.headSent || this.#request.httpVersion === "1.0") return;
+    // null while an earlier response of this connection is not finished
+    if (socket === null || socket.writableNeedDrain || this.headSent || this.#request.httpVersion === "1.0") return;
     let text = `HTTP/1.1 ${status} \r\n`;
     for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i] ?? ""}: ${headers[i + 1] ?? ""}\r\n`;
     socket.write(`${text}\r\n`, "latin1");

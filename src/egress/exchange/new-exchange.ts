@@ -24,6 +24,7 @@ export function newExchange(start: NewExchange): Exchange {
     request: start.request,
     isUpgrade: start.isUpgrade,
     startedAt: start.startedAt,
+    holding: start.connection.attachment.holdings.open(),
     target: undefined,
     recognition: undefined,
     decision: undefined,

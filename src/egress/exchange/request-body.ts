@@ -12,8 +12,15 @@ export type HoldRequest = {
   readonly lookBytes?: number;
   /** ms that its beginning is waited for: a client may wait for an answer first */
   readonly lookMs?: number;
-  /** called when that time passed, and the body goes on with what there is */
+  /** called when that time passed or no more may be held, and the body goes on with what there is */
   readonly onLate?: () => void;
+};
+
+/** Who wants the body. */
+export type BodyTaker = {
+  onChunk(chunk: Buffer): void;
+  /** false: so many bytes more must not be held, so the body passes from here on */
+  mayHold(bytes: number): boolean;
 };
 
 /**
@@ -24,14 +31,15 @@ export async function takeBody(
   source: Readable,
   length: number | null,
   { holdBytes = 0, lookBytes = 0, lookMs, onLate }: HoldRequest,
-  onChunk: (chunk: Buffer) => void,
+  taker: BodyTaker,
 ): Promise<RequestBody | "gone"> {
+  const onChunk = (chunk: Buffer): void => taker.onChunk(chunk);
   const limit = Math.max(holdBytes, lookBytes, length !== null && length <= SMALL_BODY ? SMALL_BODY : 0);
   const isTooLong = length !== null && length > limit;
   if (limit === 0 || (isTooLong && lookBytes === 0)) return { kind: "stream", stream: new PassingBody(source, [], onChunk), length };
   // what is wanted whole has no other end than its own, or the idle limit
   const waitMs = holdBytes > 0 && !isTooLong ? undefined : lookMs;
-  const held = await holdBody(source, length, { limit: isTooLong ? lookBytes : limit, waitMs, onLate }, onChunk);
+  const held = await holdBody(source, length, { limit: isTooLong ? lookBytes : limit, waitMs, onLate }, taker);
   if (held === undefined) return "gone";
   if (!held.complete) return { kind: "stream", stream: new PassingBody(source, held.prefix, onChunk), length };
   return { kind: "bytes", bytes: held.bytes };
@@ -45,8 +53,11 @@ export async function takeRequestBody(exchange: Exchange, held: HoldRequest = {}
     return "ready";
   }
   if (request.expectsContinue) downstream.proceed();
-  const body = await takeBody(downstream.source, request.contentLength, held, (chunk) => {
-    exchange.bytesOut += chunk.length;
+  const body = await takeBody(downstream.source, request.contentLength, held, {
+    onChunk: (chunk) => {
+      exchange.bytesOut += chunk.length;
+    },
+    mayHold: (bytes) => exchange.holding.takeBytes(bytes),
   });
   if (body === "gone") return "gone";
   exchange.body = body;
@@ -68,14 +79,14 @@ type Held = { readonly complete: true; readonly bytes: Buffer } | { readonly com
 type HoldLimits = { readonly limit: number; readonly waitMs: number | undefined; readonly onLate: (() => void) | undefined };
 
 /**
- * Reads a body until its end, until more than `limit` bytes are held or `waitMs` passed; then pauses the source. Resolves with undefined
- * when the sender left before the end.
+ * Reads a body until its end, until more than `limit` bytes are held, no more may be, or `waitMs` passed; then pauses the source.
+ * Resolves with undefined when the sender left before the end.
  */
 function holdBody(
   source: Readable,
   length: number | null,
   { limit, waitMs, onLate }: HoldLimits,
-  onChunk: (chunk: Buffer) => void,
+  taker: BodyTaker,
 ): Promise<Held | undefined> {
   return new Promise((resolve) => {
     const gathering = new Gathering(length !== null && length <= limit ? length : null);
@@ -93,14 +104,16 @@ function holdBody(
     };
     const onData = (chunk: Buffer): void => {
       gathering.add(chunk);
-      onChunk(chunk);
+      taker.onChunk(chunk);
+      const mayHold = taker.mayHold(chunk.length);
       if (gathering.size > limit) stop();
+      else if (!mayHold) giveUp();
     };
-    const onTime = (): void => {
+    const giveUp = (): void => {
       onLate?.();
       stop();
     };
-    const timer = waitMs === undefined ? undefined : setTimeout(onTime, waitMs);
+    const timer = waitMs === undefined ? undefined : setTimeout(giveUp, waitMs);
     const onEnd = (): void => settle({ complete: true, bytes: gathering.bytes() });
     const onClose = (): void => settle(undefined);
     source.on("data", onData);

@@ -41,6 +41,9 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
   return false;
 }
 
+/** Interim responses that a client is given; servers send one or two, and nothing holds up who sends more. */
+const MAX_INTERIM = 32;
+
 /** An exchange that goes on without its client, and that others wait for, may take so many times as long as a connection. */
 const READ_TO_END = 3;
 
@@ -52,6 +55,7 @@ class Relay implements ResponseSink {
   #connection: UpstreamConnection | undefined;
   #transfer: Transfer | undefined;
   #retried = false;
+  #interim = 0;
   /** the client left, and the answer is read on: ends that */
   #drained: (() => void) | undefined;
   #deadline: NodeJS.Timeout | undefined;
@@ -150,7 +154,8 @@ class Relay implements ResponseSink {
   }
 
   onInfo(status: number, headers: HeaderList): void {
-    if (!this.#over && this.#drained === undefined)
+    this.#interim += 1;
+    if (!this.#over && this.#drained === undefined && this.#interim <= MAX_INTERIM)
       this.#exchange.downstream.inform(status, this.#fields(readResponseHead(headers).headers));
   }
 

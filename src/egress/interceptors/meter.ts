@@ -141,7 +141,8 @@ class CallMeter implements ResponseFilter {
   async #take(source: Readable, limit: number, write: (chunk: Uint8Array) => void): Promise<RequestBody | "gone"> {
     const { request, downstream } = this.#exchange;
     if (request.expectsContinue) downstream.proceed();
-    return takeBody(source, request.contentLength, { holdBytes: limit }, write);
+    const mayHold = (bytes: number): boolean => this.#exchange.holding.takeBytes(bytes);
+    return takeBody(source, request.contentLength, { holdBytes: limit }, { onChunk: write, mayHold });
   }
 
   /** Somebody looked into the body before: its bytes are counted already. */
@@ -169,7 +170,8 @@ class CallMeter implements ResponseFilter {
       const { contentEncoding } = exchange.request;
       const plain = contentEncoding === undefined ? bytes : await decodeBody(bytes, contentEncoding, this.#runtime.limits.inspectBytes);
       const plan = plain === null ? null : planUsageInjection(this.#recognition, facts, plain);
-      if (plan === null) return;
+      // what was sent compressed may have become much more
+      if (plan === null || !exchange.holding.takeBytes(plan.body.length)) return;
       exchange.body = { kind: "bytes", bytes: plan.body };
       let headers = exchange.headers;
       // the body changed: its digest and coding no longer hold, and stripping needs an answer that is not compressed

@@ -5,6 +5,7 @@ import { refuse } from "../exchange/refusal.ts";
 import type { Judge } from "../judge.ts";
 import type { Runtime } from "../runtime.ts";
 import { announce } from "./announce.ts";
+import { isIdentity } from "./secret-body.ts";
 
 /** Lets through what the policy allows, while what happens can be recorded. */
 export function policyInterceptor(runtime: Runtime, judge?: Judge): Interceptor {
@@ -19,8 +20,8 @@ export function policyInterceptor(runtime: Runtime, judge?: Judge): Interceptor 
       refusePolicy(exchange);
       return Promise.resolve();
     }
-    if (exchange.connection.attachment.isFull) {
-      const reason = `more than ${runtime.limits.exchangesPerSandbox} requests of this sandbox at once`;
+    const reason = tooMany(runtime, exchange);
+    if (reason !== undefined) {
       exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
       refuse(exchange, { status: 429, error: "too_many_requests", host: host.text, port, rule: BUILT_IN_RULES.protocol, reason });
       return Promise.resolve();
@@ -36,6 +37,15 @@ export function policyInterceptor(runtime: Runtime, judge?: Judge): Interceptor 
     exchange.origin = runtime.origins.find(generation, host, port, scheme);
     return next(exchange);
   };
+}
+
+/** Why the sandbox has too much under way for this exchange. */
+function tooMany(runtime: Runtime, { connection, downstream, request, holding }: Exchange): string | undefined {
+  const { exchangesPerSandbox, codedBodiesPerSandbox } = runtime.limits;
+  if (connection.attachment.isFull) return `more than ${exchangesPerSandbox} requests of this sandbox at once`;
+  const isCoded = downstream.source !== null && !isIdentity(request.contentEncoding);
+  if (!isCoded || holding.takeDecoders()) return undefined;
+  return `more than ${codedBodiesPerSandbox} requests of this sandbox with a compressed body at once`;
 }
 
 /** The 403 of an exchange whose decision is a deny. */

@@ -25,6 +25,7 @@ export function recordInterceptor(runtime: Runtime): Interceptor {
       refuse(exchange, { status: 500, error: "internal", host: expected.text, port: destination.port, rule: BUILT_IN_RULES.error, reason });
     }
     exchange.connection.exchanges.delete(exchange);
+    exchange.holding.release();
     // a call that was refused before it reached the meter
     if (exchange.recognition !== undefined && !exchange.callReported && !exchange.isUpgrade) {
       reportCall(runtime, exchange, exchange.recognition, undefined, undefined);

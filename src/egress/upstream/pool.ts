@@ -7,6 +7,8 @@ import type { Origin } from "./origin.ts";
 // below what common servers keep (nginx 75 s, load balancers 60 s), so that we rarely meet a connection that is just closing
 const IDLE_MS = 25_000;
 const MAX_IDLE = 64;
+// hosts are the sandbox's choice, and descriptors are everybody's
+const MAX_IDLE_IN_ALL = 256;
 const MAX_HEAD = 128 * 1024;
 
 /** One connection to an origin, for one exchange at a time. */
@@ -26,6 +28,8 @@ export class UpstreamPool {
   readonly #options: DialOptions;
   readonly #onConnect: (seconds: number) => void;
   readonly #idle = new Map<string, UpstreamConnection[]>();
+  /** the same, longest idle first */
+  readonly #resting = new Set<UpstreamConnection>();
   readonly #all = new Set<UpstreamConnection>();
   #retired = false;
 
@@ -40,6 +44,7 @@ export class UpstreamPool {
     for (;;) {
       const connection = idle?.pop();
       if (connection === undefined) return undefined;
+      this.#resting.delete(connection);
       if (!connection.closed && !connection.socket.destroyed && !connection.socket.readableEnded) return connection;
     }
   }
@@ -94,6 +99,9 @@ export class UpstreamPool {
       return;
     }
     idle.push(connection);
+    this.#resting.add(connection);
+    const [oldest] = this.#resting;
+    if (oldest !== undefined && this.#resting.size > MAX_IDLE_IN_ALL) this.discard(oldest);
   }
 
   /** Ends a connection at once. */
@@ -118,6 +126,7 @@ export class UpstreamPool {
     if (connection.closed) return;
     connection.closed = true;
     this.#all.delete(connection);
+    this.#resting.delete(connection);
     const idle = this.#idle.get(connection.origin.key);
     const at = idle?.indexOf(connection) ?? -1;
     if (at !== -1) idle?.splice(at, 1);

@@ -60,6 +60,8 @@ export const LIMITS: EgressLimits = {
   idleTimeoutMs: 60 * 60 * 1000,
   connectTimeoutMs: 5_000,
   inspectBytes: 32 * 1024 * 1024,
+  heldBytesPerSandbox: 256 * 1024 * 1024,
+  codedBodiesPerSandbox: 64,
   lookTimeoutMs: 5_000,
 };
 
