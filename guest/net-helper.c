@@ -1,4 +1,4 @@
-/* Stage 1: see net-helper.h. Every failure before stage 2 exits 125 with one line, and nothing has run inside by then. */
+/* Stage 1: see net-helper.h. Every failure of its own exits 125 with one line; no command has run inside by then, and what had been started is gone. */
 #define _GNU_SOURCE
 #include "net-helper.h"
 
@@ -40,13 +40,25 @@ static struct {
   bool has_cpus;
 } options;
 
+/* stage 2, once it was forked: pid 1 of the sandbox's pid namespace */
+static pid_t child = -1;
+
+/* Whatever runs inside is gone and reaped when this has returned. */
+static void end_child(void) {
+  if (child <= 0) return;
+  kill(child, SIGKILL);
+  while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
 _Noreturn void refuse(const char *what) {
   dprintf(2, "net-helper: %s\n", what);
+  end_child();
   _exit(EXIT_FAILED);
 }
 
 _Noreturn void fail(const char *what) {
   dprintf(2, "net-helper: %s: %s\n", what, strerror(errno));
+  end_child();
   _exit(EXIT_FAILED);
 }
 
@@ -157,12 +169,17 @@ static void limit(int resource, unsigned long most) {
   if (setrlimit(resource, &wanted) < 0) fail("setrlimit");
 }
 
-static pid_t child = -1;
+/* from the word of the gateway on, the end of stage 2 is waited for and its code repeated */
+static volatile sig_atomic_t waiting;
 
 /* The polite end: kill what runs, and exit only when the kernel has reaped all of it. */
 static void on_terminate(int number) {
-  (void)number;
-  kill(child, SIGKILL);
+  if (waiting) {
+    kill(child, SIGKILL);
+    return;
+  }
+  end_child();
+  _exit(128 + number);
 }
 
 static void mask_terminate(int how) {
@@ -204,17 +221,30 @@ static _Noreturn void stage_two(int alive, char **argv) {
   fail(argv[0]);
 }
 
-int main(int argc, char **argv) {
-  int command = parse(argc, argv);
-  die_with_parent();
-  if (getuid() == 0 || geteuid() == 0) refuse("refusing to run a sandbox as uid 0");
-  /* whatever else was inherited stays out of the sandbox */
-  if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail("close_range");
-  channel_open(options.channel);
-  join_groups();
-  make_namespaces();
-  die_with_parent();
-  make_scratch();
+/*
+ * Stage 2 gets ready while the network is made and handed over: it mounts, and ends in an init that does nothing before the host has
+ * greeted it, which is after the word to start. Until then it has no way out either, for nobody takes from the listening sockets.
+ * When that word does not come, it goes with this process.
+ */
+static void start_stage_two(char **argv) {
+  int alive[2];
+  if (pipe2(alive, O_CLOEXEC) < 0) fail("pipe");
+  mask_terminate(SIG_BLOCK);
+  child = fork();
+  if (child < 0) fail("fork");
+  if (child == 0) {
+    close(alive[1]);
+    stage_two(alive[0], argv);
+  }
+  struct sigaction action = {.sa_handler = on_terminate};
+  if (sigaction(SIGTERM, &action, NULL) < 0) fail("sigaction");
+  mask_terminate(SIG_UNBLOCK);
+  /* what is stage 2's must close when it ends */
+  for (int i = 0; i < options.kept_count; i++) close(options.kept[i]);
+  close(alive[0]);
+}
+
+static void hand_over_network(void) {
   network_up(options.port_count > 0);
   for (int i = 0; i < options.port_count; i++) {
     char message[32];
@@ -225,26 +255,11 @@ int main(int argc, char **argv) {
   channel_send_ready();
   channel_wait_go();
   channel_close();
+}
 
-  int alive[2];
-  if (pipe2(alive, O_CLOEXEC) < 0) fail("pipe");
-  mask_terminate(SIG_BLOCK);
-  child = fork();
-  if (child < 0) fail("fork");
-  if (child == 0) {
-    close(alive[1]);
-    stage_two(alive[0], argv + command);
-  }
-  struct sigaction action = {.sa_handler = on_terminate};
-  if (sigaction(SIGTERM, &action, NULL) < 0) fail("sigaction");
-  mask_terminate(SIG_UNBLOCK);
-  /* everything of stage 2's must close when it ends: keep only the pipe and standard error */
-  int held = dup2(alive[1], 3);
-  if (held < 0) fail("dup2");
-  close(0);
-  close(1);
-  syscall(SYS_close_range, 4U, ~0U, 0U);
+static int wait_for_stage_two(void) {
   bool over = false;
+  waiting = 1;
   if (options.watched_bytes != 0) {
     int pidfd = (int)syscall(SYS_pidfd_open, child, 0);
     if (pidfd < 0) fail("pidfd_open");
@@ -257,4 +272,20 @@ int main(int argc, char **argv) {
     if (errno != EINTR) fail("waitpid");
   if (over) return EXIT_MEMORY;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int main(int argc, char **argv) {
+  int command = parse(argc, argv);
+  die_with_parent();
+  if (getuid() == 0 || geteuid() == 0) refuse("refusing to run a sandbox as uid 0");
+  /* whatever else was inherited stays out of the sandbox */
+  if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail("close_range");
+  channel_open(options.channel);
+  join_groups();
+  make_namespaces();
+  die_with_parent();
+  make_scratch();
+  start_stage_two(argv + command);
+  hand_over_network();
+  return wait_for_stage_two();
 }

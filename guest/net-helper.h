@@ -1,6 +1,7 @@
 /*
- * Stage 1 of a bubblewrap sandbox: makes the namespaces, hands the listening sockets of the sandbox's network to the
- * gateway, waits for its word and only then starts stage 2 (bwrap). Runs on the host as an ordinary uid.
+ * Stage 1 of a bubblewrap sandbox: makes the namespaces, starts stage 2 (bwrap) in them, hands the listening sockets of the
+ * sandbox's network to the gateway meanwhile, and ends stage 2 unless the gateway says that it is attached. Runs on the host as an
+ * ordinary uid.
  *
  *   net-helper.c          options, namespaces, scratch file system, start and end of stage 2
  *   net-helper-channel.c  Node's IPC channel: sockets out, acknowledgements and "go" in

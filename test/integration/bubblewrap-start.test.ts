@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { chmod, chown, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { guestProgram } from "../../src/backends/init/program.ts";
 import { createBubblewrapBackend } from "../../src/backends/bubblewrap/backend.ts";
@@ -148,7 +149,7 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
 });
 
 describe("the word to start", requires("bwrap"), () => {
-  /** Runs the helper with a shell in place of bwrap and talks to it as Node's channel would. */
+  /** Runs the helper with a shell in place of bwrap, which waits as the init does to be greeted, and talks to it as Node's channel would. */
   async function helper(
     talk: (child: ReturnType<typeof spawn>) => void,
     ports = ["80"],
@@ -167,9 +168,10 @@ describe("the word to start", requires("bwrap"), () => {
       "--scratch-options",
       "size=1048576",
       ...ports.flatMap((port) => ["--listen", port]),
+      ...["--keep", "4"],
     ];
-    const child = spawn(path, [...args, "--", "/bin/sh", "-c", "echo ran"], {
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
+    const child = spawn(path, [...args, "--", "/bin/sh", "-c", "read greeting <&4 && echo ran"], {
+      stdio: ["ignore", "pipe", "pipe", "ipc", "pipe"],
       env: {},
       ...(isRoot ? { uid: 4321, gid: 4321 } : {}),
     });
@@ -193,11 +195,23 @@ describe("the word to start", requires("bwrap"), () => {
       child.on("message", (message, handle) => {
         sockets.push(JSON.stringify(message));
         if (handle !== undefined) (handle as { close(): void }).close();
-        if (JSON.stringify(message).includes("ready")) child.send({ go: 1 });
+        if (!JSON.stringify(message).includes("ready")) return;
+        child.send({ go: 1 });
+        (child.stdio[4] as Writable).end("hello\n");
       }),
     );
     expect(sockets).toEqual(['{"tcp":80}', '{"dns":53}', '{"ready":1}']);
     expect(result).toMatchObject({ code: 0, ran: true });
+  });
+
+  test("is waited for by what gets ready meanwhile, which goes when it does not come", async () => {
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      const result = await helper((child) =>
+        child.on("message", (message) => JSON.stringify(message).includes("ready") && process.kill(child.pid ?? 0, signal)),
+      );
+      // its output was closed: nothing that could still write to it is left
+      expect(result).toMatchObject({ code: signal === "SIGTERM" ? 143 : null, ran: false });
+    }
   });
 
   test("is not a closed channel", async () => {

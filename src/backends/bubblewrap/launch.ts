@@ -65,9 +65,9 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
   const timer = setTimeout(() => deadline.abort(late), options.timeoutMs);
   try {
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const { stage, bwrapOptions, group } = await beginStage(machine, spec, plan, owner, taken, options);
+    const { stage, group } = await beginStage(machine, spec, plan, owner, taken, options);
     await attachNetwork(spec, stage, signal);
-    const init = await enterStageTwo(stage, bwrapOptions, signal, options);
+    const init = await enterStageTwo(stage, signal, options);
     return new BubblewrapSandbox({ stage, init, group, limits: plan.enforced, cleanUp: undo.move(), log: options.log });
   } finally {
     clearTimeout(timer);
@@ -161,12 +161,13 @@ async function beginStage(
     owner,
     inherited,
     seccompFd,
+    bwrapOptions,
     groupFds,
   });
   taken.undo.defer(async () => {
     taken.allGone = await stage.close();
   });
-  return { stage, bwrapOptions, group };
+  return { stage, group };
 }
 
 function makeGroup(machine: Machine, spec: SandboxSpec, plan: LimitPlan, taken: Taken, log: Log): ControlGroup | undefined {
@@ -199,8 +200,8 @@ async function attachNetwork(spec: SandboxSpec, stage: StageOne, signal: AbortSi
   stage.handOver();
 }
 
-async function enterStageTwo(stage: StageOne, bwrapOptions: Buffer, signal: AbortSignal, options: LaunchOptions): Promise<InitClient> {
-  await stage.go(bwrapOptions);
+async function enterStageTwo(stage: StageOne, signal: AbortSignal, options: LaunchOptions): Promise<InitClient> {
+  await stage.go();
   try {
     return await raceSignal(connectInit(stage.initChannel, { log: options.log, helloTimeoutMs: options.timeoutMs }), signal);
   } catch (error) {

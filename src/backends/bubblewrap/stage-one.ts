@@ -31,6 +31,8 @@ export type StageOneRequest = {
   /** our descriptors for bwrap, in order from {@link inheritedFd} 0 */
   readonly inherited: readonly number[];
   readonly seccompFd: number;
+  /** what bwrap reads from {@link FD.args} */
+  readonly bwrapOptions: Buffer;
   /** control files of the groups that it joins before anything else */
   readonly groupFds: readonly number[];
 };
@@ -77,6 +79,7 @@ export class StageOne {
       ...(request.owner === undefined ? {} : { owner: request.owner }),
     });
     this.#diagnosed = this.#child.pid === undefined ? Promise.resolve() : this.#readDiagnostics();
+    if (this.#child.pid !== undefined) this.#giveOptions(request.bwrapOptions);
     this.#child.onMessage((message, handle) => this.#onMessage(message, handle));
     void this.#child.ended.then(async (end) => {
       await this.#diagnosed;
@@ -114,13 +117,8 @@ export class StageOne {
     this.#taken = true;
   }
 
-  /** Gives bwrap its options and the word to start. */
-  async go(bwrapOptions: Buffer): Promise<void> {
-    const pipe = this.#child.pipe(FD.args);
-    // a stage that died is told by its end, not by this pipe
-    pipe.on("error", () => pipe.destroy());
-    pipe.end(bwrapOptions);
-    pipe.resume();
+  /** The word that the gateway is attached; without it stage 1 ends, and stage 2 with it. */
+  async go(): Promise<void> {
     try {
       await this.#child.send({ go: 1 });
     } catch (cause) {
@@ -152,6 +150,15 @@ export class StageOne {
     this.#child.pipe(FD.args).destroy();
     // killed itself, it could not wait for what is inside
     return !(end.kind === "signalled" || (end.kind === "stopped" && end.signal !== null));
+  }
+
+  /** At once, so that bwrap makes its mounts while the network is handed over. */
+  #giveOptions(options: Buffer): void {
+    const pipe = this.#child.pipe(FD.args);
+    // a stage that died is told by its end, not by this pipe
+    pipe.on("error", () => pipe.destroy());
+    pipe.end(options);
+    pipe.resume();
   }
 
   #closeListeners(): void {

@@ -36,6 +36,9 @@ export class Link {
     channel.once("end", () => this.break(new AppError("SANDBOX_ENDED", "the sandbox has ended")));
     channel.once("close", () => this.break(new AppError("SANDBOX_ENDED", "the sandbox has ended")));
     channel.on("error", (error) => this.break(new AppError("SANDBOX_ENDED", "the connection to the sandbox broke", { cause: error })));
+    // an init that ended before anybody listened is not told again
+    if (channel.readableEnded || channel.destroyed)
+      queueMicrotask(() => this.break(new AppError("SANDBOX_ENDED", "the sandbox has ended")));
   }
 
   get broken(): AppError | undefined {
