@@ -216,12 +216,15 @@ describe("delivery", () => {
     };
     const first = engineAt(place, log, { takeLead });
     await using second = engineAt(place, other, { takeLead });
-    await first.configure([webhook("all", target.url)]);
-    await second.configure([webhook("all", target.url)]);
+    // an answer that comes too late, or not at all since delivery was ended, would have its events come twice, as they should
+    const patient = { http: { connectMs: 20_000, totalMs: 20_000 } };
+    await first.configure([webhook("all", target.url, patient)]);
+    await second.configure([webhook("all", target.url, patient)]);
     expect([first.leads("all"), second.leads("all")]).toEqual([true, false]);
     const ids = [...(await append(log, 15)), ...(await append(other, 15))];
     await waitFor(() => ids.every((id) => arrivedIds(target.received).includes(id)));
     expect(once(arrivedIds(target.received))).toHaveLength(arrivedIds(target.received).length);
+    await first.drain(20_000);
     await first[Symbol.asyncDispose]();
     await waitFor(() => second.leads("all"));
     const more = await append(log, 15, 15);
