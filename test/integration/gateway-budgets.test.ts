@@ -82,6 +82,17 @@ function ask(
 
 const chat = (more: Record<string, unknown> = {}) => ({ model: "gpt-5-mini", max_tokens: 200, messages: [], ...more });
 
+test.each(PROTOCOLS)("a response that is fetched again counts once of a budget (%s)", async (protocol) => {
+  const budget = testBudget("tokens", 100_000);
+  const said = { input_tokens: 20_000, output_tokens: 700, total_tokens: 20_700 };
+  const { fixture, taken } = await setting({ budgets: [budget] }, (_request, response) =>
+    json(response, { id: "resp_1", status: "completed", model: "gpt-5.6-terra", usage: said }),
+  );
+  for (let i = 0; i < 3; i += 1) await fetchOver(protocol, fixture, `https://${OPENAI}/v1/responses/resp_1`);
+  await waitFor(() => fixture.seen.calls.length === 3);
+  expect(taken(budget)).toEqual([20_700, 0]);
+});
+
 test.each(PROTOCOLS)(
   "V95: 1,000 tokens hold four of twenty parallel calls of 200 each, and settle to what was used (%s)",
   async (protocol) => {

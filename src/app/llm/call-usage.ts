@@ -53,11 +53,12 @@ type SentEnd = Extract<CallEnd, { kind: "sent" }>;
 function usageAtEnd({ call, expected }: AdmittedCall, { event, response, answerBytes }: SentEnd): Usage | null {
   const { recognition } = call;
   const said = response?.usage ?? null;
-  if (!recognition.billable) {
+  if (FETCH_OPERATIONS.has(recognition.operation)) {
     // what a batch or a response in the background used comes with the first fetch of it, and counts then
     const isNew = event.input_tokens !== null || event.output_tokens !== null || event.total_tokens !== null;
-    return FETCH_OPERATIONS.has(recognition.operation) && isNew ? said : null;
+    return isNew ? said : null;
   }
+  if (!recognition.billable) return null;
   if (said !== null && event.usage_source === "reported") return said;
   // a call that the client left before its answer began may be served all the same
   if (event.status === null || (event.call_outcome === "aborted" && answerBytes === 0)) return usageOfTokens(expected);
