@@ -7,7 +7,9 @@ import { defaultScope } from "../src/secrets/default-scope.ts";
  * Recognised, and still no part of what a key may be used for by itself: they answer with a key, begin what nobody here sees the end of,
  * or act for assistants that belong to everybody who has the key.
  */
-const LEFT_OUT = new Set(["realtime_session", "realtime_call", "thread_run"]);
+const LEFT_OUT = new Set(["realtime_session", "realtime_call", "thread_run", "agent_run"]);
+/** What agents did that the provider runs, with a network and keys of their own: theirs who have the key, too. */
+const SHAPES_LEFT_OUT = new Set(["anthropic-sessions"]);
 /** Recognised wherever OpenAI's routes are, since others may offer them one day; only OpenAI is known to. */
 const OF_OPENAI = new Set([
   ...["decision", "agent_turn", "live_session", "video_generation", "fetch_response"],
@@ -33,6 +35,7 @@ test("a key without paths may be used for every call that is recognised on its h
           ({ operation, shape, webSocket }) =>
             webSocket === undefined &&
             !LEFT_OUT.has(operation) &&
+            !SHAPES_LEFT_OUT.has(shape) &&
             (host === "api.openai.com" || !shape.startsWith("openai") || !OF_OPENAI.has(operation)),
         ),
         ({ operation, method }) => `${method} ${operation}`,

@@ -1,6 +1,7 @@
 import type { ProviderId } from "../schema/provider.ts";
 import { get, type Route } from "./route.ts";
 import {
+  ANTHROPIC_AGENT_ROUTES,
   anthropicRoutes,
   AZURE_ROUTES,
   BEDROCK_ROUTES,
@@ -28,6 +29,8 @@ export type ProviderRow = {
   readonly anyBase?: true;
   /** where unknown paths are taken for model calls, on a host that serves other things too; null: nowhere; absent: everywhere */
   readonly unknownBelow?: string | null;
+  /** paths of this provider that generate nothing, beside those of all (`unknown-paths.ts`) */
+  readonly quiet?: readonly RegExp[];
   readonly routes: readonly Route[];
 };
 
@@ -40,6 +43,14 @@ function azureTakesStreamOptions(request: RecognizeRequest): boolean {
   const version = new URLSearchParams(request.query).get("api-version") ?? "";
   return /^\d{4}-\d{2}-\d{2}(?:-preview)?$/.test(version) && version.slice(0, 10) >= AZURE_STREAM_OPTIONS;
 }
+
+/** What agents are made of, and the care of their sessions; a session itself begins with its events. */
+const ANTHROPIC_QUIET: readonly RegExp[] = [
+  /^\/v1\/(?:agents|skills|environments|vaults|memory_stores|user_profiles|tunnels)(?:\/|$)/,
+  /^\/v1\/sessions\/[^/]+(?:\/archive|\/resources(?:\/[^/]+)?|\/threads\/[^/]+\/archive)?$/,
+  /^\/v1\/deployments\/[^/]+\/(?:archive|pause)$/,
+  /^\/v1\/dreams\/[^/]+\/archive$/,
+];
 
 export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
   {
@@ -56,7 +67,13 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     unknownBelow: "/backend-api/codex/",
     routes: responsesRoutes("/backend-api/codex"),
   },
-  { provider: "anthropic", hosts: ["api.anthropic.com"], injectUsage: false, routes: anthropicRoutes("/v1") },
+  {
+    provider: "anthropic",
+    hosts: ["api.anthropic.com"],
+    injectUsage: false,
+    quiet: ANTHROPIC_QUIET,
+    routes: [...anthropicRoutes("/v1"), ...ANTHROPIC_AGENT_ROUTES],
+  },
   {
     provider: "google",
     hosts: ["generativelanguage.googleapis.com"],

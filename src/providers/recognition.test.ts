@@ -55,6 +55,16 @@ POST api.anthropic.com/v1/messages/count_tokens anthropic anthropic-messages cou
 POST api.anthropic.com/v1/messages/batches anthropic anthropic-messages create_batch free
 GET api.anthropic.com/v1/messages/batches/b_1/results anthropic anthropic-batch-results batch_results id=b_1
 POST api.anthropic.com/v1/complete anthropic anthropic-messages text_completion
+POST api.anthropic.com/v1/sessions anthropic anthropic-sessions agent_run
+POST api.anthropic.com/v1/sessions/sesn_1/events?beta=true anthropic anthropic-sessions agent_run
+GET api.anthropic.com/v1/sessions/sesn_1/events anthropic anthropic-sessions fetch_response
+GET api.anthropic.com/v1/sessions/sesn_1/events/stream?beta=true anthropic anthropic-sessions fetch_response stream
+GET api.anthropic.com/v1/sessions/sesn_1/threads/sthr_1/events anthropic anthropic-sessions fetch_response
+GET api.anthropic.com/v1/sessions/sesn_1/threads/sthr_1/stream anthropic anthropic-sessions fetch_response stream
+POST api.anthropic.com/v1/deployments anthropic anthropic-sessions agent_run
+POST api.anthropic.com/v1/deployments/d_1/run anthropic anthropic-sessions agent_run
+POST api.anthropic.com/v1/deployments/d_1/unpause anthropic anthropic-sessions agent_run
+POST api.anthropic.com/v1/dreams anthropic anthropic-sessions agent_run
 WS api.anthropic.com/v1/messages anthropic anthropic-messages messages
 POST generativelanguage.googleapis.com/v1/models/gemini-3.5-flash:generateContent google google-generate-content generate_content model=gemini-3.5-flash whole
 POST generativelanguage.googleapis.com/v1beta/models/gemini-3.5-flash:streamGenerateContent?alt=sse google google-generate-content generate_content model=gemini-3.5-flash stream

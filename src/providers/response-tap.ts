@@ -56,6 +56,10 @@ class ShapeTap implements ResponseTap, JsonSink {
     this.#decoder?.write(asBuffer(chunk));
   }
 
+  take(): readonly ResponseFacts[] {
+    return this.#reader.take?.() ?? [];
+  }
+
   async end(how: How): Promise<ResponseFacts> {
     const decoded = this.#decoder === null ? "complete" : await this.#decoder.end();
     const framing = this.#framing.end();

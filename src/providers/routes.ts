@@ -82,6 +82,20 @@ export function anthropicRoutes(base: string): readonly Route[] {
   ];
 }
 
+/**
+ * Agents that Anthropic runs by itself, in sessions: what is asked for has no answer but that it began, and what its models used comes
+ * with the session's events.
+ */
+export const ANTHROPIC_AGENT_ROUTES: readonly Route[] = [
+  ...["/v1/sessions", "/v1/sessions/*/events", "/v1/deployments", "/v1/deployments/*/run", "/v1/deployments/*/unpause", "/v1/dreams"].map(
+    (path) => post(path, "anthropic-sessions", "agent_run"),
+  ),
+  ...["/v1/sessions/*/events", "/v1/sessions/*/threads/*/events"].map((path) => get(path, "anthropic-sessions", "fetch_response")),
+  ...["/v1/sessions/*/events/stream", "/v1/sessions/*/threads/*/stream"].map((path) =>
+    get(path, "anthropic-sessions", "fetch_response", { streaming: true }),
+  ),
+];
+
 /** Google's methods on a model below a base path. */
 export function googleRoutes(base: string): readonly Route[] {
   const method = (name: string, operation: string, rest: Partial<Route> = {}): Route =>

@@ -87,7 +87,7 @@ function asksForUsage({ includeUsage, shape }: ModelProviderSettings): boolean {
   return includeUsage ?? TAKE_STREAM_OPTIONS.has(shape);
 }
 
-type Entry = Pick<ProviderRow, "provider" | "injectUsage" | "unknownBelow"> & {
+type Entry = Pick<ProviderRow, "provider" | "injectUsage" | "unknownBelow" | "quiet"> & {
   readonly routes: RouteTable;
   /** how calls of unknown paths are read and answered */
   readonly unknownShape: ShapeId;
@@ -99,13 +99,14 @@ const EXACT = new Map<string, Entry>();
 const PATTERNS: { readonly pattern: RegExp; readonly entry: Entry }[] = [];
 for (const row of BUILT_IN_PROVIDERS) {
   const routes = new RouteTable(row.routes, { suffixes: row.anyBase ?? false });
-  const { provider, injectUsage, unknownBelow } = row;
+  const { provider, injectUsage, unknownBelow, quiet } = row;
   const entry: Entry = {
     provider,
     injectUsage,
     routes,
     unknownShape: shapeOfUnknown(row.routes),
     ...(unknownBelow === undefined ? {} : { unknownBelow }),
+    ...(quiet === undefined ? {} : { quiet }),
   };
   for (const host of row.hosts) EXACT.set(host, entry);
   if (row.hostPattern !== undefined) PATTERNS.push({ pattern: row.hostPattern, entry });
@@ -160,7 +161,7 @@ function recognize(entry: Entry, request: RecognizeRequest): Recognition | undef
   if (path === null) return undefined;
   const kind = request.upgrade === true ? HANDSHAKE : request.method.toUpperCase();
   const found = entry.routes.match(kind, path);
-  if (found === null) return mayGenerate({ kind, path }, entry.unknownBelow) ? unrecognised(entry) : undefined;
+  if (found === null) return mayGenerate({ kind, path }, entry.unknownBelow, entry.quiet) ? unrecognised(entry) : undefined;
   const { route, id } = found;
   const model = found.model ?? modelOf(request.query, route.modelQuery);
   return {

@@ -12,6 +12,7 @@ export const SHAPE_IDS = [
   "openai-live",
   "anthropic-messages",
   "anthropic-batch-results",
+  "anthropic-sessions",
   "google-generate-content",
   "google-interactions",
   "google-predict",
@@ -104,6 +105,8 @@ export interface RequestReader {
 /** Reads a response body as it passes, on the same chunks; bounded memory, never throws, never delays. */
 export interface ResponseTap {
   write(chunk: Uint8Array): void;
+  /** model calls that the answer told of since this was last asked, which the provider made by itself; most answers tell of none */
+  take(): readonly ResponseFacts[];
   /** `complete`: the body ended by itself; `aborted`: the client left; `error`: upstream broke off */
   end(how: "complete" | "aborted" | "error"): Promise<ResponseFacts>;
 }

@@ -40,10 +40,15 @@ const QUIET: readonly RegExp[] = [
  * May this request make a model work although its path is none that we know? When in doubt, yes: a path that comes with the provider's
  * next release must not be free of budgets until ours.
  * @param below where calls stand on a host that serves other things too; null: nowhere that we could tell
+ * @param quiet paths of the provider that generate nothing
  */
-export function mayGenerate(request: { readonly kind: string; readonly path: string }, below: string | null | undefined): boolean {
+export function mayGenerate(
+  request: { readonly kind: string; readonly path: string },
+  below: string | null | undefined,
+  quiet: readonly RegExp[] = [],
+): boolean {
   if (below === null || !(GENERATING.has(request.kind) || request.kind === "HANDSHAKE")) return false;
   const path = request.path.toLowerCase();
   if (below !== undefined && !path.startsWith(below)) return false;
-  return !QUIET.some((pattern) => pattern.test(path));
+  return ![...QUIET, ...quiet].some((pattern) => pattern.test(path));
 }

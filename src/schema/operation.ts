@@ -14,4 +14,5 @@ export const FREE_OPERATIONS: ReadonlySet<string> = new Set([
   "async_invoke",
   "realtime_session",
   "live_session",
+  "agent_run",
 ]);

@@ -44,6 +44,7 @@ const LATE_OPERATIONS: ReadonlySet<string> = new Set([
   "realtime_call",
   "live_session",
   "thread_run",
+  "agent_run",
 ]);
 
 const MODELS_RULE = "llm.models";

@@ -73,7 +73,8 @@ export function reportCall(
     ...(isRepeat || usage === null ? {} : { units: usage.units, cacheWrites: cacheWrites(usage) }),
     ...(perChunk === undefined || !event.streaming ? {} : { perOutputChunkSeconds: perChunk }),
   });
-  if (exchange.heldCalls === undefined || exchange.isUpgrade) runtime.report.llm(counted);
+  // one of several is told as it ends: nobody knows when the exchange will
+  if (exchange.heldCalls === undefined || exchange.isUpgrade || part !== exchange) runtime.report.llm(counted);
   else exchange.heldCalls.push(counted);
   return counted;
 }

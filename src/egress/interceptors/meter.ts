@@ -15,6 +15,7 @@ import { PassingBody, takeBody } from "../exchange/request-body.ts";
 import type { Runtime } from "../runtime.ts";
 import { CallAdmission } from "./admission.ts";
 import { reportCall } from "./call-record.ts";
+import { countInnerCall } from "./inner-call.ts";
 import { SocketMeter } from "./socket-meter.ts";
 
 const NO_FACTS: RequestFacts = {
@@ -106,6 +107,7 @@ class CallMeter implements ResponseFilter {
   readonly #admission: CallAdmission;
   #facts: RequestFacts | undefined;
   #injected = false;
+  #innerCalls = 0;
   #tap: ResponseTap | undefined;
   #stripper: UsageStripper | undefined;
 
@@ -208,9 +210,19 @@ class CallMeter implements ResponseFilter {
     const times = (this.#exchange.answerChunks ??= { firstAt: now, lastAt: now, count: 0 });
     times.lastAt = now;
     times.count += 1;
-    if (tap !== undefined) this.#safely(() => tap.write(chunk));
+    if (tap !== undefined) {
+      this.#safely(() => tap.write(chunk));
+      this.#countInner(tap);
+    }
     if (this.#stripper === undefined) return [chunk];
     return this.#stripper.transform(chunk);
+  }
+
+  #countInner(tap: ResponseTap): void {
+    for (const call of tap.take()) {
+      this.#innerCalls += 1;
+      countInnerCall(this.#runtime, this.#exchange, this.#recognition, call, this.#innerCalls);
+    }
   }
 
   flush(): readonly Uint8Array[] {
@@ -226,6 +238,7 @@ class CallMeter implements ResponseFilter {
       const how =
         exchange.end === "complete" || exchange.wasDrained === true ? "complete" : exchange.end === "aborted" ? "aborted" : "error";
       response = await this.#tap?.end(how);
+      if (this.#tap !== undefined) this.#countInner(this.#tap);
       if (response !== undefined) response = withRequestUnits(this.#recognition, facts, response);
     } catch (error) {
       this.#runtime.log.warn("usage could not be read", { request_id: exchange.id, error: messageOf(error) });

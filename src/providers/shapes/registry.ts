@@ -1,6 +1,7 @@
 import type { ShapeId } from "../types.ts";
 import { anthropicBatchResults } from "./anthropic-batch-results/shape.ts";
 import { anthropicMessages } from "./anthropic-messages/shape.ts";
+import { anthropicSessions } from "./anthropic-sessions/shape.ts";
 import { bedrockConverse } from "./bedrock-converse/shape.ts";
 import { bedrockInvoke } from "./bedrock-invoke/shape.ts";
 import { cohere } from "./cohere/shape.ts";
@@ -29,6 +30,7 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
   "openai-runs": openaiRuns,
   "anthropic-messages": anthropicMessages,
   "anthropic-batch-results": anthropicBatchResults,
+  "anthropic-sessions": anthropicSessions,
   "google-generate-content": googleGenerateContent,
   "google-interactions": googleInteractions,
   "google-predict": googlePredict,

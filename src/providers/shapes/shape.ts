@@ -1,7 +1,7 @@
 import type { ProviderId } from "../../schema/provider.ts";
 import type { Usage } from "../../schema/usage.ts";
 import type { PathNode } from "../json/paths.ts";
-import type { ShapeId } from "../types.ts";
+import type { ResponseFacts, ShapeId } from "../types.ts";
 
 /** Facts that a request body can state; the table of a shape says at which path. */
 export type RequestFact =
@@ -44,6 +44,8 @@ export interface ResponseReader {
   enter?(slot: string): void;
   /** a document of the body ended: an event, a line, the whole */
   document?(): void;
+  /** calls that the response told of since this was last asked */
+  take?(): readonly ResponseFacts[];
   result(): ReaderResult;
 }
 
