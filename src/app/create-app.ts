@@ -42,6 +42,7 @@ import { Reporter } from "./audit/reporter.ts";
 import { createSandboxService } from "./sandboxes/sandbox-service.ts";
 import { keepOutOfCoreDumps } from "./core-dump.ts";
 import { SandboxSecrets } from "./secrets/sandbox-secrets.ts";
+import { Renewals } from "./secrets/renewals.ts";
 import { SecretFiles } from "./secrets/secret-files.ts";
 import { createSecretService } from "./secrets/secret-service.ts";
 import { createStatus } from "./status.ts";
@@ -167,11 +168,13 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     now: () => clock.now(),
     log,
   });
+  const renewals = new Renewals({ folder: paths.logins, key: () => secrets.vaultKey(), clock, log });
+  background("finish renewals of logins", renewals.recover(), log);
   const secretFiles = new SecretFiles({
     home: homeOf(app.env),
     configured: () => generations.current.config.secretFiles,
     forbidden: [paths.state, paths.config],
-    locks: paths.loginLocks,
+    renewals,
     randomFor: () => secrets.placeholderSource(),
     clock,
     log,

@@ -21,8 +21,8 @@ export type StatePaths = {
   readonly delivery: string;
   /** one lock for each sink: who holds it delivers to it */
   readonly deliveryLocks: string;
-  /** one lock for each file with logins: who holds it renews it */
-  readonly loginLocks: string;
+  /** renewals of files with logins that the files do not hold yet, sealed; private */
+  readonly logins: string;
   /** key of the vault; its folder is private */
   readonly vaultKey: string;
   /** one folder for each sandbox; searchable by their uids when we are root */
@@ -69,7 +69,7 @@ export function statePaths(env: HostEnvironment, uid: number): StatePaths {
     events: join(state, "events"),
     delivery: join(state, "delivery"),
     deliveryLocks: join(run, "delivery"),
-    loginLocks: join(run, "logins"),
+    logins: join(state, "logins"),
     vaultKey: join(state, "vault", "vault.key"),
     sandboxes: join(state, "sandboxes"),
     staged: join(state, "staged"),

@@ -38,6 +38,7 @@ export type {
   SandboxListeners,
   RefreshTurn,
   TokenEndpoint,
+  TurnEnd,
   Upstream,
 } from "./options.ts";
 

@@ -69,9 +69,12 @@ export type TokenEndpoint = {
   readonly host: string;
   readonly port: number;
   readonly path: string;
-  /** refreshes of one file come one after another, in all processes: a refresh token is good for one of them. `busy`: its turn did not come. */
-  exclusive(work: (turn: RefreshTurn) => Promise<void>): Promise<"done" | "busy">;
+  /** refreshes of one file come one after another, in all processes: a refresh token is good for one of them */
+  exclusive(work: (turn: RefreshTurn) => Promise<void>): Promise<TurnEnd>;
 };
+
+/** `busy`: its turn did not come; `refused`: it cannot come, and why. In both nothing was done. */
+export type TurnEnd = "done" | "busy" | { readonly refused: string; readonly hint: string };
 
 /** The one refresh of a file that is under way, over all processes. */
 export interface RefreshTurn {

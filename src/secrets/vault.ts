@@ -1,7 +1,7 @@
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import type { Clock } from "../base/clock.ts";
 import { AppError } from "../base/error.ts";
 import { Secret } from "../base/secret.ts";
+import { seal, type SealFault, unseal } from "./seal.ts";
 import { checkSecretValue } from "./value.ts";
 import type { VaultKey } from "./vault-key.ts";
 
@@ -28,17 +28,9 @@ export interface Vault {
   remove(name: string): boolean;
 }
 
-const VERSION = 1;
-const KEY_ID_BYTES = 4;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES;
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,191}$/;
 
-/**
- * AES-256-GCM, one random 96-bit nonce for each value. Stored: version, key id, nonce, tag, ciphertext. Version, key id and name are
- * authenticated with it, so a value that was moved under another name does not decrypt.
- */
+/** Each value is sealed for its name, so one that was moved under another does not open. */
 export function createVault(repository: SecretRepository, key: VaultKey, clock: Clock): Vault {
   return {
     list: () => repository.list(),
@@ -49,7 +41,7 @@ export function createVault(repository: SecretRepository, key: VaultKey, clock: 
     set: (name, value) => {
       checkSecretName(name);
       checkSecretValue(value.reveal(), name);
-      repository.set(name, encrypt(name, value, key), clock.now());
+      repository.set(name, seal(value.reveal(), name, key), clock.now());
     },
     remove: (name) => repository.remove(name),
   };
@@ -64,36 +56,15 @@ export function checkSecretName(name: string): void {
   }
 }
 
-function encrypt(name: string, value: Secret, key: VaultKey): Uint8Array {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv("aes-256-gcm", key.bytes, nonce, { authTagLength: TAG_BYTES });
-  cipher.setAAD(boundTo(name, key.id));
-  const body = Buffer.concat([cipher.update(value.reveal(), "utf8"), cipher.final()]);
-  return Buffer.concat([Buffer.of(VERSION), key.id, nonce, cipher.getAuthTag(), body]);
-}
+const FAULTS: Readonly<Record<SealFault, readonly [message: string, hint: (name: string) => string]>> = {
+  "another version": ["was not written by this version", (name) => `agentkernel secret set ${name}`],
+  "another key": ["was encrypted with another key", () => "set AGENTKERNEL_VAULT_KEY to that key, or put the key file back"],
+  damaged: ["is damaged or was changed", (name) => `agentkernel secret set ${name}`],
+};
 
 function decrypt(name: string, stored: Uint8Array, key: VaultKey): Secret {
-  const bytes = Buffer.from(stored);
-  if (bytes.length < HEAD_BYTES || bytes[0] !== VERSION)
-    throw unusable(name, "was not written by this version", `agentkernel secret set ${name}`);
-  const keyId = bytes.subarray(1, 1 + KEY_ID_BYTES);
-  if (!keyId.equals(key.id))
-    throw unusable(name, "was encrypted with another key", "set AGENTKERNEL_VAULT_KEY to that key, or put the key file back");
-  const nonce = bytes.subarray(1 + KEY_ID_BYTES, 1 + KEY_ID_BYTES + NONCE_BYTES);
-  const decipher = createDecipheriv("aes-256-gcm", key.bytes, nonce, { authTagLength: TAG_BYTES });
-  decipher.setAAD(boundTo(name, keyId));
-  decipher.setAuthTag(bytes.subarray(HEAD_BYTES - TAG_BYTES, HEAD_BYTES));
-  try {
-    return new Secret(Buffer.concat([decipher.update(bytes.subarray(HEAD_BYTES)), decipher.final()]).toString("utf8"));
-  } catch (error) {
-    throw unusable(name, "is damaged or was changed", `agentkernel secret set ${name}`, error);
-  }
-}
-
-function boundTo(name: string, keyId: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from("agentkernel vault\0"), Buffer.of(VERSION), keyId, Buffer.from(name, "utf8")]);
-}
-
-function unusable(name: string, message: string, hint: string, cause?: unknown): AppError {
-  return new AppError("STATE_UNUSABLE", `the secret ${name} in the vault ${message}`, { hint, ...(cause === undefined ? {} : { cause }) });
+  const opened = unseal(stored, name, key);
+  if ("text" in opened) return new Secret(opened.text);
+  const [message, hint] = FAULTS[opened.fault];
+  throw new AppError("STATE_UNUSABLE", `the secret ${name} in the vault ${message}`, { hint: hint(name) });
 }

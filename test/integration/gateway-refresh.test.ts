@@ -4,24 +4,16 @@ import { request as httpsRequest } from "node:https";
 import { join } from "node:path";
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { type SandboxFiles, SecretFiles } from "../../src/app/secrets/secret-files.ts";
-import { systemClock } from "../../src/base/clock.ts";
-import { silentLog } from "../../src/base/log.ts";
-import { derivedRandom } from "../../src/secrets/placeholder.ts";
+import type { SandboxFiles } from "../../src/app/secrets/secret-files.ts";
+import type { TurnEnd } from "../../src/egress/gateway.ts";
 import { fetchInside } from "../support/gateway/client.ts";
-import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
+import type { Fixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
+import { ANSWER, FIRST, JSON_TYPE, LOGIN_HOST, loginGateway, loginText, NEXT, refreshOf, TOKEN_URL } from "../support/login-gateway.ts";
 import { tempDir } from "../support/temp.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 /** Logins in files: what becomes of a refresh whose client, other process or grant is not what it should be. */
-
-const HOST = "platform.claude.com";
-const TOKEN_URL = `https://${HOST}/v1/oauth/token`;
-const JSON_TYPE = { "content-type": "application/json" };
-const FIRST = { access: `sk-ant-oat01-first${"A".repeat(60)}`, refresh: `sk-ant-ort01-first${"B".repeat(60)}` };
-const NEXT = { access: `sk-ant-oat01-second${"C".repeat(60)}`, refresh: `sk-ant-ort01-second${"D".repeat(60)}` };
-const ANSWER = JSON.stringify({ access_token: NEXT.access, refresh_token: NEXT.refresh, expires_in: 3600 });
 
 type Setting = AsyncDisposable & {
   readonly fixture: Fixture;
@@ -32,16 +24,14 @@ type Setting = AsyncDisposable & {
   requests(): number;
   /** the placeholder of the refresh token */
   readonly shown: string;
+  readonly opened: SandboxFiles;
 };
-
-const login = (tokens: typeof FIRST): string =>
-  JSON.stringify({ claudeAiOauth: { accessToken: tokens.access, refreshToken: tokens.refresh, expiresAt: 1 } });
 
 async function setting(answer: ((response: ServerResponse) => void) | null, connectTimeoutMs = 5_000): Promise<Setting> {
   const stack = new AsyncDisposableStack();
   const dir = stack.use(await tempDir());
   const path = join(dir.path, "credentials.json");
-  await writeFile(path, login(FIRST), { mode: 0o600 });
+  await writeFile(path, loginText(FIRST), { mode: 0o600 });
   const bodies: string[] = [];
   const answers: ServerResponse[] = [];
   const upstream = stack.use(
@@ -55,44 +45,30 @@ async function setting(answer: ((response: ServerResponse) => void) | null, conn
       });
     }),
   );
-  const fixture = stack.use(await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)], limits: { connectTimeoutMs } }));
-  const files = new SecretFiles({
-    home: dir.path,
-    configured: () => [],
-    forbidden: [],
-    locks: join(dir.path, "locks"),
-    randomFor: async () => (context) => derivedRandom(Buffer.alloc(32, 7), context),
-    clock: systemClock,
-    log: silentLog,
-  });
-  const record = { uuid: fixture.egress.uuid, secretFiles: [files.define(`claude-code:${path}`)] };
-  const update = (opened: SandboxFiles): void =>
-    fixture.attachment.update({ ...fixture.egress, secrets: opened.secrets, tokenEndpoints: opened.endpoints });
-  const opened = stack.use(await files.open(record, () => update(opened)));
-  update(opened);
-  const shown = /"refreshToken": "([^"]+)"/.exec(opened.shown[".claude/.credentials.json"] ?? "")?.[1] ?? "";
+  const where = { journal: join(dir.path, "logins"), path, upstream: upstream.override(LOGIN_HOST) };
+  const { fixture, shown, opened } = stack.use(await loginGateway({ ...where, limits: { connectTimeoutMs } }));
   return {
     fixture,
     path,
     bodies,
     answers,
     shown,
+    opened,
     requests: () => upstream.requests.length,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
 const answered = (response: ServerResponse): void => void response.writeHead(200, JSON_TYPE).end(ANSWER);
-const refreshOf = (token: string): string => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: "x" });
 
 describe("a refresh of a login in a file", () => {
   test("is kept although its client leaves before the answer", async () => {
     await using at = await setting(null);
-    const port = await at.fixture.reach(HOST, 443);
+    const port = await at.fixture.reach(LOGIN_HOST, 443);
     const body = refreshOf(at.shown);
-    const headers = { host: HOST, ...JSON_TYPE, "content-length": String(body.length) };
+    const headers = { host: LOGIN_HOST, ...JSON_TYPE, "content-length": String(body.length) };
     const options = { host: "127.0.0.1", port, path: "/v1/oauth/token", method: "POST", headers, agent: false as const };
-    const request = httpsRequest({ ...options, servername: HOST, ca: at.fixture.gateway.authorityPem });
+    const request = httpsRequest({ ...options, servername: LOGIN_HOST, ca: at.fixture.gateway.authorityPem });
     request.on("error", () => undefined);
     request.end(body);
     const answer = await waitFor(() => at.answers[0]);
@@ -138,12 +114,25 @@ describe("a refresh of a login in a file", () => {
     expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
   });
 
+  test("that cannot be stored is refused in words, and recorded, and nothing is sent", async () => {
+    await using at = await setting(answered);
+    const { egress, attachment } = at.fixture;
+    const { endpoints, secrets } = at.opened;
+    const exclusive = async (): Promise<TurnEnd> => ({ refused: "the login claude-code cannot be renewed: why", hint: "what to do" });
+    attachment.update({ ...egress, secrets, tokenEndpoints: endpoints.map((endpoint) => ({ ...endpoint, exclusive })) });
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
+    expect([answer.status, JSON.parse(answer.text)]).toMatchObject([403, { reason: "the login claude-code cannot be renewed: why" }]);
+    expect(at.bodies).toEqual([]);
+    await waitFor(() => at.fixture.seen.exchanges.length === 1);
+    expect(at.fixture.seen.exchanges[0]).toMatchObject({ decision: "deny", reason: "the login claude-code cannot be renewed: why" });
+  });
+
   test("is nobody's turn while its body comes, or when it is none", async () => {
     await using at = await setting(answered);
-    const port = await at.fixture.reach(HOST, 443);
-    const large = { host: HOST, ...JSON_TYPE, "content-length": String(10 * 1024 * 1024) };
+    const port = await at.fixture.reach(LOGIN_HOST, 443);
+    const large = { host: LOGIN_HOST, ...JSON_TYPE, "content-length": String(10 * 1024 * 1024) };
     const options = { host: "127.0.0.1", port, path: "/v1/oauth/token", method: "POST", headers: large, agent: false as const };
-    const slow = httpsRequest({ ...options, servername: HOST, ca: at.fixture.gateway.authorityPem });
+    const slow = httpsRequest({ ...options, servername: LOGIN_HOST, ca: at.fixture.gateway.authorityPem });
     slow.on("error", () => undefined);
     slow.write(Buffer.alloc(1024 * 1024, "x"));
     await waitFor(() => at.requests() === 1);
@@ -153,7 +142,7 @@ describe("a refresh of a login in a file", () => {
 
   test("carries what another process renewed a moment ago", async () => {
     await using at = await setting(answered);
-    await writeFile(at.path, login({ access: NEXT.access, refresh: "sk-ant-ort01-renewed-by-another-process-0123456789" }), {
+    await writeFile(at.path, loginText({ access: NEXT.access, refresh: "sk-ant-ort01-renewed-by-another-process-0123456789" }), {
       mode: 0o600,
     });
     await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
@@ -180,7 +169,7 @@ describe("a refresh of a login in a file", () => {
     });
     const answer = await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown), headers: JSON_TYPE });
     expect(answer.text).toContain("was not let through");
-    expect(await readFile(at.path, "utf8")).toBe(login(FIRST));
+    expect(await readFile(at.path, "utf8")).toBe(loginText(FIRST));
   });
 
   test("in the form of RFC 6749 is one too", async () => {
@@ -213,7 +202,7 @@ describe("what is no refresh carries no token, and leaves the file as it was", (
     const answer = await fetchInside(at.fixture, TOKEN_URL, { body: bodyOf(at.shown), headers });
     expect(answer.status).toBe(403);
     expect(at.bodies).toEqual([]);
-    expect(await readFile(at.path, "utf8")).toBe(login(FIRST));
+    expect(await readFile(at.path, "utf8")).toBe(loginText(FIRST));
     expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced" }]);
   });
 });

@@ -13,9 +13,9 @@ const CALL = `curl -s -o /dev/null -w '%{http_code}' -X POST -d '{}' -H "authori
 
 type Tokens = Readonly<Record<string, string>>;
 
-async function configured(at: Installation, login: ChatgptLogin): Promise<string> {
-  const auth = join(at.workspace, "..", "auth.json");
-  await writeFile(auth, login.authJson, { mode: 0o600 });
+async function configured(at: Installation, login: ChatgptLogin, shared?: string): Promise<string> {
+  const auth = shared ?? join(at.workspace, "..", "auth.json");
+  if (shared === undefined) await writeFile(auth, login.authJson, { mode: 0o600 });
   const ca = join(at.home, "ca.pem");
   await writeFile(ca, login.upstream.override("x").ca ?? "");
   const upstreams = ["chatgpt.com", "auth.openai.com"].map(
@@ -33,38 +33,45 @@ function answerOf(stdout: Buffer): { readonly status: string; readonly body: Tok
 }
 
 describe("a login that several processes renew", requires("bwrap", "curl"), () => {
-  test("is renewed once, and each of them gets what came of it", { timeout: 120_000 }, async () => {
-    const answers = Promise.withResolvers<void>();
-    await using login = await chatgptLogin({ refreshing: () => answers.promise });
-    await using at = await installation();
-    const auth = await configured(at, login);
-    // the second begins while the provider still thinks about the first
-    const run = (script: string) =>
-      at.run(["run", "--no-workspace", "--secret-file", "codex", "--", "sh", "-c", script], { timeoutMs: 60_000 });
-    const first = run(REFRESH);
-    await waitFor(() => login.refreshes.length === 1, { timeoutMs: 30_000 });
-    const second = run(`${REFRESH}; echo; ${CALL}`);
-    // it waits for the first: nothing of it arrives
-    const early = await Promise.race([second, waitFor(() => login.refreshes.length > 1, { timeoutMs: 4_000 }).catch(() => "waits")]);
-    expect(early).toBe("waits");
-    answers.resolve();
-    const [one, two] = await Promise.all([first, second]);
-    expect(answerOf(one.stdout), one.stderr).toMatchObject({ status: "200" });
-    const [body, status] = two.stdout
-      .toString()
-      .split("\n")
-      .filter((line) => line !== "");
-    expect(status, two.stderr).toBe("200");
-    expect(login.refreshes).toHaveLength(1);
-    const [, next] = login.issued;
-    const given = JSON.parse(body ?? "") as Tokens & { expires_in: number };
-    expect(Object.keys(given).toSorted()).toEqual(["access_token", "expires_in", "id_token", "refresh_token", "token_type"]);
-    expect(given.expires_in).toBeGreaterThan(3000);
-    for (const value of Object.values(next ?? {})) expect(two.stdout.includes(value)).toBe(false);
-    expect(given["access_token"]?.split(".")[1]).toBe(next?.access_token.split(".")[1]);
-    expect(await tokensOf(auth)).toMatchObject(next ?? {});
-    expect(login.calls.at(-1)).toBe(`Bearer ${next?.access_token}`);
-  });
+  test.each(["one state directory", "two of them"])(
+    "is renewed once, and each of them gets what came of it: %s",
+    { timeout: 120_000 },
+    async (of) => {
+      const answers = Promise.withResolvers<void>();
+      await using login = await chatgptLogin({ refreshing: () => answers.promise });
+      await using at = await installation();
+      const auth = await configured(at, login);
+      await using apart = await installation();
+      const other = of === "two of them" ? apart : at;
+      if (other !== at) await configured(other, login, auth);
+      // the second begins while the provider still thinks about the first
+      const run = (script: string, where: Installation) =>
+        where.run(["run", "--no-workspace", "--secret-file", "codex", "--", "sh", "-c", script], { timeoutMs: 60_000 });
+      const first = run(REFRESH, at);
+      await waitFor(() => login.refreshes.length === 1, { timeoutMs: 30_000 });
+      const second = run(`${REFRESH}; echo; ${CALL}`, other);
+      // it waits for the first: nothing of it arrives
+      const early = await Promise.race([second, waitFor(() => login.refreshes.length > 1, { timeoutMs: 4_000 }).catch(() => "waits")]);
+      expect(early).toBe("waits");
+      answers.resolve();
+      const [one, two] = await Promise.all([first, second]);
+      expect(answerOf(one.stdout), one.stderr).toMatchObject({ status: "200" });
+      const [body, status] = two.stdout
+        .toString()
+        .split("\n")
+        .filter((line) => line !== "");
+      expect(status, two.stderr).toBe("200");
+      expect(login.refreshes).toHaveLength(1);
+      const [, next] = login.issued;
+      const given = JSON.parse(body ?? "") as Tokens & { expires_in: number };
+      expect(Object.keys(given).toSorted()).toEqual(["access_token", "expires_in", "id_token", "refresh_token", "token_type"]);
+      expect(given.expires_in).toBeGreaterThan(3000);
+      for (const value of Object.values(next ?? {})) expect(two.stdout.includes(value)).toBe(false);
+      expect(given["access_token"]?.split(".")[1]).toBe(next?.access_token.split(".")[1]);
+      expect(await tokensOf(auth)).toMatchObject(next ?? {});
+      expect(login.calls.at(-1)).toBe(`Bearer ${next?.access_token}`);
+    },
+  );
 
   test("is taken over when the process that renews it is killed", { timeout: 120_000 }, async () => {
     let asked = 0;

@@ -113,6 +113,11 @@ export class SandboxSecrets {
     return (context) => derivedRandom(key.bytes, context);
   }
 
+  /** What other things of this installation are sealed with. */
+  async vaultKey(): Promise<VaultKey> {
+    return (await this.#open()).key;
+  }
+
   /** Forgets the values that belonged to this sandbox alone. */
   async forget(record: Pick<SandboxRecord, "secrets">): Promise<void> {
     for (const { ownValue } of record.secrets) if (ownValue !== undefined) (await this.#open()).vault.remove(ownValue);

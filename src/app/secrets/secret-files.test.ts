@@ -5,6 +5,8 @@ import { tempDir } from "../../../test/support/temp.ts";
 import { systemClock } from "../../base/clock.ts";
 import { silentLog } from "../../base/log.ts";
 import { derivedRandom } from "../../secrets/placeholder.ts";
+import { VaultKey } from "../../secrets/vault-key.ts";
+import { Renewals } from "./renewals.ts";
 import { SecretFiles } from "./secret-files.ts";
 
 it("refuses a file of agentkernel's own, by whichever path state and file are named", async () => {
@@ -19,7 +21,12 @@ it("refuses a file of agentkernel's own, by whichever path state and file are na
       home: dir.path,
       configured: () => [],
       forbidden: [own, join(dir.path, "not-there")],
-      locks: dir.path,
+      renewals: new Renewals({
+        folder: join(dir.path, "logins"),
+        key: () => Promise.resolve(new VaultKey(Buffer.alloc(32, 7))),
+        clock: systemClock,
+        log: silentLog,
+      }),
       randomFor: async () => (context) => derivedRandom(Buffer.alloc(32, 7), context),
       clock: systemClock,
       log: silentLog,

@@ -1,22 +1,23 @@
 import { realpathSync } from "node:fs";
-import { setTimeout } from "node:timers/promises";
 import { background } from "../../base/background.ts";
 import { BoundedTurns } from "../../base/bounded-turns.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
-import type { RefreshTurn, TokenEndpoint } from "../../egress/gateway.ts";
+import type { RefreshTurn, TokenEndpoint, TurnEnd } from "../../egress/gateway.ts";
 import type { SandboxRecord, SecretFileRecord } from "../../sandbox/record.ts";
 import type { SecretFileSettings } from "../../schema/settings.ts";
-import { newTokens, readCredentials, refreshedCredentials, renewedAnswer } from "../../secrets/files/credentials.ts";
+import { type Credentials, newTokens, readCredentials, renewedAnswer } from "../../secrets/files/credentials.ts";
 import { defineSecretFile, type FileRefresh, KNOWN_SECRET_FILES } from "../../secrets/files/definition.ts";
-import { type Json, mapStrings } from "../../secrets/files/json-pointer.ts";
+import { isObject, type Json, mapStrings } from "../../secrets/files/json-pointer.ts";
 import { looksLikeToken, maskToken } from "../../secrets/files/mask.ts";
 import { type FileSecret, OpenSecretFile } from "../../secrets/files/open-file.ts";
-import { readSecretFile, secretFileVersion, writeSecretFile } from "../../secrets/files/store.ts";
+import { isSame, renewable, type TokensAt } from "../../secrets/files/renewal.ts";
+import { readSecretFile, secretFileVersion } from "../../secrets/files/store.ts";
 import type { RandomSource } from "../../secrets/placeholder.ts";
 import { checkSecretValue } from "../../secrets/value.ts";
 import { takeLoginLease } from "./login-lease.ts";
+import type { Renewals } from "./renewals.ts";
 
 export type SecretFilesOptions = {
   /** of whoever runs us */
@@ -24,8 +25,7 @@ export type SecretFilesOptions = {
   readonly configured: () => readonly SecretFileSettings[];
   /** our own state and configuration */
   readonly forbidden: readonly string[];
-  /** folder of the locks of those who renew one */
-  readonly locks: string;
+  readonly renewals: Renewals;
   /** where placeholders come from: the same for the same context */
   readonly randomFor: () => Promise<(context: string) => RandomSource>;
   readonly clock: Clock;
@@ -36,9 +36,6 @@ export type SecretFilesOptions = {
 const MAX_WAIT_MS = 60_000;
 /** refreshes of one file by one sandbox, running and waiting: others have their turns as well */
 const MAX_REFRESHES = 8;
-/** how often storing new tokens is tried, and the pause between (ms) */
-const STORE_ATTEMPTS = 50;
-const STORE_PAUSE_MS = 100;
 
 /** The secret files of one running sandbox. */
 export interface SandboxFiles {
@@ -90,9 +87,9 @@ export class SecretFiles {
     if (record.secretFiles === undefined || record.secretFiles.length === 0)
       return { shown, secrets: [], endpoints: [], [Symbol.dispose]: () => undefined };
     const randomFor = await this.#options.randomFor();
+    await this.#options.renewals.open();
     for (const definition of record.secretFiles) {
-      const stored = readSecretFile(definition);
-      const credentials = readCredentials(stored.text, definition);
+      const credentials = this.#read(definition);
       const file = new OpenSecretFile(definition, (at) => randomFor(`${record.uuid}\0${definition.name}\0${at}`));
       file.take(credentials);
       shown[definition.inside] = file.shown(credentials);
@@ -114,8 +111,9 @@ export class SecretFiles {
     };
   }
 
-  /** Takes over what others wrote: an agent on this machine, another process of ours. */
+  /** Takes over what others wrote: an agent on this machine, another process of ours; and finishes what one of them left behind. */
   follow(): void {
+    background("finish renewals of logins", this.#options.renewals.recover(), this.#options.log);
     for (const path of this.#held.keys()) this.#look(path);
   }
 
@@ -135,7 +133,7 @@ export class SecretFiles {
   #spread(path: string): void {
     for (const { file, changed } of this.#held.get(path) ?? []) {
       try {
-        if (file.take(readCredentials(readSecretFile(file.definition).text, file.definition))) changed();
+        if (file.take(this.#read(file.definition))) changed();
       } catch (error) {
         this.#options.log.warn("a secret file cannot be read any more; its values stay as they were", {
           name: file.definition.name,
@@ -145,21 +143,25 @@ export class SecretFiles {
     }
   }
 
+  #read(definition: SecretFileRecord): Credentials {
+    return readCredentials(this.#options.renewals.read(definition), definition);
+  }
+
   #endpointOf(file: OpenSecretFile): readonly TokenEndpoint[] {
     const { refresh, name, path } = file.definition;
     if (refresh === undefined) return [];
     const url = new URL(refresh.url);
     let count = 0;
-    const exclusive = async (work: (turn: RefreshTurn) => Promise<void>): Promise<"done" | "busy"> => {
+    const exclusive = async (work: (turn: RefreshTurn) => Promise<void>): Promise<TurnEnd> => {
       if (count === MAX_REFRESHES) return "busy";
       count += 1;
-      const asked = renewedBy(file, refresh);
-      let isBusy = false;
+      const asked = renewableOf(file, refresh);
+      let end: TurnEnd = "busy";
       try {
         const turn = await this.#turns.run(path, async () => {
-          isBusy = !(await this.#alone(file, refresh, asked, work));
+          end = await this.#alone(file, refresh, asked, work);
         });
-        return isBusy ? "busy" : turn;
+        return turn === "busy" ? turn : end;
       } finally {
         count -= 1;
       }
@@ -177,21 +179,30 @@ export class SecretFiles {
 
   /**
    * With no other process at it. What the file holds now counts, not what it held when the client asked: a token that another renewed
-   * is good for nothing any more, and its use may end the whole login. False when others had it all the time.
+   * is good for nothing any more, and its use may end the whole login. `busy` when others had it all the time.
    */
-  async #alone(file: OpenSecretFile, refresh: FileRefresh, asked: string, work: (turn: RefreshTurn) => Promise<void>): Promise<boolean> {
-    const { path } = file.definition;
-    const { locks, log } = this.#options;
-    using lease = await takeLoginLease(locks, path, MAX_WAIT_MS);
-    if (lease === undefined) return false;
+  async #alone(file: OpenSecretFile, refresh: FileRefresh, asked: TokensAt, work: (turn: RefreshTurn) => Promise<void>): Promise<TurnEnd> {
+    const { path, name } = file.definition;
+    const { log, renewals } = this.#options;
+    let lease: Disposable | undefined;
+    try {
+      lease = await takeLoginLease(path, MAX_WAIT_MS);
+    } catch (error) {
+      log.error("a login cannot be renewed", { name, error: messageOf(error) });
+      const reason = `the login ${name} cannot be renewed: the folder of its file cannot be written, so what came of it would be lost`;
+      return { refused: reason, hint: "let the folder be writable for the user that runs agentkernel" };
+    }
+    if (lease === undefined) return "busy";
+    using _held = lease;
+    renewals.finish(file.definition);
     this.#spread(path);
-    const sent = renewedBy(file, refresh);
-    const renewed = sent === asked ? undefined : this.#renewed(file, refresh);
+    const sent = renewableOf(file, refresh);
+    const renewed = isSame(sent, asked) ? undefined : this.#renewed(file, refresh);
     let storing: Promise<void> | undefined;
     const accept = (answer: string): string => {
-      const { shown, store } = this.#accept(file, refresh, answer, sent);
-      if (store !== undefined) {
-        storing = this.#storeLater(file, store);
+      const { shown, isLate } = this.#accept(file, refresh, answer, sent);
+      if (isLate) {
+        storing = renewals.finishSoon(file.definition);
         background("store renewed tokens", storing, log);
       }
       return shown;
@@ -199,33 +210,12 @@ export class SecretFiles {
     await work({ accept, ...(renewed === undefined ? {} : { renewed }) });
     // others would read the old ones
     await storing;
-    return true;
-  }
-
-  /** An agent on this machine that writes its file in place has it empty for a moment. */
-  async #storeLater({ definition }: OpenSecretFile, store: () => unknown): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        store();
-        return;
-      } catch (error) {
-        if (attempt < STORE_ATTEMPTS) {
-          await setTimeout(STORE_PAUSE_MS, undefined, { ref: false });
-          continue;
-        }
-        this.#options.log.error("renewed tokens could not be stored; the login may have to be made again", {
-          name: definition.name,
-          error: messageOf(error),
-        });
-        return;
-      }
-    }
+    return "done";
   }
 
   #renewed(file: OpenSecretFile, refresh: FileRefresh): string | undefined {
     try {
-      const credentials = readCredentials(readSecretFile(file.definition).text, file.definition);
-      const answer = renewedAnswer(credentials, refresh, (at) => file.placeholderAt(at), this.#options.clock.now());
+      const answer = renewedAnswer(this.#read(file.definition), refresh, (at) => file.placeholderAt(at), this.#options.clock.now());
       return answer === undefined ? undefined : JSON.stringify(answer);
     } catch {
       // not readable at this moment: then the endpoint is asked
@@ -233,30 +223,26 @@ export class SecretFiles {
     }
   }
 
-  /** `store`: what is still to be done, since the file could not be written at once */
-  #accept(file: OpenSecretFile, refresh: FileRefresh, text: string, sent: string): { shown: string; store?: () => unknown } {
+  /** `isLate`: the file could not be written at once. What was answered holds, and is in the journal before anybody sees it. */
+  #accept(file: OpenSecretFile, refresh: FileRefresh, text: string, sent: TokensAt): { readonly shown: string; readonly isLate: boolean } {
     const { definition } = file;
-    const { clock } = this.#options;
+    const { clock, log, renewals } = this.#options;
     const answer = JSON.parse(text) as Json;
     const tokens = newTokens(answer, refresh);
     for (const [at, value] of tokens) checkSecretValue(value, `${definition.name}${at}`);
-    let store: (() => unknown) | undefined;
+    let isLate = false;
     if (tokens.size > 0) {
-      const keep = (): boolean =>
-        this.#keep(file, refresh, sent, (before) => refreshedCredentials(before, definition, tokens, answer, clock.now()));
-      let isKept = true;
-      try {
-        isKept = keep();
-      } catch {
-        // tried again, and reported then; the old refresh token may be worth nothing any more, so what runs goes on with the new one
-        store = keep;
-      }
-      if (isKept) {
-        for (const held of this.#held.get(definition.path) ?? []) if (held.file.take({ tokens, unknown: new Map() })) held.changed();
-      } else {
+      const seconds = isObject(answer) ? answer["expires_in"] : undefined;
+      const expiresIn = typeof seconds === "number" ? { expiresIn: seconds } : {};
+      const kept = renewals.keep({ definition, spent: [sent], tokens: Object.fromEntries(tokens), ...expiresIn, atMs: clock.now() });
+      isLate = kept === "later";
+      if (kept === "theirs") {
+        log.warn("a login changed on this machine while a sandbox renewed it; what the machine has is kept", { name: definition.name });
         this.#spread(definition.path);
         const theirs = this.#renewed(file, refresh);
-        if (theirs !== undefined) return { shown: theirs };
+        if (theirs !== undefined) return { shown: theirs, isLate };
+      } else {
+        for (const held of this.#held.get(definition.path) ?? []) if (held.file.take({ tokens, unknown: new Map() })) held.changed();
       }
     }
     const placeholders = new Map([...tokens].map(([at, value]) => [value, file.placeholderAt(at)]));
@@ -268,25 +254,7 @@ export class SecretFiles {
         return known ?? (looksLikeToken(value) ? maskToken(value, taken) : value);
       }),
     );
-    return { shown, ...(store === undefined ? {} : { store }) };
-  }
-
-  /**
-   * Stores what a refresh brought, unless somebody on this machine logged in, out or renewed meanwhile: his tokens are newer. True
-   * when it did. @throws AppError, or what the file system says
-   */
-  #keep(file: OpenSecretFile, refresh: FileRefresh, sent: string, change: (before: string) => string): boolean {
-    const { definition } = file;
-    const before = readSecretFile(definition).text;
-    const { tokens } = readCredentials(before, definition);
-    if (marks(refresh, (at) => tokens.get(at)) !== sent) {
-      this.#options.log.warn("a login changed on this machine while a sandbox renewed it; what the machine has is kept", {
-        name: definition.name,
-      });
-      return false;
-    }
-    writeSecretFile(definition, change(before));
-    return true;
+    return { shown, isLate };
   }
 }
 
@@ -300,11 +268,6 @@ function resolved(path: string): string {
   }
 }
 
-/** What a refresh changes, as one text to compare. */
-function renewedBy(file: OpenSecretFile, refresh: FileRefresh): string {
-  return marks(refresh, (at) => file.valueAt(at));
-}
-
-function marks({ tokens }: FileRefresh, valueAt: (pointer: string) => string | undefined): string {
-  return JSON.stringify(Object.values(tokens).map((at) => valueAt(at) ?? null));
+function renewableOf(file: OpenSecretFile, refresh: FileRefresh): TokensAt {
+  return renewable(refresh, (at) => file.valueAt(at));
 }

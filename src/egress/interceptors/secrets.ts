@@ -11,7 +11,7 @@ import { EchoFilter } from "./secret-echo.ts";
 import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
-import { answerRenewed, putToken, refreshOf, refuseBusy, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
+import { answerRenewed, putToken, refreshOf, refuseTurn, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
 import { resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 
@@ -67,7 +67,8 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
     };
     // a refresh token is good for one refresh, so the next one waits for what the one before it brought
     if (refreshing === undefined) return pass();
-    if ((await refreshing.endpoint.exclusive(pass)) === "busy") refuseBusy(exchange, refreshing);
+    const end = await refreshing.endpoint.exclusive(pass);
+    if (end !== "done") refuseTurn(exchange, refreshing, end);
   };
 }
 

@@ -6,8 +6,9 @@ import type { HeaderList } from "../exchange/header-list.ts";
 import { headerOf, withoutHeader } from "../exchange/headers.ts";
 import { refuse } from "../exchange/refusal.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
-import type { GatewaySecret, RefreshTurn, TokenEndpoint } from "../options.ts";
+import type { GatewaySecret, RefreshTurn, TokenEndpoint, TurnEnd } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
+import { refusePolicy } from "./policy.ts";
 
 /** bytes of a refresh, and of its answer */
 const MAX_REQUEST = 64 * 1024;
@@ -82,10 +83,16 @@ export function answerRenewed(runtime: Runtime, exchange: Exchange, answer: stri
   exchange.end = "complete";
 }
 
-/** A refresh whose turn did not come: nothing was sent, so it can be tried again. */
-export function refuseBusy(exchange: Exchange, { endpoint }: Refreshing): void {
+/** A refresh whose turn did not come: nothing was sent, so it can be tried again, or when what it says is mended. */
+export function refuseTurn(exchange: Exchange, { endpoint }: Refreshing, end: Exclude<TurnEnd, "done">): void {
   const { decision, target } = exchange;
   if (decision === undefined || target === undefined) return;
+  if (end !== "busy") {
+    const { refused: reason, hint } = end;
+    exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason, hint };
+    refusePolicy(exchange);
+    return;
+  }
   const reason = `too many refreshes of the login ${endpoint.file} are under way`;
   exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
   const facts = { host: target.host.text, port: target.port, rule: BUILT_IN_RULES.protocol, reason };

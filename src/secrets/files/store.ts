@@ -13,7 +13,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { randomUUID } from "node:crypto";
 import { AppError, errnoOf } from "../../base/error.ts";
 import type { SecretFileDefinition } from "./definition.ts";
 
@@ -65,12 +64,13 @@ export function secretFileVersion(definition: Pick<SecretFileDefinition, "name" 
 
 /**
  * Replaces a secret file, whole or not at all, for nobody but its owner to read, and on disk when it returns. A symbolic link stays
- * one.
+ * one. Whoever calls holds the file's lease: there is one name for what is not finished, so that it is found after a crash.
  */
 export function writeSecretFile({ path }: Pick<SecretFileDefinition, "path">, text: string): void {
   const real = realpathSync(path);
   const before = openSync(real, constants.O_RDONLY | constants.O_NONBLOCK);
-  const temporary = `${real}.${randomUUID()}.tmp`;
+  const temporary = unfinishedOf(real);
+  rmSync(temporary, { force: true });
   try {
     const { uid, gid } = fstatSync(before);
     const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
@@ -94,6 +94,15 @@ export function writeSecretFile({ path }: Pick<SecretFileDefinition, "path">, te
     closeSync(before);
     rmSync(temporary, { force: true });
   }
+}
+
+/** Removes what a process that was killed had begun to write, which holds tokens. The lease as for writing. */
+export function removeUnfinished({ path }: Pick<SecretFileDefinition, "path">): void {
+  rmSync(unfinishedOf(realpathSync(path)), { force: true });
+}
+
+function unfinishedOf(real: string): string {
+  return `${real}.agentkernel-new`;
 }
 
 function bad(name: string, path: string, what: string, hint: string): AppError {
