@@ -86,7 +86,9 @@ export function messageOf(error: unknown): string {
     seen.add(at);
     const text =
       at instanceof Error ? at.message || at.name : typeof at === "string" ? at : inspect(at, { depth: 1, breakLength: Infinity });
-    if (!parts.some((part) => part.includes(text))) parts.push(text);
+    // a message that names the system's code says what the system's own would only repeat
+    const said = errnoOf(at) ?? text;
+    if (!parts.some((part) => part.includes(text) || part.includes(said))) parts.push(text);
     at = at instanceof Error ? firstFault(at.cause) : undefined;
   }
   return parts.join(": ").replace(/\s*\n\s*/g, " ");

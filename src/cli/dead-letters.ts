@@ -8,11 +8,15 @@ export function showDeadLetters({ output }: Cli, letters: readonly DeadLetterInf
   else if (letters.length === 0) output.note("no dead letters");
   else
     output.out(
-      table(letters, [
-        { title: "GIVEN UP", value: ({ time }) => time.slice(0, 19).replace("T", " ") },
-        { title: "EVENT", value: ({ event }) => event.id },
-        { title: "TYPE", value: ({ event }) => event.type },
-        { title: "REASON", value: ({ reason }) => reason.slice(0, 120) },
-      ]),
+      table(
+        letters,
+        [
+          { title: "GIVEN UP", value: ({ time }) => time },
+          { title: "EVENT", value: ({ event }) => event.id },
+          { title: "TYPE", value: ({ event }) => event.type },
+          { title: "REASON", value: ({ reason }) => reason, wraps: true },
+        ],
+        output.width,
+      ),
     );
 }

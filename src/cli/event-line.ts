@@ -3,8 +3,7 @@ import { count, dollars, printable } from "./output.ts";
 
 /** One event as one line for people: time, sandbox, what happened. */
 export function eventLine(event: Event): string {
-  const when = event.timestamp.slice(0, 19).replace("T", " ");
-  return printable(`${when}  ${(event.sandbox ?? "-").padEnd(18)}  ${describe(event)}`);
+  return printable(`${event.timestamp}  ${(event.sandbox ?? "-").padEnd(18)}  ${describe(event)}`);
 }
 
 function describe(event: Event): string {

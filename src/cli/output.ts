@@ -9,21 +9,30 @@ export interface Output {
   /** bytes of somebody else's output, as they are */
   raw(stdout: string, stderr: string): void;
   json(value: unknown): void;
-  /** text of the audit's stdout stream; resolves when it was taken, so that a slow reader holds up only that */
+  /** text that may be long, or never end; resolves when it was taken, so that a slow reader holds up only that */
   stream(text: string): Promise<void>;
   /** `error[CODE]: …` and, when there is one, `hint: …` */
   fail(error: unknown): void;
   /** resolves when all of it was taken; with the error when it could not be, unless its reader had enough */
   flush(): Promise<Error | undefined>;
+  /** aborted when stdout takes nothing any more: its reader has gone, or its disk is full */
+  readonly unread: AbortSignal;
   readonly isTerminal: boolean;
+  /** characters of a line; infinite where stdout is no terminal: what reads it there wants one line for one thing */
+  readonly width: number;
   readonly color: boolean;
 }
 
 export function createOutput(options: { readonly color: boolean }): Output {
   const color = options.color;
   let broken: Error | undefined;
+  const unread = new AbortController();
+  const onError = (error: Error): void => {
+    broken ??= error;
+    unread.abort();
+  };
   // an error of a stream comes as an event also when nobody waits; `agentkernel ls | head -1` is none
-  process.stdout.on("error", (error) => (broken ??= error));
+  process.stdout.on("error", onError);
   const paint = (code: string, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
@@ -35,7 +44,11 @@ export function createOutput(options: { readonly color: boolean }): Output {
     json: (value) => void process.stdout.write(`${jsonText(value, 2)}\n`),
     stream: (text) =>
       new Promise((resolve, reject) => {
-        process.stdout.write(text, (error) => (error == null ? resolve() : reject(error)));
+        process.stdout.write(text, (error) => {
+          if (error == null) return resolve();
+          onError(error);
+          reject(error);
+        });
       }),
     fail: (thrown) => {
       const error = firstFault(thrown);
@@ -47,7 +60,9 @@ export function createOutput(options: { readonly color: boolean }): Output {
       await Promise.all([process.stdout, process.stderr].map(taken));
       return broken !== undefined && errnoOf(broken) !== "EPIPE" ? broken : undefined;
     },
+    unread: unread.signal,
     isTerminal: process.stdout.isTTY === true,
+    width: process.stdout.isTTY === true ? process.stdout.columns : Number.POSITIVE_INFINITY,
     color,
   };
 }
@@ -82,18 +97,60 @@ export function jsonText(value: unknown, indent?: number): string {
   );
 }
 
-export type Column<Row> = { readonly title: string; readonly value: (row: Row) => string; readonly align?: "right" };
+export type Column<Row> = {
+  readonly title: string;
+  readonly value: (row: Row) => string;
+  readonly align?: "right";
+  /** may go on in the lines below where a line is too long for the terminal */
+  readonly wraps?: true;
+};
 
-/** A plain table with a header, columns two spaces apart. */
-export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
+/** characters that a column is not made narrower than */
+const MIN_WRAPPED = 16;
+
+/**
+ * A plain table with a header, columns two spaces apart. One row is one line, unless it is too wide and columns wrap.
+ * @param width characters of a line (`Output.width`); absent: as long as it gets
+ */
+export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width = Number.POSITIVE_INFINITY): string {
   const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
   const widths = columns.map((column, i) => Math.max(column.title.length, ...cells.map((line) => line[i]?.length ?? 0)));
+  for (let over = lineLength(widths) - width; over > 0; over = lineLength(widths) - width) {
+    // the widest first, as far as the next widest: short ones stay whole
+    const candidates = columns.flatMap(({ wraps }, i) => (wraps === true && (widths[i] ?? 0) > MIN_WRAPPED ? [i] : []));
+    const widest = candidates.sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
+    if (widest === undefined) break;
+    const next = widths[candidates[1] ?? -1] ?? MIN_WRAPPED;
+    const now = widths[widest] ?? 0;
+    widths[widest] = Math.max(MIN_WRAPPED, now - Math.max(1, Math.min(over, now - next)));
+  }
   const line = (texts: readonly string[]): string =>
     texts
       .map((text, i) => (columns[i]?.align === "right" ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
       .join("  ")
       .trimEnd();
-  return [line(columns.map((column) => column.title)), ...cells.map(line)].join("\n");
+  const lines = cells.flatMap((texts) => {
+    const parts = texts.map((text, i) => wrapped(text, widths[i] ?? text.length));
+    return Array.from({ length: Math.max(1, ...parts.map(({ length }) => length)) }, (_, at) => line(parts.map((part) => part[at] ?? "")));
+  });
+  return [line(columns.map((column) => column.title)), ...lines].join("\n");
+}
+
+function lineLength(widths: readonly number[]): number {
+  return widths.reduce((sum, width) => sum + width + 2, -2);
+}
+
+/** At spaces where there are any, else anywhere. */
+function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width) {
+    const space = rest.lastIndexOf(" ", width);
+    const end = space > 0 ? space : width;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return [...lines, rest];
 }
 
 /** 1234567 as `1,234,567`; unknown as `–`, never as zero. */

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from "node:path";
 import type { Command } from "commander";
 import { AppError } from "../base/error.ts";
 import { parseSize } from "../base/units.ts";
+import { oneOf, portOf, positive, wholeNumber } from "./flag-values.ts";
 import { collect } from "./declare/collect.ts";
 import { type HostEnvironment, OWN_VARIABLES } from "../config/env.ts";
 import type { CreateSandboxRequest } from "../schema/api.ts";
@@ -75,7 +76,7 @@ export function placeOf(flags: PlaceFlags, context: { readonly cwd: string; read
     ...(flags.label.length === 0 ? {} : { labels: Object.fromEntries(flags.label.map(labelOf)) }),
     ...(flags.memory === undefined ? {} : { memory_mb: Math.ceil(parseSize(flags.memory) / 1024 ** 2) }),
     ...(flags.cpus === undefined ? {} : { vcpus: positive("--cpus", flags.cpus) }),
-    ...(flags.pids === undefined ? {} : { pids: Math.floor(positive("--pids", flags.pids)) }),
+    ...(flags.pids === undefined ? {} : { pids: wholeNumber("--pids", flags.pids, { min: 1 }) }),
   };
 }
 
@@ -134,27 +135,8 @@ function secretFileOf(text: string, cwd: string): string {
   return colon === -1 ? name : `${name}:${resolve(cwd, text.slice(colon + 1))}`;
 }
 
-function portOf(flag: string, text: string): number {
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new AppError("VALIDATION", `${flag} ${text} is not a port from 1 to 65535`);
-  return port;
-}
-
 function labelOf(text: string): [string, string] {
   const equals = text.indexOf("=");
   if (equals <= 0) throw new AppError("VALIDATION", `--label ${text} is not KEY=VALUE`);
   return [text.slice(0, equals), text.slice(equals + 1)];
-}
-
-function oneOf<const T extends string>(flag: string, value: string, known: readonly T[]): T {
-  const found = known.find((one) => one === value);
-  if (found === undefined) throw new AppError("VALIDATION", `${flag} ${value}: unknown`, { hint: `one of ${known.join(", ")}` });
-  return found;
-}
-
-function positive(flag: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new AppError("VALIDATION", `${flag} ${text} is not a number above 0`);
-  return value;
 }

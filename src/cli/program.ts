@@ -1,7 +1,8 @@
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, Help, Option } from "commander";
 import { AppError, errnoOf, firstFault } from "../base/error.ts";
 import { VERSION } from "../base/version.ts";
 import type { Cli } from "./cli.ts";
+import { EXAMPLES } from "./declare/examples.ts";
 import { declareAudit } from "./declare/audit.ts";
 import { declareHooks } from "./declare/hooks.ts";
 import { lazilyFor } from "./declare/lazily.ts";
@@ -55,9 +56,8 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .option("--config <file>", "configuration to use instead of the installed one")
     .enablePositionalOptions()
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false })
-    .showSuggestionAfterError()
-    .showHelpAfterError("hint: the same with --help says how it is used");
+    .configureHelp({ optionDescription: (option) => new Help().optionDescription(option).replace(" (default: [])", "") })
+    .showSuggestionAfterError();
 
   addPlaceOptions(program.command("run").description("run one command in a fresh sandbox"))
     .argument("<command...>", "the command and its arguments, after --")
@@ -91,8 +91,8 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
   const secret = program.command("secret").description("keys that never enter a sandbox");
   secret
     .command("set")
-    .description("keep a secret; its value is read from stdin or asked for")
-    .argument("<name>")
+    .description("keep a secret, or replace its value, in running sandboxes too; the value is read from stdin or asked for")
+    .argument("<name>", "as OPENAI_API_KEY: the variable that holds its placeholder inside")
     .action(lazily(async () => (await import("./commands/secret.ts")).set));
   secret
     .command("ls")
@@ -101,8 +101,8 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .action(lazily(async () => (await import("./commands/secret.ts")).list));
   secret
     .command("rm")
-    .description("forget a secret")
-    .argument("<name>")
+    .description("forget secrets")
+    .argument("<name...>")
     .action(lazily(async () => (await import("./commands/secret.ts")).remove));
 
   declareAudit(program, lazily);
@@ -112,12 +112,13 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
   const config = program.command("config").description("configuration");
   config
     .command("check")
-    .description("is it valid?")
+    .description("is the configuration valid? looks at the files and secrets that it names too, and sends nothing")
     .action(lazily(async () => (await import("./commands/config.ts")).check));
   config
     .command("explain")
-    .description("a value, where it comes from and what it overrode")
-    .argument("<key>")
+    .description("values of the configuration, where they come from and what they overrode")
+    .argument("[key]", "a key such as server.port, or a table such as egress; none: everything")
+    .option("--json", "print the result as JSON")
     .action(lazily(async () => (await import("./commands/config.ts")).explain));
 
   program
@@ -125,5 +126,20 @@ export function createProgram(cli: Cli, setExit: (code: number) => void): Comman
     .description("can it run here, and what is missing?")
     .option("--json", "print the result as JSON")
     .action(lazily(async () => (await import("./commands/doctor.ts")).doctor));
+  finishCommands(program, program.name(), cli);
   return program;
+}
+
+/** What all commands have in common: faults in the form of every other one, and examples under `--help`. */
+function finishCommands(command: Command, path: string, cli: Cli): void {
+  command.configureOutput({ outputError: (text) => cli.output.fail(usageFault(text, path)) });
+  const examples = EXAMPLES[path.slice(path.indexOf(" ") + 1)];
+  if (examples !== undefined) command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  ${line}\n`).join("")}`);
+  for (const below of command.commands) finishCommands(below, `${path} ${below.name()}`, cli);
+}
+
+/** `error: unknown command 'polcy'\n(Did you mean policy?)` */
+function usageFault(text: string, path: string): AppError {
+  const [message = "", ...more] = text.trim().split("\n");
+  return new AppError("VALIDATION", [message.replace(/^error: /, ""), ...more].join(" "), { hint: `${path} --help says how it is used` });
 }

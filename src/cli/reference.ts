@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { EXAMPLES } from "./declare/examples.ts";
 import { createOutput } from "./output.ts";
 import { createProgram } from "./program.ts";
 
@@ -18,8 +19,10 @@ export function renderCliReference(): string {
     const table =
       rows.length === 0
         ? ""
-        : `\n| | |\n|---|---|\n${rows.map(([term, text]) => `| \`${term}\` | ${text.replace(" (default: [])", "").replaceAll("|", "\\|")} |`).join("\n")}\n`;
-    return `## ${name}\n\n${command.description()}\n\n\`\`\`\nagentkernel ${usage}\n\`\`\`\n${table}`;
+        : `\n| | |\n|---|---|\n${rows.map(([term, text]) => `| \`${term}\` | ${text.replaceAll("|", "\\|")} |`).join("\n")}\n`;
+    const examples = EXAMPLES[name.slice(name.indexOf(" ") + 1)] ?? [];
+    const shown = examples.length === 0 ? "" : `\n\`\`\`sh\n${examples.join("\n")}\n\`\`\`\n`;
+    return `## ${name}\n\n${command.description()}\n\n\`\`\`\nagentkernel ${usage}\n\`\`\`\n${table}${shown}`;
   });
   return [
     "# Commands",

@@ -24,8 +24,8 @@ export type LoadOptions = {
 
 export type LoadedConfig = {
   readonly config: Config;
-  /** where a value comes from and what it overrode. @throws NOT_FOUND for a key there is not */
-  readonly explain: (key: string) => Provenance;
+  /** where a value, or each one below a table (`""`: of all), comes from and what it overrode. @throws NOT_FOUND for a key there is not */
+  readonly explain: (key: string) => readonly Provenance[];
   /** every key that has a value, sorted */
   readonly keys: readonly string[];
 };

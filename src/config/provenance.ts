@@ -19,23 +19,26 @@ export type Provenance = {
 export function provenanceOf(
   complete: ConfigFile,
   layers: readonly Layer[],
-): { readonly explain: (key: string) => Provenance; readonly keys: readonly string[] } {
+): { readonly explain: (key: string) => readonly Provenance[]; readonly keys: readonly string[] } {
   const flat = new Map(leaves(complete, ""));
   const sources = layers.map(({ origin, values }) => ({ origin, values: new Map(leaves(values, "")) })).reverse();
   const keys = [...flat.keys()].sort();
-  const explain = (key: string): Provenance => {
-    if (!flat.has(key)) {
-      const near = suggest(key, keys);
-      throw new AppError("NOT_FOUND", `${JSON.stringify(key.slice(0, 100))} is no key of the configuration that has a value`, {
-        hint: near === undefined ? "agentkernel config explain lists the keys" : `did you mean ${near}?`,
-      });
-    }
+  const one = (key: string): Provenance => {
     const set = sources.flatMap(({ origin, values }) => (values.has(key) ? [{ origin, value: values.get(key) }] : []));
     // the value as it was written, so that it reads as in the file: 2h, not 7200000
     const [strongest, ...overrode] = set.map(({ origin, value }) => ({ origin, value: hideSecrets(value) }));
     return strongest === undefined
       ? { key, value: hideSecrets(flat.get(key)), origin: "default", overrode: [] }
       : { key, ...strongest, overrode };
+  };
+  const explain = (key: string): readonly Provenance[] => {
+    if (flat.has(key)) return [one(key)];
+    const below = keys.filter((name) => key === "" || name.startsWith(`${key}.`));
+    if (below.length > 0) return below.map(one);
+    const near = suggest(key, keys);
+    throw new AppError("NOT_FOUND", `${JSON.stringify(key.slice(0, 100))} is no key of the configuration that has a value`, {
+      hint: near === undefined ? "agentkernel config explain lists the keys" : `did you mean ${near}?`,
+    });
   };
   return { explain, keys };
 }

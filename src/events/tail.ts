@@ -13,6 +13,8 @@ export type TailQuery = {
   /** by name */
   readonly sandbox?: string;
   readonly types?: readonly EventType[];
+  /** only those of this decision */
+  readonly decision?: "allow" | "deny";
 };
 
 /** An event's own time may be later than the file's by this much: clocks are set, and files are copied. */
@@ -53,7 +55,12 @@ export async function* readEvents(query: Omit<TailQuery, "last">): AsyncGenerato
     }
     if (newest === undefined || newest.atMs + SLACK_MS < since) return;
     const { head, atMs, lines } = newest;
-    if (atMs >= since && (types === undefined || types.has(head.type)) && (query.sandbox === undefined || head.sandbox === query.sandbox))
+    if (
+      atMs >= since &&
+      (types === undefined || types.has(head.type)) &&
+      (query.sandbox === undefined || head.sandbox === query.sandbox) &&
+      (query.decision === undefined || ("decision" in head && head.decision === query.decision))
+    )
       yield head;
     open.splice(open.indexOf(newest), 1);
     const cursor = await advance(lines);

@@ -43,7 +43,7 @@ function checkHost(facts: OriginFacts, rules: OriginRules): string {
   // an address cannot be rebound: it is the one that was connected to, or nonsense
   if (name !== undefined && isIP(name) !== 0 && name === plainAddress(facts.localAddress ?? "")) return host;
   throw new AppError("FORBIDDEN", `this server does not answer for the host ${JSON.stringify(host.slice(0, 200))}`, {
-    hint: "name the host in [server] allowed_hosts",
+    hint: "call it by localhost, by its address, or by the name that it was given with --host",
   });
 }
 

@@ -1,7 +1,10 @@
+import type { ChildProcess } from "node:child_process";
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { startCli } from "../support/cli.ts";
 import { type Installation, installation } from "../support/installation.ts";
 import { expectNoChildren } from "../support/leftovers.ts";
 import { requires } from "../support/requires.ts";
@@ -86,4 +89,30 @@ describe("audit", requires("bwrap"), () => {
     expect([...new Set(types)].toSorted()).toEqual(["audit.log", "sandbox.exec"]);
     expect(await said(place, "tail", "--type", "nonsense")).toMatchObject([125, expect.stringContaining("security.finding") as string]);
   });
+
+  it("ends when nobody reads it any more, and not with an error", async () => {
+    await using place = await installation();
+    for (const _ of [1, 2]) expect((await run(place)).code).toBe(0);
+    const exported = startCli(["audit", "export"], { home: place.home });
+    exported.stdout?.destroy();
+    expect(await ended(exported)).toEqual([0, ""]);
+
+    const followed = startCli(["audit", "tail", "-f", "-n", "1"], { home: place.home });
+    if (followed.stdout === null) throw new Error("no stdout");
+    await once(followed.stdout, "data");
+    followed.stdout.destroy();
+    const end = ended(followed);
+    // it finds out when there is something to write
+    expect((await run(place)).code).toBe(0);
+    expect(await end).toEqual([0, ""]);
+  });
 });
+
+async function ended(child: ChildProcess): Promise<readonly [number | null, string]> {
+  let said = "";
+  child.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  const [code] = (await once(child, "close")) as [number | null];
+  clearTimeout(timer);
+  return [code, said];
+}

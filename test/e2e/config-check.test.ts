@@ -59,7 +59,7 @@ describe("config check", () => {
       ).toHaveLength(1);
     for (const warned of ["audit.streams[8].destination.url", "proxy.hooks[0].target.url", "proxy.hooks[0].target.authorization"])
       expect(said).toMatch(new RegExp(`^warning: ${warned.replaceAll(/[[\].]/g, "\\$&")}[: ]`, "m"));
-    expect(said).toMatch(/^error\[CONFIG_INVALID\]: .*agentkernel\.toml: 11 destinations/m);
+    expect(said).toMatch(/^error\[CONFIG_INVALID\]: .*agentkernel\.toml: 11 settings/m);
     for (const secret of ["the-secret-text", "whsec_short", "two\nlines"]) expect(said).not.toContain(secret);
   });
 
@@ -80,5 +80,30 @@ describe("config check", () => {
     expect([code, stderr.toString()]).toEqual([0, ""]);
     expect(stdout.toString()).toMatch(/is valid/);
     expect((await place.run(["audit", "tail", "-n", "1", "--json"])).code).toBe(0);
+  });
+
+  it("finds what would keep sandboxes from starting, and keys that have no value", async () => {
+    await using place = await installation();
+    const check = async (toml: string): Promise<readonly [number | null, string]> => {
+      await place.configure(toml);
+      const { code, stderr } = await place.run(["config", "check"]);
+      return [code, stderr];
+    };
+    expect(await check('[[egress.rules]]\nhost = "*"\n')).toEqual([
+      125,
+      expect.stringMatching(/^error\[CONFIG_INVALID\]: egress\.rules\[0\] .*wildcard.*\n$/) as string,
+    ]);
+    expect(await check('[secrets]\nA_KEY = { host = "api.example.com", header = "no header" }\n')).toEqual([
+      125,
+      expect.stringMatching(/^error: secrets\.A_KEY: .*header[\s\S]*error\[CONFIG_INVALID\]/) as string,
+    ]);
+    const tunnel =
+      '[[egress.rules]]\nhost = "api.example.com"\neffect = "tunnel"\n[secrets]\nA_KEY = { host = "api.example.com", from = { file = "/etc/hostname" } }\n';
+    expect(await check(tunnel)).toEqual([125, expect.stringMatching(/secrets\.A_KEY: .*passes unopened/) as string]);
+    expect(await check('[secrets]\nNO_SUCH_KEY = "api.example.com"\n[llm_keys]\nopenai = "NONE_HERE"\n')).toEqual([
+      0,
+      "warning: secrets.NO_SUCH_KEY has no value, so sandboxes start without it (agentkernel secret set NO_SUCH_KEY, or set the variable NO_SUCH_KEY)\n" +
+        "warning: llm_keys.openai names NONE_HERE, which has no value, so no key is put in (agentkernel secret set NONE_HERE, or set the variable NONE_HERE)\n",
+    ]);
   });
 });

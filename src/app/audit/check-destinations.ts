@@ -2,33 +2,22 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { hostname as systemName } from "node:os";
 import { dirname } from "node:path";
-import { systemClock } from "../../base/clock.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
-import { silentLog } from "../../base/log.ts";
 import { VERSION } from "../../base/version.ts";
 import { loadCaFile } from "../../config/ca-file.ts";
-import { vaultKeyFrom, type HostEnvironment } from "../../config/env.ts";
+import type { HostEnvironment } from "../../config/env.ts";
 import type { StatePaths } from "../../config/paths.ts";
 import { checkMapping } from "../../events/ocsf/self-check.ts";
 import { webhookKey } from "../../events/sinks/standard-webhooks.ts";
-import type { SandboxRecord } from "../../sandbox/record.ts";
 import type { SecretText } from "../../schema/audit-stream.ts";
 import type { Config } from "../../schema/settings.ts";
-import { openStore } from "../../store/open-store.ts";
 import { hookFile } from "../hooks/hook-sinks.ts";
-import { SandboxSecrets } from "../secrets/sandbox-secrets.ts";
-
-export type DestinationProblem = {
-  readonly level: "error" | "warning";
-  readonly key: string;
-  /** one sentence; never a secret's value */
-  readonly message: string;
-  readonly hint?: string;
-};
+import type { ConfigProblem } from "../config-problem.ts";
+import type { SandboxSecrets } from "../secrets/sandbox-secrets.ts";
 
 type Place = { readonly config: Config; readonly paths: StatePaths; readonly env: HostEnvironment };
 type Resolve = (text: SecretText) => Promise<string>;
-type Found = DestinationProblem[];
+type Found = ConfigProblem[];
 
 /** What every way to a destination may have. */
 type Way = {
@@ -45,21 +34,11 @@ type Way = {
  * What would go wrong with streams and hooks although every value has the right form: secrets that are not there, roots that cannot
  * be read, files that cannot be written, events that their format cannot hold. Nothing is sent.
  */
-export async function checkDestinations(place: Place): Promise<readonly DestinationProblem[]> {
+export async function checkDestinations(place: Place, secrets: SandboxSecrets): Promise<readonly ConfigProblem[]> {
   const { config, paths, env } = place;
   const { streams } = config.audit;
   const { hooks, hookFileDirs } = config.proxy;
-  if (streams.length === 0 && hooks.length === 0) return [];
   const found: Found = [];
-  await using store = openStore<SandboxRecord>(paths.database, { log: silentLog });
-  const vaultKey = vaultKeyFrom(env);
-  const secrets = new SandboxSecrets({
-    repository: store.secrets,
-    vaultKeyFile: paths.vaultKey,
-    env,
-    clock: systemClock,
-    ...(vaultKey === undefined ? {} : { vaultKey }),
-  });
   const resolve: Resolve = async (text) => (typeof text === "string" ? text : ((await secrets.resolve(text))?.reveal() ?? ""));
   for (const [at, stream] of streams.entries()) {
     const key = `audit.streams[${at}]`;

@@ -65,8 +65,8 @@ export class SandboxSecrets {
     const { resolver } = await this.#open();
     for (const { from } of defaults) if (from !== undefined) await resolver.resolve(from, AbortSignal.timeout(RESOLVE_MS));
     return defaults
-      .filter(({ name, from }) => from !== undefined || hasValue(resolver, name))
-      .map(({ from, ...binding }) => ({ ...checkedBinding(binding), isDefault: true, ...(from === undefined ? {} : { from }) }));
+      .map(({ from, ...binding }) => ({ ...checkedBinding(binding), isDefault: true, ...(from === undefined ? {} : { from }) }))
+      .filter(({ name, from }) => from !== undefined || hasValue(resolver, name));
   }
 
   /** Values and placeholders of a sandbox; the same placeholders at every start, since they are derived. */

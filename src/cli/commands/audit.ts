@@ -1,12 +1,12 @@
 import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
-import { parseDuration } from "../../base/units.ts";
-import type { Event, EventType } from "../../schema/event.ts";
+import type { EventType } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { showDeadLetters } from "../dead-letters.ts";
 import { eventLine } from "../event-line.ts";
 import { jsonText, printable } from "../output.ts";
+import { countOf, readEvents } from "../read-events.ts";
 import type { Cli } from "../cli.ts";
 
 type TailFlags = {
@@ -18,26 +18,20 @@ type TailFlags = {
   readonly json?: boolean;
 };
 
-/** `agentkernel audit tail`: reads the log itself, so that it works whether or not a server runs. */
+/** `agentkernel audit tail` */
 export async function tail(cli: Cli, flags: TailFlags): Promise<number> {
-  const show = (event: Event): void => cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
-  const stop = new AbortController();
-  const types = flags.type === undefined ? undefined : await typesOf(flags.type);
-  // the feed begins before the past is read, so that nothing falls between
-  const feed = flags.follow === true ? await openFeed(cli, stop) : undefined;
-  const events = await readTail(cli, {
+  const query = {
     last: countOf(flags.lines),
     ...(flags.sandbox === undefined ? {} : { sandbox: flags.sandbox }),
-    ...(flags.since === undefined ? {} : { sinceMs: Date.now() - parseDuration(flags.since) }),
-    ...(types === undefined ? {} : { types }),
-  });
-  for (const event of events) show(event);
-  if (feed === undefined) return 0;
-  const shown = new Set(events.map(({ id }) => id));
-  for await (const event of feed) {
-    if (shown.delete(event.id) || (flags.sandbox !== undefined && event.sandbox !== flags.sandbox)) continue;
-    if (types === undefined || types.includes(event.type)) show(event);
+    ...(flags.since === undefined ? {} : { sinceMs: parseSince(flags.since, Date.now()) }),
+    ...(flags.type === undefined ? {} : { types: await typesOf(flags.type) }),
+  };
+  let isEmpty = true;
+  for await (const event of readEvents(cli, query, flags.follow === true)) {
+    isEmpty = false;
+    cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   }
+  if (isEmpty && flags.json !== true) cli.output.note("no events");
   return 0;
 }
 
@@ -53,30 +47,6 @@ async function typesOf(text: string): Promise<readonly EventType[]> {
       });
     return found;
   });
-}
-
-async function openFeed(cli: Cli, stop: AbortController): Promise<AsyncGenerator<Event>> {
-  const end = (): void => stop.abort();
-  process.once("SIGINT", end).once("SIGTERM", end);
-  const config = await loadCliConfig(cli);
-  const { followAudit } = await import("../../app/audit/audit.ts");
-  return followAudit(config.paths, stop.signal);
-}
-
-export async function readTail(
-  cli: Cli,
-  query: { readonly last: number; readonly sandbox?: string; readonly sinceMs?: number; readonly types?: readonly EventType[] },
-): Promise<readonly Event[]> {
-  const config = await loadCliConfig(cli);
-  const { tailAudit } = await import("../../app/audit/audit.ts");
-  return tailAudit(config.paths, query);
-}
-
-export function countOf(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 100_000)
-    throw new AppError("VALIDATION", `-n ${text} is not a number from 1 to 100000`);
-  return value;
 }
 
 type VerifyFlags = { readonly from?: string; readonly key?: string; readonly anchors?: string; readonly json?: boolean };
@@ -117,7 +87,10 @@ export async function exportEvents(cli: Cli, flags: { readonly since?: string })
   const sinceMs = flags.since === undefined ? 0 : parseSince(flags.since, Date.now());
   const config = await loadCliConfig(cli);
   const [{ exportRecorded }, { systemUser }] = await Promise.all([import("../../app/audit/audit.ts"), import("../../app/caller.ts")]);
-  for await (const event of await exportRecorded(config, systemUser(), sinceMs)) await cli.output.stream(`${JSON.stringify(event)}\n`);
+  for await (const event of await exportRecorded(config, systemUser(), sinceMs)) {
+    await cli.output.stream(`${JSON.stringify(event)}\n`).catch(() => "why it was not taken is said when the command ends");
+    if (cli.output.unread.aborted) break;
+  }
   return 0;
 }
 

@@ -1,10 +1,11 @@
 import { createInterface } from "node:readline/promises";
 import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
-import type { HookInfo } from "../../schema/hook.ts";
+import { hook, type HookInfo } from "../../schema/hook.ts";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connect.ts";
 import { showDeadLetters } from "../dead-letters.ts";
+import { checkFlags } from "../flag-values.ts";
 import { count, printable, table } from "../output.ts";
 
 type AddFlags = {
@@ -32,8 +33,7 @@ export async function add(cli: Cli, name: string, flags: AddFlags): Promise<numb
   if (target === undefined || targets.length > 1)
     throw new AppError("VALIDATION", "a hook has one target", { hint: "give one of --url, --file and --audit" });
   const filter = Object.fromEntries(flags.filter.map(pairOf));
-  using client = await connect(cli);
-  const made = await client.setHook({
+  const request = {
     name,
     event: flags.event as "on_response",
     target,
@@ -44,7 +44,10 @@ export async function add(cli: Cli, name: string, flags: AddFlags): Promise<numb
     ...(flags.cacheTtl === undefined ? {} : { cache_ttl: Number(flags.cacheTtl) }),
     ...(flags.batch === undefined ? {} : { batch: Number(flags.batch) }),
     ...(flags.includeBody === undefined ? {} : { include_body: flags.includeBody }),
-  });
+  };
+  checkFlags(hook, request, flagOf);
+  using client = await connect(cli);
+  const made = await client.setHook(request);
   cli.output.note(`hook ${made.name} is registered`);
   return 0;
 }
@@ -53,19 +56,24 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
   using client = await connect(cli);
   const hooks = await client.hooks();
   if (flags.json === true) cli.output.json(hooks);
+  else if (hooks.length === 0) cli.output.note("no hooks");
   else
     cli.output.out(
-      table(hooks, [
-        { title: "NAME", value: ({ name }) => name },
-        { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
-        { title: "TARGET", value: ({ target }) => placeOf(target) },
-        { title: "STATE", value: ({ status }) => status.state },
-        { title: "LAST SUCCESS", value: ({ status }) => status.last_success?.slice(0, 19).replace("T", " ") ?? "–" },
-        { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
-        { title: "RETRIES", value: ({ status }) => count(status.retries), align: "right" },
-        { title: "DEAD", value: ({ status }) => count(status.dead_letters), align: "right" },
-        { title: "FROM", value: ({ file }) => file ?? "api" },
-      ]),
+      table(
+        hooks,
+        [
+          { title: "NAME", value: ({ name }) => name },
+          { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
+          { title: "TARGET", value: ({ target }) => placeOf(target), wraps: true },
+          { title: "STATE", value: ({ status }) => status.state },
+          { title: "LAST SUCCESS", value: ({ status }) => status.last_success ?? "–" },
+          { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
+          { title: "RETRIES", value: ({ status }) => count(status.retries), align: "right" },
+          { title: "DEAD", value: ({ status }) => count(status.dead_letters), align: "right" },
+          { title: "FROM", value: ({ file }) => file ?? "api", wraps: true },
+        ],
+        cli.output.width,
+      ),
     );
   return 0;
 }
@@ -100,6 +108,16 @@ export async function replay(cli: Cli, name: string, flags: { readonly since?: s
     await client.replayHook(name, { ...(since === undefined ? {} : { since }), ...(flags.dead === true ? { dead: true } : {}) }),
   );
   return 0;
+}
+
+/** The flag that says what stands at this place of a hook. */
+function flagOf([first, second]: readonly PropertyKey[]): string {
+  if (first === "name") return "the name";
+  if (first === "mode") return "--decide";
+  if (first === "secret") return "--signed";
+  if (first === "filter") return second === undefined ? "--filter" : `--filter ${String(second)}`;
+  if (first === "target") return second === "path" ? "--file" : "--url";
+  return `--${String(first).replaceAll("_", "-")}`;
 }
 
 function placeOf(target: HookInfo["target"]): string {

@@ -9,23 +9,27 @@ export async function providers(cli: Cli, flags: { readonly json?: boolean }): P
   const found = await client.llmProviders();
   if (flags.json === true) cli.output.json(found);
   else if (found.length === 0) cli.output.note("model calls are not recognised: llm.enabled = false");
-  else cli.output.out(providerTable(found));
+  else cli.output.out(providerTable(found, cli.output.width));
   return 0;
 }
 
 /** One line for each host: a provider has one or many. */
-function providerTable(found: readonly LlmProvider[]): string {
+function providerTable(found: readonly LlmProvider[], width: number): string {
   const rows = found.flatMap((row) => row.hosts.map((host, at) => ({ ...row, host, isFirst: at === 0 })));
-  return table(rows, [
-    {
-      title: "PROVIDER",
-      value: ({ isFirst, provider, name }) => (isFirst ? (name === null || name === provider ? provider : `${provider} (${name})`) : ""),
-    },
-    { title: "HOST", value: ({ host }) => printable(host) },
-    { title: "SHAPES", value: ({ isFirst, shapes }) => (isFirst ? shapes.join(" ") : "") },
-    { title: "PRICED MODELS", value: (row) => (row.isFirst ? count(row.priced_models) : ""), align: "right" },
-    { title: "FROM", value: ({ isFirst, source }) => (isFirst ? SOURCES[source] : "") },
-  ]);
+  return table(
+    rows,
+    [
+      {
+        title: "PROVIDER",
+        value: ({ isFirst, provider, name }) => (isFirst ? (name === null || name === provider ? provider : `${provider} (${name})`) : ""),
+      },
+      { title: "HOST", value: ({ host }) => host, wraps: true },
+      { title: "SHAPES", value: ({ isFirst, shapes }) => (isFirst ? shapes.join(" ") : ""), wraps: true },
+      { title: "PRICED MODELS", value: (row) => (row.isFirst ? count(row.priced_models) : ""), align: "right" },
+      { title: "FROM", value: ({ isFirst, source }) => (isFirst ? SOURCES[source] : "") },
+    ],
+    width,
+  );
 }
 
 const SOURCES = { built_in: "built in", file: "file" } as const;
@@ -43,21 +47,25 @@ export async function prices(
   });
   if (flags.json === true) cli.output.json(found);
   else if (found.prices.length === 0) cli.output.note(`no price is known; unknown_price is "${found.unknown_price}"`);
-  else cli.output.out(priceTable(found.prices));
+  else cli.output.out(priceTable(found.prices, cli.output.width));
   return 0;
 }
 
-function priceTable(found: readonly LlmPrice[]): string {
-  return table(found, [
-    { title: "PROVIDER", value: ({ provider }) => provider ?? "every" },
-    { title: "MODEL", value: ({ model }) => printable(model) },
-    { title: "INPUT", value: ({ input }) => perMillion(input), align: "right" },
-    { title: "OUTPUT", value: ({ output }) => perMillion(output), align: "right" },
-    { title: "CACHE READ", value: (row) => perMillion(row.cache_read), align: "right" },
-    { title: "CACHE WRITE", value: (row) => perMillion(row.cache_write), align: "right" },
-    { title: "BESIDE", value: beside },
-    { title: "FROM", value: ({ source }) => SOURCES[source] },
-  ]);
+function priceTable(found: readonly LlmPrice[], width: number): string {
+  return table(
+    found,
+    [
+      { title: "PROVIDER", value: ({ provider }) => provider ?? "every" },
+      { title: "MODEL", value: ({ model }) => model, wraps: true },
+      { title: "INPUT", value: ({ input }) => perMillion(input), align: "right" },
+      { title: "OUTPUT", value: ({ output }) => perMillion(output), align: "right" },
+      { title: "CACHE READ", value: (row) => perMillion(row.cache_read), align: "right" },
+      { title: "CACHE WRITE", value: (row) => perMillion(row.cache_write), align: "right" },
+      { title: "BESIDE", value: beside, wraps: true },
+      { title: "FROM", value: ({ source }) => SOURCES[source] },
+    ],
+    width,
+  );
 }
 
 function perMillion(price: number | null): string {

@@ -17,13 +17,17 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
   else if (keys.length === 0) cli.output.note("no keys of the organisation");
   else
     cli.output.out(
-      table(keys, [
-        { title: "FOR", value: ({ target }) => target },
-        { title: "SECRET", value: (key) => key.vault_key_name },
-        { title: "HOSTS", value: ({ hosts }) => hosts.join(", ") },
-        { title: "VALUE", value: ({ available }) => (available ? "kept" : "missing") },
-        { title: "FROM", value: ({ source }) => source },
-      ]),
+      table(
+        keys,
+        [
+          { title: "FOR", value: ({ target }) => target },
+          { title: "SECRET", value: (key) => key.vault_key_name },
+          { title: "HOSTS", value: ({ hosts }) => hosts.join(", "), wraps: true },
+          { title: "VALUE", value: ({ available }) => (available ? "kept" : "missing") },
+          { title: "FROM", value: ({ source }) => source },
+        ],
+        cli.output.width,
+      ),
     );
   return 0;
 }

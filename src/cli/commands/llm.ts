@@ -4,6 +4,7 @@ import type { Client } from "../../client/client.ts";
 import { connect } from "../connect.ts";
 import { jsonText } from "../output.ts";
 import type { Cli } from "../cli.ts";
+import { untilStopped } from "../until-stopped.ts";
 import { type UsageRow, usageTable } from "../usage-table.ts";
 
 type UsageFlags = {
@@ -27,43 +28,43 @@ export async function usage(cli: Cli, flags: UsageFlags): Promise<number> {
   if (flags.by !== undefined && by === undefined)
     throw new AppError("VALIDATION", `--by ${flags.by}: unknown`, { hint: `one of ${KEYS.join(", ")}` });
   if (by !== undefined && flags.sandbox !== undefined) throw new AppError("VALIDATION", "give --by or --sandbox, not both");
+  if (flags.json === true && flags.csv === true) throw new AppError("VALIDATION", "give --json or --csv, not both");
   using client = await connect(cli);
   const print = (text: string | undefined): void =>
     text === undefined ? cli.output.note("no model calls recorded") : cli.output.out(text);
-  const first = await textOf(client, by, flags);
+  const first = await textOf(cli, client, by, flags);
   print(first);
   if (flags.watch !== true) return 0;
-  const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort()).once("SIGTERM", () => stop.abort());
+  const stop = untilStopped(cli);
   for (let shown = first; ; ) {
-    await delay(WATCH_MS, undefined, { signal: stop.signal }).catch(() => "stopped: the next line sees it");
-    if (stop.signal.aborted) return 0;
-    const text = await textOf(client, by, flags);
+    await delay(WATCH_MS, undefined, { signal: stop }).catch(() => "stopped: the next line sees it");
+    if (stop.aborted) return 0;
+    const text = await textOf(cli, client, by, flags);
     if (text !== shown) print(text);
     shown = text;
   }
 }
 
 /** What there is to print; undefined: no calls, which people are told in words. */
-async function textOf(client: Client, by: (typeof KEYS)[number] | undefined, flags: UsageFlags): Promise<string | undefined> {
+async function textOf(cli: Cli, client: Client, by: (typeof KEYS)[number] | undefined, flags: UsageFlags): Promise<string | undefined> {
   const query = {
     ...(flags.since === undefined ? {} : { since: flags.since }),
     ...(flags.all === true ? { all: true } : {}),
   };
   if (by !== undefined) {
     const rows = await client.usageBy(by, query);
-    return flags.json === true ? jsonText(rows, 2) : shownRows(rows, by.toUpperCase(), flags.csv === true);
+    return flags.json === true ? jsonText(rows, 2) : shownRows(cli, rows, by.toUpperCase(), flags.csv === true);
   }
   const bySandbox =
     flags.sandbox === undefined ? await client.usage(query) : { [flags.sandbox]: await client.usageOf(flags.sandbox, query) };
   if (flags.json === true) return jsonText(bySandbox, 2);
   const rows = Object.entries(bySandbox).flatMap(([sandbox, entries]) => entries.map((entry) => ({ ...entry, key: sandbox })));
-  return shownRows(rows, "SANDBOX", flags.csv === true);
+  return shownRows(cli, rows, "SANDBOX", flags.csv === true);
 }
 
-function shownRows(rows: readonly UsageRow[], keyTitle: string, asCsv: boolean): string | undefined {
+function shownRows(cli: Cli, rows: readonly UsageRow[], keyTitle: string, asCsv: boolean): string | undefined {
   if (asCsv) return csv(rows, keyTitle.toLowerCase());
-  return rows.length === 0 ? undefined : usageTable(rows, keyTitle);
+  return rows.length === 0 ? undefined : usageTable(rows, keyTitle, cli.output.width);
 }
 
 const CSV_COLUMNS = [
@@ -92,6 +93,8 @@ function csv(rows: readonly UsageRow[], keyTitle: string): string {
     const safe = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  const lines = rows.map((row) => [row.key, ...CSV_COLUMNS.map((name) => row[name])].map(cell).join(","));
-  return [[keyTitle, ...CSV_COLUMNS].join(","), ...lines].join("\r\n");
+  // a grouping by provider or model is that column: a name that stands twice is one that programs lose
+  const columns = CSV_COLUMNS.filter((name) => name !== keyTitle);
+  const lines = rows.map((row) => [row.key, ...columns.map((name) => row[name])].map(cell).join(","));
+  return [[keyTitle, ...columns].join(","), ...lines].join("\r\n");
 }

@@ -3,6 +3,7 @@ import { AppError } from "../../base/error.ts";
 import type { Client } from "../../client/client.ts";
 import { type PolicyChange, type PolicyReport, type PolicyRule, profileName } from "../../schema/api.ts";
 import { connect } from "../connect.ts";
+import { oneOf } from "../flag-values.ts";
 import { printable, table } from "../output.ts";
 import type { Cli } from "../cli.ts";
 
@@ -12,7 +13,7 @@ type CheckFlags = { readonly profile?: string; readonly sandbox?: string; readon
 export async function check(cli: Cli, url: string, flags: CheckFlags): Promise<number> {
   if (flags.profile !== undefined && flags.sandbox !== undefined) throw new AppError("VALIDATION", "give --profile or --sandbox, not both");
   using client = await connect(cli);
-  const profile = flags.profile === undefined ? undefined : profileName.parse(flags.profile);
+  const profile = flags.profile === undefined ? undefined : oneOf("--profile", flags.profile, profileName.options);
   const answer = await client.policyCheck({
     url,
     ...(profile === undefined ? {} : { profile }),
@@ -70,14 +71,18 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
   if (report.rules.length === 0) cli.output.note("no rules");
   else
     cli.output.out(
-      table(report.rules, [
-        { title: "ID", value: (rule) => rule.id },
-        { title: "EFFECT", value: (rule) => rule.effect },
-        { title: "HOST", value: (rule) => printable(rule.host) },
-        { title: "PORTS", value: (rule) => rule.ports?.join(",") ?? (rule.effect === "deny" ? "all" : "80,443") },
-        { title: "SANDBOX", value: (rule) => rule.sandbox ?? "every" },
-        { title: "FROM", value: (rule) => (rule.source === "file" ? (report.file ?? "file") : "api") },
-      ]),
+      table(
+        report.rules,
+        [
+          { title: "ID", value: (rule) => rule.id },
+          { title: "EFFECT", value: (rule) => rule.effect },
+          { title: "HOST", value: (rule) => rule.host, wraps: true },
+          { title: "PORTS", value: (rule) => rule.ports?.join(",") ?? (rule.effect === "deny" ? "all" : "80,443") },
+          { title: "SANDBOX", value: (rule) => rule.sandbox ?? "every" },
+          { title: "FROM", value: (rule) => (rule.source === "file" ? (report.file ?? "file") : "api"), wraps: true },
+        ],
+        cli.output.width,
+      ),
     );
   for (const note of restartNotes(report, undefined)) cli.output.note(note);
   return 0;

@@ -1,4 +1,4 @@
-import { parseDuration } from "../../base/units.ts";
+import { formatSize, parseDuration } from "../../base/units.ts";
 import type { SandboxInfo } from "../../schema/api.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
@@ -59,14 +59,22 @@ export async function list(cli: Cli, flags: JsonFlag & { readonly label?: string
   else if (sandboxes.length === 0) cli.output.note("no sandboxes; agentkernel create NAME makes one");
   else
     cli.output.out(
-      table(sandboxes, [
-        { title: "NAME", value: (one) => one.name },
-        { title: "STATE", value: (one) => one.state },
-        { title: "BACKEND", value: (one) => one.backend },
-        { title: "PROFILE", value: (one) => one.profile },
-        { title: "CREATED", value: (one) => one.created_at },
-        { title: "WORKSPACE", value: (one) => (one.workspace === undefined ? "–" : `${one.workspace.path} (${one.workspace.mode})`) },
-      ]),
+      table(
+        sandboxes,
+        [
+          { title: "NAME", value: (one) => one.name },
+          { title: "STATE", value: (one) => one.state },
+          { title: "BACKEND", value: (one) => one.backend },
+          { title: "PROFILE", value: (one) => one.profile },
+          { title: "CREATED", value: (one) => one.created_at },
+          {
+            title: "WORKSPACE",
+            value: (one) => (one.workspace === undefined ? "–" : `${one.workspace.path} (${one.workspace.mode})`),
+            wraps: true,
+          },
+        ],
+        cli.output.width,
+      ),
     );
   return 0;
 }
@@ -99,11 +107,16 @@ function describe(info: SandboxInfo): string {
     ...(info.secret_files.length === 0 ? [] : [["secret files", info.secret_files.join(", ")] as const]),
     ...Object.entries(info.limits ?? {}).map(
       ([limit, { value, enforced_by }]) =>
-        [`limit ${limit}`, value === null ? "none" : `${value}, held by ${heldBy(limit, enforced_by)}`] as const,
+        [`limit ${limit}`, value === null ? "none" : `${amountOf(limit, value)}, held by ${heldBy(limit, enforced_by)}`] as const,
     ),
     ...Object.entries(info.labels).map(([key, value]) => [`label ${key}`, value] as const),
   ];
   return rows.flatMap(([key, value]) => (value === undefined ? [] : [`${key.padEnd(14)}  ${printable(value)}`])).join("\n");
+}
+
+/** Bytes as they are written in the configuration. */
+function amountOf(limit: string, value: number): string {
+  return limit === "memory" || limit === "disk" ? formatSize(value) : String(value);
 }
 
 function heldBy(limit: string, by: string): string {

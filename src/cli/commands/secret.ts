@@ -17,7 +17,7 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
   using client = await connect(cli);
   const secrets = await client.secrets();
   if (flags.json === true) cli.output.json(secrets);
-  else if (secrets.length === 0) cli.output.note("no secrets are kept");
+  else if (secrets.length === 0) cli.output.note("no secrets");
   else
     cli.output.out(
       table(secrets, [
@@ -29,10 +29,12 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
   return 0;
 }
 
-export async function remove(cli: Cli, name: string): Promise<number> {
+export async function remove(cli: Cli, names: readonly string[]): Promise<number> {
   using client = await connect(cli);
-  await client.removeSecret(name);
-  cli.output.note(`secret ${name} is forgotten`);
+  for (const name of names) {
+    await client.removeSecret(name);
+    cli.output.note(`secret ${name} is forgotten`);
+  }
   return 0;
 }
 

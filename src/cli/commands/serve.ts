@@ -4,6 +4,7 @@ import { livenessOf } from "../../base/process-identity.ts";
 import { ignore } from "../../base/background.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import type { Cli } from "../cli.ts";
+import { portOf } from "../flag-values.ts";
 import { Interrupts } from "../interrupts.ts";
 import { createServing } from "../serving.ts";
 
@@ -21,6 +22,7 @@ const IDLE_MS = 10 * 60_000;
 /** `agentkernel serve`: the API on a Unix socket and, in the foreground, on a TCP port. */
 export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   const config = await loadCliConfig(cli);
+  const port = flags.port === undefined ? config.config.server.port : portOf("--port", flags.port, { min: 0 });
   if (flags.stop === true) return await stopServer(cli, config.paths.serveLock, config.paths.socket);
   const background = flags.background === true;
   const { takeServeLock } = await import("../../app/serve-lock.ts");
@@ -39,7 +41,7 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
       ? {}
       : {
           stdout: (text: string) => cli.output.stream(text),
-          tcp: { host: flags.host ?? config.config.server.host, port: portOf(flags.port) ?? config.config.server.port },
+          tcp: { host: flags.host ?? config.config.server.host, port },
         }),
     ...(flags.apiKeyFile === undefined ? {} : { apiKeyFile: flags.apiKeyFile }),
   });
@@ -53,14 +55,6 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   const running = serving.runningSandboxes;
   if (running > 0 && !background) cli.output.note(`agentkernel: ending ${sandboxes(running)}; once more to stop at once`);
   return 0;
-}
-
-function portOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new AppError("VALIDATION", `--port ${text} is not a port`, { hint: "0 to 65535" });
-  return port;
 }
 
 function sandboxes(count: number): string {

@@ -9,7 +9,7 @@ export function declareAudit(program: Command, lazily: Lazily): void {
     .description("the newest events")
     .option("-n, --lines <n>", "how many", "20")
     .option("--sandbox <name>", "only this sandbox")
-    .option("--since <duration>", "only the last so long, as 1h")
+    .option("--since <time>", "only since this time, or the last so long, as 1h")
     .option("--type <types>", "only these kinds, as security.finding,admin.change")
     .option("-f, --follow", "and everything that follows, of all processes, until it is interrupted")
     .option("--json", "print events as JSON lines")

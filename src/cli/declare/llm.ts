@@ -8,7 +8,7 @@ export function declareLlm(program: Command, lazily: Lazily): void {
     .command("usage")
     .description("tokens and cost per sandbox, provider and model")
     .option("--sandbox <name>", "only this sandbox")
-    .option("--since <duration>", "only the last so long, as 7d")
+    .option("--since <time>", "only since this time, or the last so long, as 7d")
     .option("--by <key>", "model, provider, sandbox, day or label")
     .option("--all", "earlier sandboxes of the same name too")
     .option("--json", "print the result as JSON")

@@ -36,9 +36,10 @@ export function declarePolicy(program: Command, lazily: Lazily): void {
   policy
     .command("log")
     .description("what was allowed and denied, with the command that would allow it")
-    .option("-f, --follow", "go on showing what happens")
-    .option("-n, --lines <n>", "newest decisions", "20")
+    .option("-f, --follow", "and everything that follows, until it is interrupted")
+    .option("-n, --lines <n>", "how many", "20")
     .option("--sandbox <name>", "only this sandbox")
+    .option("--since <time>", "only since this time, or the last so long, as 1h")
     .option("--denied", "only what was denied")
     .option("--json", "print events as JSON lines")
     .action(lazily(async () => (await import("../commands/policy-log.ts")).log));
