@@ -80,8 +80,13 @@ describe("validation", () => {
     expect(answer.body.error).toContain(place);
   });
 
-  it("never repeats the value of a secret", async () => {
-    const { status, body } = await api("POST", "/secrets", { body: `{"name":"K","value":"sk-very-secret` });
+  it.each([
+    `{"name":"K","value":"sk-very-secret`,
+    `{"name":"K","value":sk-very-secret}`,
+    "sk-very-secret",
+    `{"name":"K","value":["sk-very-secret"]}`,
+  ])("never repeats the value of a secret: %s", async (text) => {
+    const { status, body } = await api("POST", "/secrets", { body: text });
     expect(status).toBe(400);
     expect(JSON.stringify(body)).not.toContain("sk-very");
   });
