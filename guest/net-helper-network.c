@@ -71,8 +71,10 @@ void network_up(bool route_everything) {
   close(netlink);
 }
 
+/* Not blocking: Node takes a listening socket over as it is, and out of descriptors it accepts and closes until nothing waits any more.
+   On a blocking one that never comes, and every sandbox's gateway stands still. */
 static int bound(int type, uint32_t address, uint16_t port) {
-  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) fail("socket");
   struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(address)}};
   if (bind(fd, (struct sockaddr *)&name, sizeof name) < 0) fail("bind");

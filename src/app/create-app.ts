@@ -257,9 +257,13 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     await secretsChanged();
   };
   const addresses = new AddressWatch();
-  const following = setInterval(() => {
+  // the same: they cannot be read without a descriptor
+  const followAddresses = async (): Promise<void> => {
     // the same generation, with the addresses of now as this machine's own
-    if (links.count > 0 && addresses.hasChanged()) links.prepare(generations.current)();
+    if (addresses.hasChanged()) links.prepare(generations.current)();
+  };
+  const following = setInterval(() => {
+    if (links.count > 0) background("follow this machine's addresses", followAddresses(), log);
     gate?.cutClosed();
     if (links.count > 0 || options.isServer === true) background("follow the policy", generations.follow(), log);
     secretFiles.follow();

@@ -34,6 +34,8 @@ export class BubblewrapSandbox implements BackendSandbox {
   #reason: EndReason | undefined;
   #ending: Promise<void> | undefined;
   #memoryTimer: NodeJS.Timeout | undefined;
+  /** a reading failed and was told; the next ones are looked at again all the same */
+  #isUnreadable = false;
 
   constructor(parts: SandboxParts) {
     this.#parts = parts;
@@ -92,8 +94,12 @@ export class BubblewrapSandbox implements BackendSandbox {
 
   #wasOutOfMemory(): boolean {
     try {
-      return (this.#parts.group?.oomKills() ?? 0) > 0;
+      const kills = this.#parts.group?.oomKills() ?? 0;
+      this.#isUnreadable = false;
+      return kills > 0;
     } catch (error) {
+      if (this.#isUnreadable) return false;
+      this.#isUnreadable = true;
       this.#parts.log.warn("cannot read the sandbox's memory events", { error: String(error) });
       return false;
     }

@@ -44,6 +44,8 @@ function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
 /** Interim responses that a client is given; servers send one or two, and nothing holds up who sends more. */
 const MAX_INTERIM = 32;
 
+const NO_DESCRIPTOR = "agentkernel has no file descriptor left for another connection; ulimit -n of its process is what it may have";
+
 /** An exchange that goes on without its client, and that others wait for, may take so many times as long as a connection. */
 const READ_TO_END = 3;
 
@@ -257,19 +259,21 @@ class Relay implements ResponseSink {
     }
     const cause = error instanceof AppError && error.cause !== undefined ? error.cause : error;
     const timedOut = error instanceof AppError && error.code === "TIMEOUT";
-    exchange.errorCode = timedOut ? "TIMEOUT" : "UPSTREAM_ERROR";
+    const code = errnoOf(cause);
+    const isOurs = code === "EMFILE" || code === "ENFILE";
+    exchange.errorCode = timedOut ? "TIMEOUT" : isOurs ? "LIMIT_EXCEEDED" : "UPSTREAM_ERROR";
     this.#runtime.log.debug("an upstream failed", { request_id: exchange.id, host: target?.host.text, error: messageOf(error) });
     if (downstream.headSent) {
       downstream.reset();
     } else {
       refuse(exchange, {
-        status: timedOut ? 504 : 502,
-        error: "upstream_error",
+        status: timedOut ? 504 : isOurs ? 503 : 502,
+        error: isOurs ? "limit_exceeded" : "upstream_error",
         host: target?.host.text ?? "",
         port: target?.port ?? 0,
         rule: isCertificateError(cause) ? "certificate" : "upstream",
-        reason: error instanceof AppError ? error.message : "the other side broke the connection off",
-        code: errnoOf(cause),
+        reason: isOurs ? NO_DESCRIPTOR : error instanceof AppError ? error.message : "the other side broke the connection off",
+        code,
       });
     }
     this.#finish("upstream_error");
