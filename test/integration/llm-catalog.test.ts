@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { providerTable } from "../../src/cli/commands/llm-catalog.ts";
 import { llmPrices, llmProvider } from "../../src/schema/llm-catalog.ts";
 import { appSetting, TEST_CALLER } from "../support/app-setting.ts";
 
@@ -46,6 +47,19 @@ test("the operator's providers come first, with what they are reported as", asyn
   expect(found.slice(3).every(({ source }) => source === "built_in")).toBe(true);
   expect(found.find(({ hosts }) => hosts.includes("{name}.openai.azure.com"))).toMatchObject({ provider: "azure", include_usage: null });
   expect(found.find(({ provider }) => provider === "openai")).toMatchObject({ priced_models: expect.any(Number), include_usage: true });
+});
+
+test("the list of providers fits a terminal, and says of each whose formats it speaks and where", async () => {
+  await using at = await appSetting("");
+  const lines = providerTable(await at.app.llmCatalog.providers(), 200).split("\n");
+  expect(lines.filter((line) => line.length > 100)).toEqual([]);
+  expect(lines[0]).toMatch(/^PROVIDER +PRICES +SPEAKS +HOSTS$/);
+  expect(lines.find((line) => line.includes("api.deepseek.com"))).toMatch(/^deepseek +\d+ +openai anthropic +api\.deepseek\.com$/);
+  expect(lines.find((line) => line.includes(" eu.api.openai.com"))).toMatch(/^ +eu\.api\.openai\.com$/);
+  await using own = await appSetting(`[llm]\ncustom_domains = ["llm.corp.example"]\n${PROVIDERS}`);
+  const [head, first] = providerTable(await own.app.llmCatalog.providers(), 200).split("\n");
+  expect(head).toMatch(/^PROVIDER +FROM +PRICES +SPEAKS +HOSTS$/);
+  expect(first).toMatch(/^custom \(vllm\) +file +\d+ +openai anthropic llama-cpp lm-studio +gpu\.corp\.example$/);
 });
 
 test("nothing is recognised while recognition is off, and nothing is asked for its usage with include_usage off", async () => {

@@ -13,9 +13,10 @@ export async function providers(cli: Cli, flags: { readonly json?: boolean }): P
   return 0;
 }
 
-/** One line for each host: a provider has one or many. */
-function providerTable(found: readonly LlmProvider[], width: number): string {
+/** One line for each host: a provider has one or many. What each of its shapes is called is in the JSON. */
+export function providerTable(found: readonly LlmProvider[], width: number): string {
   const rows = found.flatMap((row) => row.hosts.map((host, at) => ({ ...row, host, isFirst: at === 0 })));
+  const isMixed = found.some(({ source }) => source === "file");
   return table(
     rows,
     [
@@ -23,13 +24,18 @@ function providerTable(found: readonly LlmProvider[], width: number): string {
         title: "PROVIDER",
         value: ({ isFirst, provider, name }) => (isFirst ? (name === null || name === provider ? provider : `${provider} (${name})`) : ""),
       },
-      { title: "HOST", value: ({ host }) => host, wraps: true },
-      { title: "SHAPES", value: ({ isFirst, shapes }) => (isFirst ? shapes.join(" ") : ""), wraps: true },
-      { title: "PRICED MODELS", value: (row) => (row.isFirst ? count(row.priced_models) : ""), align: "right" },
-      { title: "FROM", value: ({ isFirst, source }) => (isFirst ? SOURCES[source] : "") },
+      ...(isMixed ? [{ title: "FROM", value: ({ isFirst, source }: (typeof rows)[number]) => (isFirst ? SOURCES[source] : "") }] : []),
+      { title: "PRICES", value: (row) => (row.isFirst ? count(row.priced_models) : ""), align: "right" },
+      { title: "SPEAKS", value: ({ isFirst, shapes }) => (isFirst ? familiesOf(shapes).join(" ") : ""), wraps: true },
+      { title: "HOSTS", value: ({ host }) => host, wraps: true },
     ],
     width,
   );
+}
+
+/** Whose formats they are: a provider that speaks OpenAI's has most of its seven. */
+function familiesOf(shapes: readonly string[]): readonly string[] {
+  return [...new Set(shapes.map((shape) => (shape === "llama-cpp" || shape === "lm-studio" ? shape : (shape.split("-")[0] ?? shape))))];
 }
 
 const SOURCES = { built_in: "built in", file: "file" } as const;
