@@ -13,7 +13,6 @@ import { silentMetrics } from "../metrics/silent-metrics.ts";
 import { Caretaker } from "../sandbox/caretaker.ts";
 import { SandboxManager } from "../sandbox/manager.ts";
 import type { SandboxRecord } from "../sandbox/record.ts";
-import type { SecretText } from "../schema/audit-stream.ts";
 import type { Config } from "../schema/settings.ts";
 import { openStore } from "../store/open-store.ts";
 import { createAuditService } from "./audit/audit.ts";
@@ -41,6 +40,7 @@ import { rebookCalls } from "./llm/rebook.ts";
 import { Reporter } from "./audit/reporter.ts";
 import { createSandboxService } from "./sandboxes/sandbox-service.ts";
 import { keepOutOfCoreDumps } from "./core-dump.ts";
+import type { FindSecret } from "./secrets/find-secret.ts";
 import { SandboxSecrets } from "./secrets/sandbox-secrets.ts";
 import { Renewals } from "./secrets/renewals.ts";
 import { SecretFiles } from "./secrets/secret-files.ts";
@@ -180,8 +180,8 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
     log,
   });
   const report = reporter.record;
-  const secretOf = async (text: SecretText): Promise<string> =>
-    typeof text === "string" ? text : ((await secrets.resolve(text)) ?? new Secret("")).reveal();
+  const secretOf: FindSecret = async (text, signal) =>
+    typeof text === "string" ? text : ((await secrets.resolve(text, signal)) ?? new Secret("")).reveal();
   const { otlp } = app.config.llm;
   // before the gateway, and so ended after it: calls that end with it are counted
   if (otlp !== null) {

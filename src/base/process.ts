@@ -206,12 +206,17 @@ export async function runProcess(request: RunRequest): Promise<RunResult> {
     child.stdin.end(input);
   }
   let late = false;
+  // a grandchild in a group of its own may hold the pipes for as long as it likes
+  const letGo = (): void => {
+    child.stdout.destroy();
+    child.stderr.destroy();
+  };
   const timer = setTimeout(() => {
     late = true;
     void child.stop({ graceMs: 0 });
-    child.stdout.destroy();
-    child.stderr.destroy();
+    letGo();
   }, timeoutMs);
+  request.signal?.addEventListener("abort", letGo, { once: true });
   try {
     const end = await child.ended;
     if (end.kind === "failed") throw new AppError("NOT_FOUND", `cannot start ${name}: ${messageOf(end.error)}`, { cause: end.error });
@@ -222,8 +227,8 @@ export async function runProcess(request: RunRequest): Promise<RunResult> {
     return { end, code: exitCodeOf(end), stdout: out, stderr: err, truncated: stdout.truncated() || stderr.truncated() };
   } finally {
     clearTimeout(timer);
-    child.stdout.destroy();
-    child.stderr.destroy();
+    request.signal?.removeEventListener("abort", letGo);
+    letGo();
   }
 }
 

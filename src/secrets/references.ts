@@ -32,6 +32,8 @@ export interface SecretResolver {
 
 /** ms that a command gets to print a value; it may have to ask a person to touch a key */
 const COMMAND_TIMEOUT_MS = 30_000;
+/** ms between the polite end and the other one, when nobody waits for the value any more */
+const COMMAND_GRACE_MS = 500;
 
 export function createResolver(options: ResolverOptions): SecretResolver {
   return {
@@ -100,6 +102,7 @@ async function runForValue(
     cwd: "/",
     signal,
     timeoutMs: COMMAND_TIMEOUT_MS,
+    graceMs: COMMAND_GRACE_MS,
     maxBytes: MAX_SECRET_BYTES,
   });
   // what it printed may hold the value, so neither stream is repeated

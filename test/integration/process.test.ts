@@ -1,5 +1,9 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { exitCodeOf, runProcess, startProcess } from "../../src/base/process.ts";
+import { tempDir } from "../support/temp.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const env = { PATH: "/usr/bin:/bin" };
 
@@ -31,6 +35,26 @@ test("the deadline ends a command, and a grandchild that holds its pipes does no
     code: "TIMEOUT",
   });
   expect(performance.now() - before).toBeLessThan(3000);
+});
+
+test("who gives up does not wait for a grandchild in a session of its own that holds the pipes", async () => {
+  await using dir = await tempDir();
+  const file = join(dir.path, "pid");
+  const giveUp = new AbortController();
+  const running = runProcess({
+    argv: ["sh", "-c", `setsid sh -c 'echo $$ > ${file}; exec sleep 20' & sleep 20`],
+    env,
+    timeoutMs: 20_000,
+    graceMs: 100,
+    signal: giveUp.signal,
+  });
+  running.catch(() => undefined);
+  const grandchild = Number(await waitFor(() => existsSync(file) && readFileSync(file, "utf8").trim()));
+  const before = performance.now();
+  giveUp.abort(new Error("given up"));
+  await expect(running).rejects.toThrow("given up");
+  expect(performance.now() - before).toBeLessThan(5_000);
+  process.kill(grandchild, "SIGKILL");
 });
 
 test("stop is polite first, and kills the whole group past the grace time", async () => {

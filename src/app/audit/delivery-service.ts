@@ -16,11 +16,11 @@ import type { TextWriter } from "../../events/sinks/stdout.ts";
 import type { Metrics } from "../../metrics/metrics.ts";
 import type { StreamStatus } from "../../schema/delivery.ts";
 import type { NewEvent } from "../../schema/event.ts";
-import type { SecretText } from "../../schema/audit-stream.ts";
 import type { Config } from "../../schema/settings.ts";
 import { withoutBodies } from "../../schema/shown-body.ts";
 import { ProcessLock } from "../../store/process-lock.ts";
 import type { Caller } from "../facade.ts";
+import type { FindSecret } from "../secrets/find-secret.ts";
 
 export type DeliveryServiceOptions = {
   readonly paths: StatePaths;
@@ -43,7 +43,7 @@ type Attached = {
   };
   readonly events: ChainedEventLog;
   readonly report: (event: NewEvent) => Promise<unknown>;
-  readonly secret: (text: SecretText) => Promise<string>;
+  readonly secret: FindSecret;
 };
 
 /** ms that the end of a process waits for receivers: what they have not had then, the next process delivers */

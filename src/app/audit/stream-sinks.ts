@@ -19,12 +19,12 @@ import { Syslog } from "../../events/sinks/syslog.ts";
 import type { SecretText, StreamDestination } from "../../schema/audit-stream.ts";
 import { withoutBodies } from "../../schema/shown-body.ts";
 import type { StreamSettings } from "../../schema/settings.ts";
+import type { FindSecret } from "../secrets/find-secret.ts";
 
 export type StreamSinkOptions = {
   /** the file that the streams stand in; null: none */
   readonly config: string | null;
-  /** @throws NOT_FOUND when there is no value */
-  readonly secret: (text: SecretText) => Promise<string>;
+  readonly secret: FindSecret;
   /** absent: this process's stdout belongs to somebody else */
   readonly stdout: TextWriter | undefined;
   readonly hostname: string;
@@ -49,7 +49,7 @@ export function streamSpecs(streams: readonly StreamSettings[], options: StreamS
         ? {}
         : { owner: { config: options.config, place: placeOf(stream.destination) } }),
       encode: encoder(stream.ocsfVersion, options.hostname),
-      open: () => openSink(stream.destination, options),
+      open: (signal) => openSink(stream.destination, options, signal),
     }));
 }
 
@@ -58,17 +58,18 @@ function encoder(version: StreamSettings["ocsfVersion"], hostname: string): Sink
   return (event, { chain, seq }) => toOcsf(event, { version, product: PRODUCT, hostname, sequence: seq, chain });
 }
 
-async function openSink(destination: StreamDestination, options: StreamSinkOptions): Promise<Sink> {
+async function openSink(destination: StreamDestination, options: StreamSinkOptions, signal: AbortSignal): Promise<Sink> {
   const { clock, hostname } = options;
+  const secretOf = (text: SecretText): Promise<string> => options.secret(text, signal);
   switch (destination.type) {
     case "http_webhook": {
       const { url, secret, secrets = [] } = destination;
       const keys = await Promise.all(
-        [...(secret === undefined ? [] : [secret]), ...secrets].map(async (text) => webhookKey(await options.secret(text))),
+        [...(secret === undefined ? [] : [secret]), ...secrets].map(async (text) => webhookKey(await secretOf(text))),
       );
       const userAgent = `agentkernel-audit/${VERSION}`;
       return createHttpWebhook(
-        { url, headers: await headersOf(destination, options), keys, body: "array", userAgent, clock },
+        { url, headers: await headersOf(destination, secretOf), keys, body: "array", userAgent, clock },
         await clientOf(destination),
       );
     }
@@ -81,26 +82,26 @@ async function openSink(destination: StreamDestination, options: StreamSinkOptio
       const { url, source, sourcetype, index } = destination;
       const rest = { host: hostname, source, sourcetype, ...(index === undefined ? {} : { index }), clock };
       return createSplunk(
-        { url, token: await options.secret(destination.token), headers: await headersOf(destination, options), ...rest },
+        { url, token: await secretOf(destination.token), headers: await headersOf(destination, secretOf), ...rest },
         await clientOf(destination),
       );
     }
     case "elastic":
       return createElastic(
-        { url: destination.url, index: destination.index, headers: await headersOf(destination, options), clock },
+        { url: destination.url, index: destination.index, headers: await headersOf(destination, secretOf), clock },
         await clientOf(destination),
       );
     case "datadog": {
       const { url, service } = destination;
-      const apiKey = await options.secret(destination.api_key);
+      const apiKey = await secretOf(destination.api_key);
       return createDatadog(
-        { url, apiKey, service, host: hostname, headers: await headersOf(destination, options), clock },
+        { url, apiKey, service, host: hostname, headers: await headersOf(destination, secretOf), clock },
         await clientOf(destination),
       );
     }
     case "otlp":
       return createOtlp(
-        { url: destination.url, serviceVersion: VERSION, host: hostname, headers: await headersOf(destination, options), clock },
+        { url: destination.url, serviceVersion: VERSION, host: hostname, headers: await headersOf(destination, secretOf), clock },
         await clientOf(destination),
       );
     case "syslog": {
@@ -116,13 +117,13 @@ type WithHeaders = { readonly authorization?: SecretText | undefined; readonly h
 
 async function headersOf(
   { authorization, headers = {} }: WithHeaders,
-  { secret }: StreamSinkOptions,
+  secretOf: (text: SecretText) => Promise<string>,
 ): Promise<Readonly<Record<string, string>>> {
   const given: readonly (readonly [string, SecretText])[] = [
     ...Object.entries(headers),
     ...(authorization === undefined ? [] : [["authorization", authorization] as const]),
   ];
-  return Object.fromEntries(await Promise.all(given.map(async ([name, text]) => [name.toLowerCase(), await secret(text)] as const)));
+  return Object.fromEntries(await Promise.all(given.map(async ([name, text]) => [name.toLowerCase(), await secretOf(text)] as const)));
 }
 
 async function clientOf(destination: { readonly ca_file?: string | undefined }): Promise<HttpClient> {

@@ -15,6 +15,7 @@ import type { Config } from "../../schema/settings.ts";
 import type { DecisionWay } from "./decision-hooks.ts";
 import type { DeliveryService } from "../audit/delivery-service.ts";
 import type { Caller, HookService } from "../facade.ts";
+import type { FindSecret } from "../secrets/find-secret.ts";
 import type { HookRegistry, RegisteredHook } from "./hook-registry.ts";
 import type { HookSinkOptions } from "./hook-sinks.ts";
 import { ownAddresses } from "../egress/own-addresses.ts";
@@ -24,7 +25,7 @@ export type HookServiceOptions = {
   readonly delivery: DeliveryService;
   readonly config: () => Config;
   readonly paths: StatePaths;
-  readonly secret: (text: SecretText) => Promise<string>;
+  readonly secret: FindSecret;
   /** the vault, for secrets that come over the API */
   readonly vault: { set(name: string, value: Secret): Promise<void>; removeAll(prefix: string): Promise<void> };
   readonly report: (event: NewEvent) => Promise<unknown>;
@@ -34,6 +35,9 @@ export type HookServiceOptions = {
 
 /** Values that came with a hook are kept under names that `secret set` cannot make. */
 const VAULT_PREFIX = "hook.";
+
+/** ms for a test of a hook, its secrets included */
+const TEST_MS = 30_000;
 
 /** Hooks for the surfaces: registered, tested, looked at; delivery itself is the delivery service's. */
 export class Hooks implements HookService {
@@ -82,9 +86,10 @@ export class Hooks implements HookService {
     const startedAt = clock.monotonic();
     const event = sample(hook, clock.now());
     try {
-      await using sink = await openHook(hook, file !== null, this.sinkOptions());
+      const signal = AbortSignal.timeout(TEST_MS);
+      await using sink = await openHook(hook, file !== null, this.sinkOptions(), signal);
       const item = { id: event.id, chain: "test", seq: 0, event, bodies: [hookBody(hook, event, "test", 0)] };
-      const answer = await sink.send({ items: [item], mark: undefined }, AbortSignal.timeout(30_000));
+      const answer = await sink.send({ items: [item], mark: undefined }, signal);
       const took = Math.round(clock.monotonic() - startedAt);
       return {
         delivered: answer.kind === "delivered",

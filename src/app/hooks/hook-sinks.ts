@@ -18,11 +18,12 @@ import type { SecretText } from "../../schema/audit-stream.ts";
 import type { Event, NewEvent } from "../../schema/event.ts";
 import type { Hook, HookTarget } from "../../schema/hook.ts";
 import { bodyLimit, withBodies } from "../../schema/shown-body.ts";
+import type { FindSecret } from "../secrets/find-secret.ts";
 import { isFor } from "./hook-filter.ts";
 import type { RegisteredHook } from "./hook-registry.ts";
 
 export type HookSinkOptions = {
-  readonly secret: (text: SecretText) => Promise<string>;
+  readonly secret: FindSecret;
   readonly report: (event: NewEvent) => Promise<unknown>;
   /** folder of file targets with relative paths */
   readonly filesDir: string;
@@ -57,7 +58,7 @@ export function hookSpec({ hook, file, createdMs }: RegisteredHook, options: Hoo
     ...(file === null ? {} : { owner: { config: file, place: hookPlace(hook.target) } }),
     wanted: (event) => isFor(hook, event),
     encode: (event, { chain, seq }) => [hookBody(hook, event, chain, seq)],
-    open: () => openHook(hook, file !== null, options),
+    open: (signal) => openHook(hook, file !== null, options, signal),
   };
 }
 
@@ -70,11 +71,11 @@ export function hookBody(hook: Hook, event: Event, chain: string, seq: number): 
   return { ...withBodies(event, bodyLimit(hook)), chain, sequence: seq };
 }
 
-export async function openHook(hook: Hook, isOperators: boolean, options: HookSinkOptions): Promise<Sink> {
+export async function openHook(hook: Hook, isOperators: boolean, options: HookSinkOptions, signal: AbortSignal): Promise<Sink> {
   const { target } = hook;
   switch (target.type) {
     case "webhook":
-      return openWebhook(hook, target, isOperators, options);
+      return openWebhook(hook, target, isOperators, options, signal);
     case "file":
       return new LinesFile({
         path: await hookFile(target.path, options),
@@ -94,13 +95,15 @@ async function openWebhook(
   target: Extract<HookTarget, { type: "webhook" }>,
   isOperators: boolean,
   options: HookSinkOptions,
+  signal: AbortSignal,
 ): Promise<Sink> {
-  const { secret, clock } = options;
+  const { clock } = options;
+  const secretOf = (text: SecretText): Promise<string> => options.secret(text, signal);
   const texts = [...(hook.secret === undefined ? [] : [hook.secret]), ...(hook.secrets ?? [])];
-  const keys = await Promise.all(texts.map(async (text) => webhookKey(await secret(text))));
+  const keys = await Promise.all(texts.map(async (text) => webhookKey(await secretOf(text))));
   const headers: Record<string, string> = {};
-  for (const [name, text] of Object.entries(target.headers ?? {})) headers[name.toLowerCase()] = await secret(text);
-  if (target.authorization !== undefined) headers["authorization"] = await secret(target.authorization);
+  for (const [name, text] of Object.entries(target.headers ?? {})) headers[name.toLowerCase()] = await secretOf(text);
+  if (target.authorization !== undefined) headers["authorization"] = await secretOf(target.authorization);
   const vet = isOperators ? undefined : addressVet(new URL(target.url), options);
   const ca = target.ca_file === undefined ? {} : { ca: await loadCaFile("proxy.hooks.target.ca_file", target.ca_file) };
   const body = hook.batch === undefined ? "single" : "array";

@@ -129,10 +129,12 @@ export class SandboxSecrets {
     return hasValue(resolver, name) ? resolver.byName(name) : undefined;
   }
 
-  /** A reference of the configuration; null is none. */
-  async resolve(reference: SecretReference | null): Promise<Secret | undefined> {
+  /** A reference of the configuration; null is none. `signal` ends it before its deadline. */
+  async resolve(reference: SecretReference | null, signal?: AbortSignal): Promise<Secret | undefined> {
     if (reference === null) return undefined;
-    return (await this.#open()).resolver.resolve(reference, AbortSignal.timeout(RESOLVE_MS));
+    const deadline = AbortSignal.timeout(RESOLVE_MS);
+    const { resolver } = await this.#open();
+    return resolver.resolve(reference, signal === undefined ? deadline : AbortSignal.any([signal, deadline]));
   }
 
   /** Entries that people made. Those of sandboxes and hooks have a dot in their names, which no name of a person's has. */

@@ -249,7 +249,7 @@ export class SinkRunner {
   async #attempt(part: readonly Item[], segment: string | undefined): Promise<SinkAnswer> {
     const last = part.at(-1);
     try {
-      this.#sink ??= await this.#options.spec.open();
+      this.#sink ??= await this.#options.spec.open(this.#stop.signal);
       const mark = last === undefined ? undefined : await this.#marks.markFor(last.record, segment);
       return await this.#sink.send({ items: part.map(({ item }) => item), mark }, this.#stop.signal);
     } catch (error) {

@@ -28,8 +28,8 @@ export type SinkSpec = {
   readonly owner?: SinkOwner;
   /** equal ones are the same sink in every respect; absent: none is */
   readonly fingerprint?: string;
-  /** makes the way there; called again after a pause, so that secrets are looked up anew */
-  readonly open: () => Promise<Sink>;
+  /** makes the way there; called again after a pause, so that secrets are looked up anew. The signal ends it */
+  readonly open: (signal: AbortSignal) => Promise<Sink>;
 };
 
 export type DeliveryTiming = BackoffLimits & {
