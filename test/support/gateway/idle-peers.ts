@@ -1,7 +1,8 @@
 /**
- * Both ends of many idle tunnels, in a process of their own, so that their descriptors are not the gateway's: prints the port of a server
- * that never answers; then, for a line `{"ports": […], "each": n, "hello": hex}`, opens n connections to each port, and prints when the
- * hello of every one of them has arrived at the server. Ends with its input.
+ * Both ends of many idle connections, in a process of their own, so that their descriptors are not the gateway's: prints the port of a
+ * server that never answers; then, for a line `{"tunnels": […], "kept": […], "hello": hex, "request": text}`, whose lists hold a port for
+ * each connection, opens all of them, and prints when the hello of every tunnel has arrived at the server and every other one has an
+ * answer to its request. Ends with its input.
  */
 import { createServer, connect, type AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
@@ -18,15 +19,27 @@ const server = createServer((socket) => {
 });
 server.listen({ port: 0, host: "127.0.0.1", backlog: 4096 }, () => say({ port: (server.address() as AddressInfo).port }));
 
+type Wanted = { readonly tunnels: readonly number[]; readonly kept: readonly number[]; readonly hello: string; readonly request: string };
+
+/** One after another by the dozen, as far as the queue of a listener reaches. */
+async function openAll(ports: readonly number[], first: Buffer, onAnswer: () => void): Promise<void> {
+  for (const [i, port] of ports.entries()) {
+    const socket = connect({ port, host: "127.0.0.1" }, () => socket.write(first));
+    socket.once("data", onAnswer);
+    socket.on("error", (error) => say({ error: error.message }));
+    socket.on("close", () => say({ error: "closed" }));
+    if (i % 32 === 31) await new Promise((resolve) => socket.once("connect", resolve));
+  }
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
-  const { ports, each, hello } = JSON.parse(line) as { ports: number[]; each: number; hello: string };
-  wanted = ports.length * each;
-  const bytes = Buffer.from(hello, "hex");
-  for (const port of ports)
-    for (let i = 0; i < each; i += 1) {
-      const socket = connect({ port, host: "127.0.0.1" }, () => socket.write(bytes));
-      socket.on("error", (error) => say({ error: error.message }));
-      if (i % 32 === 31) await new Promise((resolve) => socket.once("connect", resolve));
-    }
+  const { tunnels, kept, hello, request } = JSON.parse(line) as Wanted;
+  wanted = tunnels.length + kept.length;
+  const arrive = (): void => {
+    arrived += 1;
+    if (arrived === wanted) say({ arrived });
+  };
+  await openAll(tunnels, Buffer.from(hello, "hex"), () => say({ error: "a tunnel was answered" }));
+  await openAll(kept, Buffer.from(request), arrive);
 }
 process.exit(0);
