@@ -78,9 +78,10 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
   throw new AppError("SERVER_UNREACHABLE", `the server did not answer within ${START_DEADLINE_MS / 1000} s`, { hint: `see ${logFile}` });
 }
 
-/** The limit of V8's heap that this process was started with: the server in the background is to have it as well. */
+/** The limits of V8's heap that the front in bin/ gives a server, which one in the background is to have as well; none without a front. */
 function heapLimits(flags: readonly string[]): readonly string[] {
-  return flags.filter((flag) => flag.startsWith("--max-semi-space-size="));
+  const own = flags.filter((flag) => flag.startsWith("--max-semi-space-size="));
+  return own.length === 0 ? [] : [...own, "--scavenger-max-new-space-capacity-mb=4"];
 }
 
 async function lastLine(file: string): Promise<string> {

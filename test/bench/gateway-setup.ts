@@ -66,8 +66,8 @@ export async function startGateway(
   };
 }
 
-/** V8's flags that users get: the front in bin/ is the one place that has them. */
+/** V8's flags that users' servers get: the front in bin/ is where they stand. */
 function launcherFlags(): readonly string[] {
   const front = readFileSync(new URL("../../bin/agentkernel", import.meta.url), "utf8");
-  return /^exec "\$node" ((?:--\S+ )*)"\$main"/m.exec(front)?.[1]?.trim().split(" ") ?? [];
+  return [...front.matchAll(/\bflags="?(?:\$flags )?(--[\w-]+=\d+)/g)].flatMap(([, flag]) => flag ?? []);
 }
