@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Connection } from "../../src/egress/accept/connection.ts";
+import { Holdings } from "../../src/egress/exchange/holdings.ts";
 import type { Exchange } from "../../src/egress/exchange/exchange.ts";
 import { createHttp1 } from "../../src/egress/exchange/h1.ts";
 import type { Runtime } from "../../src/egress/runtime.ts";
@@ -44,7 +45,7 @@ async function readByGateway(bytes: Buffer, at: readonly number[]): Promise<read
   const http = createHttp1(runtime);
   const [client, server] = duplexPair();
   const connection = {
-    attachment: { decided: () => undefined, generation: { egress: {} } },
+    attachment: { decided: () => undefined, generation: { egress: {} }, holdings: new Holdings(LIMITS) },
     expected,
     destination: { address: "198.18.0.1", port: 80 },
     scheme: "http",

@@ -5,7 +5,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, ty
 import { expect, test } from "vitest";
 import { tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture, type Fixture } from "../support/gateway/fixture.ts";
-import { testUpstream } from "../support/gateway/upstream.ts";
+import { refuseEarly, testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "api.example.com";
@@ -141,7 +141,7 @@ test("V89: a client that says GOAWAY is served what it asked for before; one tha
 test("V86: early hints, 100-continue and an answer that comes before 5 MB are sent reach a client of HTTP/2", async () => {
   await using upstream = await testUpstream((request, response) => {
     if (request.url === "/early") {
-      request.once("data", () => response.writeHead(413, { connection: "close" }).end("too large"));
+      request.once("data", () => refuseEarly(response));
       return;
     }
     response.writeEarlyHints({ link: "</style.css>; rel=preload" });

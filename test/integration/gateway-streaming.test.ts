@@ -7,7 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { expect, test } from "vitest";
 import { fetchInside, openInside, readAll, readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture, type Fixture } from "../support/gateway/fixture.ts";
-import { testUpstream } from "../support/gateway/upstream.ts";
+import { refuseEarly, testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 /** ms for what comes at once: a loaded machine takes seconds for the first connection, and no claim here is about time */
@@ -206,10 +206,7 @@ test("V86: 100-continue comes from the gateway once policy allowed the request",
 
 test("V86: a final response that comes before the body is complete reaches a client that still uploads", async () => {
   await using upstream = await testUpstream((request, response) => {
-    request.once("data", () => {
-      response.writeHead(413, { "content-type": "text/plain", connection: "close" });
-      response.end("too large");
-    });
+    request.once("data", () => refuseEarly(response));
   });
   await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
   const upload = await rawRequest(fixture, { method: "POST", path: "/", headers: { "content-length": String(20 * MIB) } });

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer as createHttp, type RequestListener, type Server as HttpServer } from "node:http";
+import { createServer as createHttp, type RequestListener, type Server as HttpServer, type ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Upstream } from "../../../src/egress/gateway.ts";
@@ -64,4 +64,13 @@ export async function testUpstream(
       await closed;
     },
   };
+}
+
+/**
+ * The last answer of a connection, before the request's body is there: "413 too large". It reads on after it, as RFC 9112 §9.6 asks of a
+ * server: closing at once would reset the connection, and that may take the answer away from a sender that is just writing.
+ */
+export function refuseEarly(response: ServerResponse): void {
+  const head = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: text/plain\r\ncontent-length: 9\r\nconnection: close";
+  response.socket?.end(`${head}\r\n\r\ntoo large`);
 }
