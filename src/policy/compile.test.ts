@@ -40,7 +40,22 @@ describe("decide", () => {
       policy: { id: "gen_1", name: "moderate", version: 3 },
     });
     expect(decide({}, "example.com", 8443).hint).toBe("agentkernel run --allow example.com:8443 …");
-    expect(decide({}, "2001:db8::1", 8443).hint).toBe("agentkernel run --allow [2001:db8::1]:8443 …");
+    expect(decide({}, "2606:4700::1111", 8443).hint).toBe("agentkernel run --allow [2606:4700::1111]:8443 …");
+  });
+
+  it("names no command that would not help: an address that no rule opens", () => {
+    for (const at of ["169.254.169.254", "10.0.0.1", "0.0.0.0", "::ffff:10.0.0.1", "100.100.100.200"]) {
+      const denied = decide({}, at, 80);
+      expect(denied).toMatchObject({
+        verdict: "deny",
+        rule: "default",
+        reason: expect.stringMatching(/nor could one: .* may not reach/) as string,
+      });
+      expect(denied.hint, at).toBeUndefined();
+    }
+    expect(decide({ unsafeAllowPrivate: true }, "10.0.0.1").hint).toBe("agentkernel run --allow 10.0.0.1 …");
+    expect(decide({}, "127.0.0.1", 8080).hint).toBe("agentkernel run --allow-host-port 8080 …, and inside host.agentkernel.internal:8080");
+    expect(decide({ ownPorts: [18888] }, "127.0.0.1", 18888).hint).toBeUndefined();
   });
 
   it("names the command for a sandbox that keeps running, and none where a command would not help", () => {

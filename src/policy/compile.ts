@@ -1,7 +1,7 @@
 import { canonicalAddress } from "./address.ts";
 import { AppError } from "../base/error.ts";
 import { allowCommand } from "../schema/allow-command.ts";
-import { decideAddress } from "./decide-address.ts";
+import { decideAddress, type AddressPolicy } from "./decide-address.ts";
 import { BUILT_IN_RULES, type Decision } from "./decision.ts";
 import { formatAuthority, type CanonicalHost } from "./host.ts";
 import { normalisePath } from "./path.ts";
@@ -31,7 +31,7 @@ export function compilePolicy(input: PolicyInput): Policy {
     ref: input.ref,
     mode: input.mode,
     ports: Object.freeze(ports),
-    decide: (request: PolicyRequest) => closed(input, () => observe(input, decideRequest(input, index, request))),
+    decide: (request: PolicyRequest) => closed(input, () => observe(input, decideRequest(input, index, request, addresses))),
     decideAddress: (host: CanonicalHost, address: string, options: Parameters<Policy["decideAddress"]>[2]) =>
       closed(input, () => decideAddress(addresses, host, address, options)),
   });
@@ -59,7 +59,7 @@ function observe(input: PolicyInput, decision: Decision): Decision {
   };
 }
 
-function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequest): Decision {
+function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequest, addresses: AddressPolicy): Decision {
   const { host, port } = request;
   if (input.default === "none") return deny(input, BUILT_IN_RULES.network, "This sandbox has no network.");
   const path = request.path === undefined ? undefined : normalisePath(request.path);
@@ -105,7 +105,21 @@ function decideRequest(input: PolicyInput, index: RuleIndex, request: PolicyRequ
       policy: input.ref,
     };
   }
+  if (host.kind !== "name") return unnamedAddress(input, request, addresses);
   return { ...deny(input, BUILT_IN_RULES.default, unnamed(index, request)), hint: hintFor(input, request) };
+}
+
+/** A rule would not open every address: there the hint is what does, or none. */
+function unnamedAddress(input: PolicyInput, request: PolicyRequest, addresses: AddressPolicy): Decision {
+  const { host, port } = request;
+  const dialled = decideAddress(addresses, host, host.text, { port });
+  const reason = `No rule allows the address ${host.text}; addresses need a rule of their own.`;
+  if (dialled.verdict === "allow") return { ...deny(input, BUILT_IN_RULES.default, reason), hint: hintFor(input, request) };
+  const closed = deny(input, BUILT_IN_RULES.default, `No rule allows the address ${host.text}, nor could one: ${dialled.reason}`);
+  const isService = dialled.address === "loopback" && !addresses.ownPorts.includes(port);
+  return isService
+    ? { ...closed, hint: `agentkernel run --allow-host-port ${port} …, and inside host.agentkernel.internal:${port}` }
+    : closed;
 }
 
 const MAKERS: Readonly<Record<Rule["origin"], string>> = {
@@ -131,7 +145,6 @@ function undoing(rule: Rule, input: PolicyInput, { host, port }: PolicyRequest):
 }
 
 function unnamed(index: RuleIndex, { host, port }: PolicyRequest): string {
-  if (host.kind !== "name") return `No rule allows the address ${host.text}; addresses need a rule of their own.`;
   const elsewhere = index.names(host).find((rule) => rule.effect !== "deny" && rule.ports?.length !== 0);
   return elsewhere?.ports === undefined
     ? `No rule allows ${host.text}.`

@@ -151,3 +151,18 @@ test("a process beside takes over what another changed, and both count the same 
   ]);
   expect(both.filter(({ status }) => status === "fulfilled").length).toBeGreaterThanOrEqual(1);
 });
+
+test("a check says of an address what connecting would: a rule opens none that sandboxes may not reach", async () => {
+  const upstream = '[[egress.upstreams]]\nhost = "10.0.0.9"\nurl = "http://127.0.0.1:9"\n';
+  await using at = await setting(`${rules("127.0.0.1", "169.254.169.254", "10.0.0.1", "10.0.0.9", "93.184.216.34", "localhost")}${upstream}`);
+  const check = async (host: string) => {
+    const { verdict, rule, reason } = await at.app.policy.check({ url: `http://${host}/` });
+    return `${verdict} ${rule} ${reason}`;
+  };
+  expect(await check("127.0.0.1")).toBe("deny address 127.0.0.1 is a loopback address, which sandboxes may not reach.");
+  expect(await check("localhost")).toBe("deny address localhost resolved to 127.0.0.1, a loopback address, which sandboxes may not reach.");
+  expect(await check("169.254.169.254")).toMatch(/^deny address .*metadata/);
+  expect(await check("10.0.0.1")).toMatch(/^deny address .*private/);
+  expect(await check("10.0.0.9")).toMatch(/^allow egress\.rules\[3\] /);
+  expect(await check("93.184.216.34")).toMatch(/^allow egress\.rules\[4\] /);
+});

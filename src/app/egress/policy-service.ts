@@ -1,6 +1,6 @@
 import { AppError, messageOf } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
-import { parseHost } from "../../policy/host.ts";
+import { parseHost, type CanonicalHost } from "../../policy/host.ts";
 import { checkAddedRule, operatorRules } from "../../policy/policy-input.ts";
 import type { RuleInput } from "../../policy/policy.ts";
 import type { SandboxManager } from "../../sandbox/manager.ts";
@@ -57,14 +57,14 @@ export function createPolicyService(options: PolicyServiceOptions): PolicyServic
           ? { profile: profileNamed(profile ?? generation.config.sandbox.profile), allow: [], secrets: [] }
           : manager.find(sandbox);
       const scheme = target.protocol === "https:" ? "https" : "http";
-      const decision = generation.policyFor(subject, { isLive: true }).decide({
-        host,
-        port: target.port === "" ? (scheme === "https" ? 443 : 80) : Number(target.port),
-        scheme,
-        method: "GET",
-        path: target.pathname,
-      });
-      const { verdict, rule, reason, hint, policy } = decision;
+      const port = target.port === "" ? (scheme === "https" ? 443 : 80) : Number(target.port);
+      const rules = generation.policyFor(subject, { isLive: true });
+      const asked = rules.decide({ host, port, scheme, method: "GET", path: target.pathname });
+      // a rule opens no address that sandboxes may not reach; of a name that is known only when it is resolved
+      const address = host.kind === "name" ? (isLocalName(host) ? "127.0.0.1" : undefined) : host.text;
+      const trusted = generation.upstreams.some((upstream) => upstream.host === host.text);
+      const dialled = asked.verdict === "deny" || address === undefined ? asked : rules.decideAddress(host, address, { port, trusted });
+      const { verdict, rule, reason, hint, policy } = dialled.verdict === "deny" ? dialled : asked;
       return { url, verdict, rule, reason, ...(hint === undefined ? {} : { hint }), policy: { ...policy } };
     },
     get: async () => get(),
@@ -101,6 +101,11 @@ export function createPolicyService(options: PolicyServiceOptions): PolicyServic
       }
     },
   };
+}
+
+/** RFC 6761, section 6.3: this machine, whatever a resolver says. */
+function isLocalName(host: CanonicalHost): boolean {
+  return host.text === "localhost" || host.text.endsWith(".localhost");
 }
 
 function reportOf(generation: EgressGeneration, repository: SandboxRepository): PolicyReport {
