@@ -19,9 +19,25 @@ const MAX_LOG_BYTES = 1024 ** 2;
 export async function connect(cli: Cli): Promise<Client> {
   const config = await loadCliConfig(cli);
   const client = createClient({ socketPath: config.paths.socket });
-  if (await isServing(client)) return client;
+  if (await isServing(client)) {
+    if (cli.configFile !== undefined) await refuseOtherConfig(client, cli.configFile);
+    return client;
+  }
   await startInBackground(cli, config, client);
   return client;
+}
+
+/** What was named with `--config` would be read and do nothing. @throws CONFLICT */
+async function refuseOtherConfig(client: Client, file: string): Promise<void> {
+  const { config_file: its } = await client.status();
+  if (its === file) return;
+  throw new AppError(
+    "CONFLICT",
+    `the server that runs has ${its === null ? "no configuration file" : `the configuration ${its}`}, not ${file}`,
+    {
+      hint: "leave out --config, or end that server: agentkernel serve --stop",
+    },
+  );
 }
 
 async function isServing(client: Client): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { Command, CommanderError, Help, Option } from "commander";
 import { AppError, errnoOf, firstFault } from "../base/error.ts";
 import { VERSION } from "../base/version.ts";
@@ -44,7 +45,8 @@ function takeConfigFlag(argv: readonly string[]): { readonly config: string | un
   const inline = arg.includes("=");
   const config = inline ? arg.slice(arg.indexOf("=") + 1) : argv[at + 1];
   if (config === undefined || config === "" || config === "--") return { config: "", rest: argv };
-  return { config, rest: [...argv.slice(0, at), ...argv.slice(at + (inline ? 1 : 2))] };
+  // absolute: a server that is started in the background has another working directory
+  return { config: resolve(config), rest: [...argv.slice(0, at), ...argv.slice(at + (inline ? 1 : 2))] };
 }
 
 /** Every command; `setExit` is given the exit code of the one that ran. */

@@ -82,6 +82,20 @@ describe("config check", () => {
     expect((await place.run(["audit", "tail", "-n", "1", "--json"])).code).toBe(0);
   });
 
+  it("another file than the server's is not taken for its own, and a relative name means the same everywhere", async () => {
+    await using place = await installation();
+    writeFileSync(join(place.workspace, "a.toml"), "");
+    writeFileSync(join(place.workspace, "b.toml"), "");
+    expect(await place.run(["--config", "a.toml", "policy", "ls"])).toMatchObject({ code: 0 });
+    expect(await place.run(["policy", "ls", "--config", join(place.workspace, "a.toml")])).toMatchObject({ code: 0 });
+    const refused = await place.run(["--config", "b.toml", "policy", "ls"]);
+    expect(refused).toMatchObject({
+      code: 125,
+      stderr: expect.stringMatching(/^error\[CONFLICT\]: .*a\.toml, not .*b\.toml\nhint: .*serve --stop\n$/) as string,
+    });
+    expect(await place.run(["policy", "ls"])).toMatchObject({ code: 0 });
+  });
+
   it("finds what would keep sandboxes from starting, and keys that have no value", async () => {
     await using place = await installation();
     const check = async (toml: string): Promise<readonly [number | null, string]> => {

@@ -154,7 +154,9 @@ test("a process beside takes over what another changed, and both count the same 
 
 test("a check says of an address what connecting would: a rule opens none that sandboxes may not reach", async () => {
   const upstream = '[[egress.upstreams]]\nhost = "10.0.0.9"\nurl = "http://127.0.0.1:9"\n';
-  await using at = await setting(`${rules("127.0.0.1", "169.254.169.254", "10.0.0.1", "10.0.0.9", "93.184.216.34", "localhost")}${upstream}`);
+  await using at = await setting(
+    `${rules("127.0.0.1", "169.254.169.254", "10.0.0.1", "10.0.0.9", "93.184.216.34", "localhost")}${upstream}`,
+  );
   const check = async (host: string) => {
     const { verdict, rule, reason } = await at.app.policy.check({ url: `http://${host}/` });
     return `${verdict} ${rule} ${reason}`;
