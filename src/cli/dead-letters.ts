@@ -1,6 +1,7 @@
 import type { DeadLetterInfo } from "../schema/delivery.ts";
 import type { Cli } from "./cli.ts";
-import { jsonText, table } from "./output.ts";
+import { jsonText } from "./output.ts";
+import { table } from "./table.ts";
 
 /** Events that a stream or hook will never take as they are, with the reason. */
 export function showDeadLetters({ output }: Cli, letters: readonly DeadLetterInfo[], isJson: boolean): void {

@@ -97,62 +97,6 @@ export function jsonText(value: unknown, indent?: number): string {
   );
 }
 
-export type Column<Row> = {
-  readonly title: string;
-  readonly value: (row: Row) => string;
-  readonly align?: "right";
-  /** may go on in the lines below where a line is too long for the terminal */
-  readonly wraps?: true;
-};
-
-/** characters that a column is not made narrower than */
-const MIN_WRAPPED = 16;
-
-/**
- * A plain table with a header, columns two spaces apart. One row is one line, unless it is too wide and columns wrap.
- * @param width characters of a line (`Output.width`); absent: as long as it gets
- */
-export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width = Number.POSITIVE_INFINITY): string {
-  const cells = rows.map((row) => columns.map((column) => printable(column.value(row))));
-  const widths = columns.map((column, i) => Math.max(column.title.length, ...cells.map((line) => line[i]?.length ?? 0)));
-  for (let over = lineLength(widths) - width; over > 0; over = lineLength(widths) - width) {
-    // the widest first, as far as the next widest: short ones stay whole
-    const candidates = columns.flatMap(({ wraps }, i) => (wraps === true && (widths[i] ?? 0) > MIN_WRAPPED ? [i] : []));
-    const widest = candidates.sort((a, b) => (widths[b] ?? 0) - (widths[a] ?? 0))[0];
-    if (widest === undefined) break;
-    const next = widths[candidates[1] ?? -1] ?? MIN_WRAPPED;
-    const now = widths[widest] ?? 0;
-    widths[widest] = Math.max(MIN_WRAPPED, now - Math.max(1, Math.min(over, now - next)));
-  }
-  const line = (texts: readonly string[]): string =>
-    texts
-      .map((text, i) => (columns[i]?.align === "right" ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
-      .join("  ")
-      .trimEnd();
-  const lines = cells.flatMap((texts) => {
-    const parts = texts.map((text, i) => wrapped(text, widths[i] ?? text.length));
-    return Array.from({ length: Math.max(1, ...parts.map(({ length }) => length)) }, (_, at) => line(parts.map((part) => part[at] ?? "")));
-  });
-  return [line(columns.map((column) => column.title)), ...lines].join("\n");
-}
-
-function lineLength(widths: readonly number[]): number {
-  return widths.reduce((sum, width) => sum + width + 2, -2);
-}
-
-/** At spaces where there are any, else anywhere. */
-function wrapped(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let rest = text;
-  while (rest.length > width) {
-    const space = rest.lastIndexOf(" ", width);
-    const end = space > 0 ? space : width;
-    lines.push(rest.slice(0, end));
-    rest = rest.slice(end).trimStart();
-  }
-  return [...lines, rest];
-}
-
 /** 1234567 as `1,234,567`; unknown as `–`, never as zero. */
 export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : value.toLocaleString("en-US");

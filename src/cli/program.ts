@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { Command, CommanderError, Help, Option } from "commander";
+import { hostEnvironment, isColorWanted } from "../config/env.ts";
 import { AppError, errnoOf, firstFault } from "../base/error.ts";
 import { VERSION } from "../base/version.ts";
 import type { Cli } from "./cli.ts";
@@ -15,7 +16,7 @@ import { addPlaceOptions } from "./place-options.ts";
 
 /** Runs one command line and gives the exit code; prints failures itself. */
 export async function runCli(argv: readonly string[]): Promise<number> {
-  const output = createOutput({ color: process.stderr.isTTY === true });
+  const output = createOutput({ color: process.stderr.isTTY === true && isColorWanted(hostEnvironment) });
   const { config, rest } = takeConfigFlag(argv);
   let exitCode = 0;
   const program = createProgram({ output, configFile: config }, (code) => (exitCode = code));

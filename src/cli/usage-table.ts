@@ -1,5 +1,6 @@
 import type { UsageEntry } from "../schema/api.ts";
-import { type Column, count, dollars, table } from "./output.ts";
+import { count, dollars } from "./output.ts";
+import { type Column, table } from "./table.ts";
 
 export type UsageRow = UsageEntry & { readonly key?: string };
 

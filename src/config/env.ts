@@ -40,6 +40,11 @@ export function vaultKeyFrom(env: HostEnvironment): Secret | undefined {
   throw new AppError("CONFIG_INVALID", "AGENTKERNEL_VAULT_KEY is not a key of 32 bytes", { hint: "make one with: openssl rand -hex 32" });
 }
 
+/** https://no-color.org: any value but an empty one. */
+export function isColorWanted(env: HostEnvironment): boolean {
+  return !isSet(env, "NO_COLOR") && env.get("TERM") !== "dumb";
+}
+
 /** Absolute home directory of the caller. @throws CONFIG_INVALID */
 export function homeOf(env: HostEnvironment): string {
   return absoluteVariable(env, "HOME") ?? homedir();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { environmentFrom, vaultKeyFrom } from "./env.ts";
+import { environmentFrom, isColorWanted, vaultKeyFrom } from "./env.ts";
 import { configCandidates, statePaths } from "./paths.ts";
 
 const paths = (values: Readonly<Record<string, string>>, uid = 1000) => statePaths(environmentFrom(values), uid);
@@ -63,4 +63,9 @@ describe("vaultKeyFrom", () => {
       expect.objectContaining({ code: "CONFIG_INVALID", message: expect.not.stringContaining("hunter2") }),
     );
   });
+});
+
+it("colour is left out where NO_COLOR says anything, and on terminals that have none", () => {
+  const wanted = (variables: Readonly<Record<string, string>>) => isColorWanted(environmentFrom(variables));
+  expect([wanted({}), wanted({ NO_COLOR: "" }), wanted({ NO_COLOR: "0" }), wanted({ TERM: "dumb" })]).toEqual([true, true, false, false]);
 });

@@ -123,4 +123,17 @@ describe("on a terminal", requires("bwrap", "python3"), () => {
     const exec = await onTerminal(["exec", "-it", "box", "--", "stty", "size"]);
     expect(exec).toMatch(/^31 97\n/);
   });
+
+  it("a secret is asked for without being shown; whoever ends the question stores nothing, and is told so", async () => {
+    const given = await onTerminal(["secret", "set", "ASKED"], [["the value of ASKED", "a-value-0123456789\r"]]);
+    expect(given).toMatch(/secret ASKED is kept[\s\S]*EXIT 0\n$/);
+    expect(given).not.toContain("a-value");
+    for (const end of ["\u0004", "\u0003"]) {
+      const refused = await onTerminal(["secret", "set", "OTHER"], [["the value of OTHER", end]]);
+      expect(refused).toMatch(/nothing was stored[\s\S]*EXIT 125\n$/);
+      // the cursor is shown again
+      expect(refused.lastIndexOf("\u001b[?25h")).toBeGreaterThan(refused.lastIndexOf("\u001b[?25l"));
+    }
+    expect((await cli(["secret", "ls"], { home })).stdout.toString()).toMatch(/^NAME[^\n]*\nASKED [^\n]*\n$/);
+  });
 });

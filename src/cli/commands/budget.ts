@@ -1,7 +1,8 @@
 import { type BudgetReport, type BudgetRequest, budgetRequest } from "../../schema/budget.ts";
 import { checkFlags } from "../flag-values.ts";
 import { connect } from "../connect.ts";
-import { count, dollars, table } from "../output.ts";
+import { count, dollars } from "../output.ts";
+import { table } from "../table.ts";
 import type { Cli } from "../cli.ts";
 
 type SetFlags = {

@@ -1,12 +1,13 @@
-import { createInterface } from "node:readline/promises";
 import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
 import { hook, type HookInfo } from "../../schema/hook.ts";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connect.ts";
+import { readHidden } from "../hidden-value.ts";
 import { showDeadLetters } from "../dead-letters.ts";
 import { checkFlags } from "../flag-values.ts";
-import { count, printable, table } from "../output.ts";
+import { count, printable } from "../output.ts";
+import { table } from "../table.ts";
 
 type AddFlags = {
   readonly event: string;
@@ -21,6 +22,8 @@ type AddFlags = {
   readonly batch?: string;
   readonly includeBody?: string | true;
 };
+
+const SECRET_HINT = 'echo "whsec_$(openssl rand -base64 32)" makes one; it is read from stdin';
 
 /** `agentkernel hooks add NAME`: the server checks it, as it checks those of the API. */
 export async function add(cli: Cli, name: string, flags: AddFlags): Promise<number> {
@@ -38,7 +41,7 @@ export async function add(cli: Cli, name: string, flags: AddFlags): Promise<numb
     event: flags.event as "on_response",
     target,
     ...(flags.filter.length === 0 ? {} : { filter }),
-    ...(flags.signed === true ? { secret: await readSecret() } : {}),
+    ...(flags.signed === true ? { secret: await readHidden(cli, "the secret (whsec_…)", SECRET_HINT) } : {}),
     ...(flags.decide === true ? { mode: "decide" as const } : {}),
     ...(flags.timeoutMs === undefined ? {} : { timeout_ms: Number(flags.timeoutMs) }),
     ...(flags.cacheTtl === undefined ? {} : { cache_ttl: Number(flags.cacheTtl) }),
@@ -129,16 +132,4 @@ function pairOf(text: string): readonly [string, string] {
   const at = text.indexOf("=");
   if (at < 1) throw new AppError("VALIDATION", `--filter ${text} is not KEY=VALUE`, { hint: "as host=*.example.com or label=team=core" });
   return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** From stdin or a prompt, never from the command line. */
-async function readSecret(): Promise<string> {
-  const prompt = createInterface({ input: process.stdin, output: process.stderr, terminal: false });
-  try {
-    if (process.stdin.isTTY) process.stderr.write("secret (whsec_…): ");
-    for await (const line of prompt) return line.trim();
-    throw new AppError("VALIDATION", "--signed reads the secret from stdin, and there is none");
-  } finally {
-    prompt.close();
-  }
 }

@@ -1,6 +1,7 @@
 import type { LlmPrice, LlmProvider } from "../../schema/llm-catalog.ts";
 import { connect } from "../connect.ts";
-import { count, printable, table } from "../output.ts";
+import { count, printable } from "../output.ts";
+import { table } from "../table.ts";
 import type { Cli } from "../cli.ts";
 
 /** `agentkernel llm providers` */

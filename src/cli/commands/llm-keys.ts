@@ -1,5 +1,5 @@
 import { connect } from "../connect.ts";
-import { table } from "../output.ts";
+import { table } from "../table.ts";
 import type { Cli } from "../cli.ts";
 
 /** `agentkernel llm keys set TARGET NAME`: the value is the secret's, never in argv. */

@@ -4,7 +4,8 @@ import type { Client } from "../../client/client.ts";
 import { type PolicyChange, type PolicyReport, type PolicyRule, profileName } from "../../schema/api.ts";
 import { connect } from "../connect.ts";
 import { oneOf } from "../flag-values.ts";
-import { printable, table } from "../output.ts";
+import { printable } from "../output.ts";
+import { table } from "../table.ts";
 import type { Cli } from "../cli.ts";
 
 type CheckFlags = { readonly profile?: string; readonly sandbox?: string; readonly json?: boolean };

@@ -2,7 +2,8 @@ import { formatSize, parseDuration } from "../../base/units.ts";
 import type { SandboxInfo } from "../../schema/api.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
-import { printable, table } from "../output.ts";
+import { printable } from "../output.ts";
+import { table } from "../table.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
 import type { Cli } from "../cli.ts";
 

@@ -1,12 +1,11 @@
-import { AppError } from "../../base/error.ts";
 import { connect } from "../connect.ts";
-import { table } from "../output.ts";
+import { readHidden } from "../hidden-value.ts";
+import { table } from "../table.ts";
 import type { Cli } from "../cli.ts";
 
 /** `agentkernel secret set NAME`: the value comes from stdin or a prompt that shows nothing, never from argv. */
 export async function set(cli: Cli, name: string): Promise<number> {
-  const value = process.stdin.isTTY ? await promptHidden(cli, name) : await readStdin();
-  if (value === "") throw new AppError("VALIDATION", "the value is empty", { hint: `printf %s "$KEY" | agentkernel secret set ${name}` });
+  const value = await readHidden(cli, `the value of ${name}`, `printf %s "$KEY" | agentkernel secret set ${name}`);
   using client = await connect(cli);
   await client.setSecret(name, value);
   cli.output.note(`secret ${name} is kept; give it to a sandbox with --secret ${name}:HOST`);
@@ -36,26 +35,4 @@ export async function remove(cli: Cli, names: readonly string[]): Promise<number
     cli.output.note(`secret ${name} is forgotten`);
   }
   return 0;
-}
-
-/** One trailing newline is the shell's, not the secret's. */
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > 64 * 1024) throw new AppError("TOO_LARGE", "the value is longer than 64 KiB");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks)
-    .toString("utf8")
-    .replace(/\r?\n$/, "");
-}
-
-async function promptHidden(cli: Cli, name: string): Promise<string> {
-  const { password, isCancel } = await import("@clack/prompts");
-  const answer = await password({ message: `Value of ${name}` });
-  if (isCancel(answer)) throw new AppError("VALIDATION", "nothing was stored");
-  cli.output.note("");
-  return answer;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { table } from "./output.ts";
+import { table } from "./table.ts";
 
 const rows = [
   { name: "a", what: "one two three four five six seven eight nine ten", count: "1" },
@@ -32,10 +32,16 @@ describe("a table", () => {
   it("breaks what has no space, and keeps what cannot be narrower", () => {
     const long = [{ name: "x".repeat(30), what: "y".repeat(40), count: "1" }];
     expect(table(long, columns, 50).split("\n")).toEqual([
-      `${"NAME".padEnd(30)}  ${"WHAT".padEnd(16)}  N`,
-      `${"x".repeat(30)}  ${"y".repeat(16)}  1`,
-      `${" ".repeat(30)}  ${"y".repeat(16)}`,
-      `${" ".repeat(30)}  ${"y".repeat(8)}`,
+      `${"NAME".padEnd(30)}  ${"WHAT".padEnd(15)}  N`,
+      `${"x".repeat(30)}  ${"y".repeat(15)}  1`,
+      `${" ".repeat(30)}  ${"y".repeat(15)}`,
+      `${" ".repeat(30)}  ${"y".repeat(10)}`,
+    ]);
+    // what cannot fit anyway is left whole as far as its words are short
+    const name = [{ name: "x".repeat(30), what: "run-00004fgq8fn462", count: "1" }];
+    expect(table(name, columns, 40).split("\n")).toEqual([
+      `${"NAME".padEnd(30)}  ${"WHAT".padEnd(18)}  N`,
+      `${"x".repeat(30)}  run-00004fgq8fn462  1`,
     ]);
   });
 
