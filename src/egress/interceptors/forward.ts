@@ -85,12 +85,15 @@ class Relay implements ResponseSink {
       this.#body.resume();
       this.#transfer?.resume();
     });
-    exchange.abort = () => {
+    // a function that is written where it is assigned to a property, V8 makes old at once: dead, it would keep the whole exchange until
+    // the next full collection
+    const abort = (): void => {
       exchange.errorCode = "POLICY_DENIED";
       downstream.reset();
       if (exchange.isReadToEnd === true) this.#gone();
       else this.#abort("aborted");
     };
+    exchange.abort = abort;
     if (exchange.body === undefined && (await takeRequestBody(exchange)) === "gone") {
       this.#abort("aborted");
       return;

@@ -35,7 +35,9 @@ export class ZstdFrames extends Transform {
       const frame = (this.#frame ??= this.#begin());
       const before = frame.bytesWritten;
       await new Promise<void>((resolve, reject) => {
-        this.#settle = (error) => (error === undefined ? resolve() : reject(error));
+        // written apart from the property: V8 would make it old at once, and with it keep the chunk until a full collection
+        const settle = (error?: Error): void => (error === undefined ? resolve() : reject(error));
+        this.#settle = settle;
         // its callback does not come when the frame ends inside of the chunk: then its end does
         frame.write(rest, () => resolve());
       });
