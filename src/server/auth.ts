@@ -41,8 +41,9 @@ export type AuthenticatorOptions = {
 };
 
 /**
- * Who is calling: on the Unix socket the user it belongs to, since nobody else can open it; with an API key that key's name; on
- * loopback without keys the user of this process, found by the uid that owns the connecting socket.
+ * Who is calling: on the Unix socket the user it belongs to, since nobody else can open it but root, who can be that user as well
+ * (Node does not tell a peer's credentials, SO_PEERCRED); with an API key that key's name; on loopback without keys the user of this
+ * process, found by the uid that owns the connecting socket.
  */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
