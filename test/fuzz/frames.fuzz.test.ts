@@ -110,7 +110,7 @@ describe("the client", () => {
             expect(["SANDBOX_START_FAILED", "BACKEND_UNAVAILABLE", "SANDBOX_ENDED"]).toContain(result.reason.code);
         }
       }),
-      { runs: 300, share: 0 },
+      { runs: 300, startsProcesses: true },
     );
   });
 });
@@ -202,7 +202,7 @@ describe("init itself", () => {
         socket.destroy();
         expect(await init.ended).toEqual({ kind: "exited", code: 0 });
       }),
-      { runs: 40, share: 0 },
+      { runs: 40, startsProcesses: true },
     );
   });
 
@@ -227,7 +227,7 @@ describe("init itself", () => {
         expect([0, 70]).toContain(end.kind === "exited" ? end.code : -1);
         if (end.kind === "exited" && end.code === 70) expect(complaint).toMatch(/^agentkernel-init: .+\n$/);
       }),
-      { runs: 60, share: 0 },
+      { runs: 60, startsProcesses: true },
     );
   });
 

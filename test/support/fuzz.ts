@@ -18,8 +18,8 @@ vi.setConfig({ testTimeout: wanted === undefined ? 120_000 : 8 * 3_600_000 });
 export type FuzzOptions = {
   /** inputs in the ordinary suite */
   readonly runs: number;
-  /** part of a long run's inputs, for what takes processes or compression; 0: never more than `runs` */
-  readonly share?: number;
+  /** a process or a wait for each input: a long run has no more of them */
+  readonly startsProcesses?: boolean;
 };
 
 /**
@@ -27,8 +27,8 @@ export type FuzzOptions = {
  * keeps something of each input is found by its growth.
  * @returns how many inputs there were
  */
-export async function fuzz<T>(property: fc.IRawProperty<T>, { runs, share = 1 }: FuzzOptions): Promise<number> {
-  const total = wanted === undefined ? runs : Math.max(runs, Math.ceil(Number(wanted) * share));
+export async function fuzz<T>(property: fc.IRawProperty<T>, { runs, startsProcesses = false }: FuzzOptions): Promise<number> {
+  const total = wanted === undefined || startsProcesses ? runs : Math.max(runs, Number(wanted));
   const startedAt = performance.now();
   let peak = 0;
   for (let done = 0, slice = 0; done < total; done += SLICE, slice += 1) {
