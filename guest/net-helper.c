@@ -246,13 +246,9 @@ static void start_stage_two(char **argv) {
 
 static void hand_over_network(void) {
   network_up(options.port_count > 0);
-  for (int i = 0; i < options.port_count; i++) {
-    char message[32];
-    snprintf(message, sizeof message, "{\"tcp\":%u}", (unsigned)options.ports[i]);
-    channel_send_socket(listen_tcp(options.ports[i]), "\"type\":\"net.Server\"", message);
-  }
-  if (options.port_count > 0) channel_send_socket(listen_dns(), "\"type\":\"dgram.Socket\",\"dgramType\":\"udp4\"", "{\"dns\":53}");
-  channel_send_ready();
+  for (int i = 0; i < options.port_count; i++) channel_add_socket(listen_tcp(options.ports[i]), options.ports[i]);
+  if (options.port_count > 0) channel_add_socket(listen_dns(), 0);
+  channel_hand_over();
   channel_wait_go();
   channel_close();
 }

@@ -4,7 +4,7 @@
  * ordinary uid.
  *
  *   net-helper.c          options, namespaces, scratch file system, start and end of stage 2
- *   net-helper-channel.c  Node's IPC channel: sockets out, acknowledgements and "go" in
+ *   net-helper-channel.c  the channel to the launcher: sockets out, "go" in
  *   net-helper-network.c  loopback, local routes, listening sockets
  *   net-helper-watch.c    memory of everything inside, where no cgroup holds it
  */
@@ -25,10 +25,10 @@ _Noreturn void fail(const char *what);
 /* The same without errno. */
 _Noreturn void refuse(const char *what);
 
-/* net-helper-channel.c: every call ends the program unless the other side did exactly what the protocol says. */
+/* net-helper-channel.c: every call ends the program unless the other side did exactly what was agreed. */
 void channel_open(int fd);
-void channel_send_socket(int socket, const char *type_fields, const char *message);
-void channel_send_ready(void);
+void channel_add_socket(int socket, uint16_t port); /* port 0: the name service's datagram socket */
+void channel_hand_over(void);
 void channel_wait_go(void);
 void channel_close(void);
 

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 const GUEST = join(dirname(fileURLToPath(import.meta.url)), "..", "guest");
 
 /** each is made of NAME.c and the files NAME.h, NAME-*.c and NAME-*.h beside it */
-const PROGRAMS = ["init", "net-helper"];
+const PROGRAMS = ["init", "launcher", "net-helper"];
 
 /** kernel headers lie outside musl's own include path; /usr/include last, so that musl's libc headers win */
 const MUSL_INCLUDES = {

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type IOType } from "node:child_process";
+import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { AppError, messageOf } from "./error.ts";
@@ -116,8 +117,18 @@ export class ChildHandle implements AsyncDisposable {
 
   /** Lets this process end although the child lives on. */
   unref(): void {
-    this.#child.unref();
-    this.#child.channel?.unref();
+    for (const handle of this.#handles()) handle.unref();
+  }
+
+  /** Takes {@link unref} back. */
+  ref(): void {
+    for (const handle of this.#handles()) handle.ref();
+  }
+
+  #handles(): readonly { ref(): unknown; unref(): unknown }[] {
+    const { channel, stdio } = this.#child;
+    const pipes = stdio.filter((stream) => stream instanceof Socket);
+    return [this.#child, ...(channel === null || channel === undefined ? [] : [channel]), ...pipes];
   }
 
   /** To the whole process group where it has its own; false when it is gone. */

@@ -1,10 +1,6 @@
-import { once } from "node:events";
-import { spawn } from "node:child_process";
-import { chmod, chown, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { guestProgram } from "../../src/backends/init/program.ts";
 import { createBubblewrapBackend } from "../../src/backends/bubblewrap/backend.ts";
 import { LEASE_DIR } from "../../src/backends/bubblewrap/uid-pool.ts";
 import { parseHolderName } from "../../src/backends/bubblewrap/holder-name.ts";
@@ -145,109 +141,6 @@ describe("starting bubblewrap sandboxes", requires("bwrap"), () => {
     await chown(workspace.path, 4321, 4322);
     const sandbox = await harness.create({ workspaceDir: workspace.path, owner: { uid: 4321, gid: 4322 } });
     expect((await runIn(sandbox, "touch made; stat -c %u:%g made; id -u")).stdout).toBe("1000:1000\n1000\n");
-  });
-});
-
-describe("the word to start", requires("bwrap"), () => {
-  /** Runs the helper with a shell in place of bwrap, which waits as the init does to be greeted, and talks to it as Node's channel would. */
-  async function helper(
-    talk: (child: ReturnType<typeof spawn>) => void,
-    ports = ["80"],
-  ): Promise<{ code: number | null; stderr: string; ran: boolean }> {
-    await using dir = await tempDir({ mode: 0o755 });
-    await mkdir(join(dir.path, "scratch"));
-    const path = join(dir.path, "net-helper");
-    await writeFile(path, await readFile(guestProgram("net-helper")), { mode: 0o755 });
-    const args = [
-      "--parent",
-      String(process.pid),
-      "--channel",
-      "3",
-      "--scratch",
-      join(dir.path, "scratch"),
-      "--scratch-options",
-      "size=1048576",
-      ...ports.flatMap((port) => ["--listen", port]),
-      ...["--keep", "4"],
-    ];
-    const child = spawn(path, [...args, "--", "/bin/sh", "-c", "read greeting <&4 && echo ran"], {
-      stdio: ["ignore", "pipe", "pipe", "ipc", "pipe"],
-      env: {},
-      ...(isRoot ? { uid: 4321, gid: 4321 } : {}),
-    });
-    let [stdout, stderr] = ["", ""];
-    child.stdout?.on("data", (chunk: Buffer) => {
-      stdout += chunk.toString();
-    });
-    child.stderr?.on("data", (chunk: Buffer) => {
-      stderr += chunk.toString();
-    });
-    // not "close": Node never tells that after a disconnect of ours
-    const over = Promise.all([once(child, "exit"), once(child.stdout ?? child, "close"), once(child.stderr ?? child, "close")]);
-    talk(child);
-    const [[code]] = (await over) as [[number | null], unknown, unknown];
-    return { code, stderr, ran: stdout.includes("ran") };
-  }
-
-  test("comes over the channel, after every socket was acknowledged", async () => {
-    const sockets: string[] = [];
-    const result = await helper((child) =>
-      child.on("message", (message, handle) => {
-        sockets.push(JSON.stringify(message));
-        if (handle !== undefined) (handle as { close(): void }).close();
-        if (!JSON.stringify(message).includes("ready")) return;
-        child.send({ go: 1 });
-        (child.stdio[4] as Writable).end("hello\n");
-      }),
-    );
-    expect(sockets).toEqual(['{"tcp":80}', '{"dns":53}', '{"ready":1}']);
-    expect(result).toMatchObject({ code: 0, ran: true });
-  });
-
-  test("is waited for by what gets ready meanwhile, which goes when it does not come", async () => {
-    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
-      const result = await helper((child) =>
-        child.on("message", (message) => JSON.stringify(message).includes("ready") && process.kill(child.pid ?? 0, signal)),
-      );
-      // its output was closed: nothing that could still write to it is left
-      expect(result).toMatchObject({ code: signal === "SIGTERM" ? 143 : null, ran: false });
-    }
-  });
-
-  test("is not a closed channel", async () => {
-    const result = await helper((child) =>
-      child.on("message", (message) => JSON.stringify(message).includes("ready") && child.disconnect()),
-    );
-    expect(result).toMatchObject({ code: 125, ran: false, stderr: expect.stringContaining("closed before the word") });
-  });
-
-  test("is not any other message", async () => {
-    for (const message of [{ go: 0 }, { go: 1, more: 2 }, { cmd: "NODE_HANDLE_ACK" }, { text: "x".repeat(2000) }]) {
-      const result = await helper((child) => child.on("message", (said) => JSON.stringify(said).includes("ready") && child.send(message)));
-      expect(result).toMatchObject({ code: 125, ran: false });
-    }
-  });
-
-  test("is not taken when a socket was not", async () => {
-    // the channel closes while the helper waits for an acknowledgement
-    const result = await helper((child) => child.disconnect());
-    expect(result).toMatchObject({ code: 125, ran: false });
-  });
-
-  test("the helper refuses uid 0", requires("root"), async () => {
-    await using dir = await tempDir();
-    const child = spawn(
-      guestProgram("net-helper"),
-      ["--parent", String(process.pid), "--channel", "3", "--scratch", dir.path, "--scratch-options", "size=1m", "--", "/bin/true"],
-      { stdio: ["ignore", "ignore", "pipe", "ipc"], env: {} },
-    );
-    let stderr = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
-      stderr += chunk.toString();
-    });
-    const [code] = (await once(child, "close")) as [number];
-    expect(code).toBe(125);
-    expect(stderr).toContain("as uid 0");
   });
 });
 

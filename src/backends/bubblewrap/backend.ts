@@ -6,7 +6,8 @@ import { Turnstile } from "../../base/turnstile.ts";
 import type { Backend, BackendSandbox, Capabilities, ProbeReport, SandboxSpec } from "../../sandbox/backend.ts";
 import type { Controller } from "./cgroup.ts";
 import { launch, validateSpec } from "./launch.ts";
-import { readMachine, type Machine, type MachineOptions } from "./machine.ts";
+import { Launcher } from "./launcher.ts";
+import { guestPath, readMachine, type Machine, type MachineOptions } from "./machine.ts";
 import { probeMachine } from "./probe.ts";
 
 export type BubblewrapOptions = MachineOptions & {
@@ -15,7 +16,7 @@ export type BubblewrapOptions = MachineOptions & {
   readonly startTimeoutMs?: number;
 };
 
-/** more at once keep this process from its cores, a fork most of all, without starting any sooner */
+/** more at once keep this process from its cores without starting any sooner */
 const STARTS_AT_ONCE = Math.max(6, 3 * availableParallelism());
 const DEFAULT_START_TIMEOUT_MS = 15_000;
 
@@ -28,13 +29,15 @@ class BubblewrapBackend implements Backend {
   readonly name = "bubblewrap";
   readonly #options: BubblewrapOptions;
   readonly #starts = new Semaphore(STARTS_AT_ONCE);
-  readonly #forks = new Turnstile();
+  readonly #turns = new Turnstile();
+  readonly #launcher: Launcher;
   #machine: Promise<Machine> | undefined;
   #controllers: ReadonlySet<Controller> | undefined;
   #probed: ProbeReport | undefined;
 
   constructor(options: BubblewrapOptions) {
     this.#options = options;
+    this.#launcher = new Launcher(() => guestPath("launcher", options), options.log);
   }
 
   /** How limits are held as a rule: before the first look at the machine, what root usually has. A sandbox's own `limits` are exact. */
@@ -78,7 +81,14 @@ class BubblewrapBackend implements Backend {
     validateSpec(spec);
     const machine = await this.#ready();
     const timeoutMs = this.#options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS;
-    return launch(machine, spec, { signal, log: log.child({ sandbox: spec.name }), timeoutMs, starts: this.#starts, forks: this.#forks });
+    return launch(machine, spec, {
+      signal,
+      log: log.child({ sandbox: spec.name }),
+      timeoutMs,
+      starts: this.#starts,
+      turns: this.#turns,
+      launcher: this.#launcher,
+    });
   }
 
   #ready(): Promise<Machine> {

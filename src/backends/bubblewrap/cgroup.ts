@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf } from "../../base/error.ts";
@@ -62,16 +62,9 @@ export class ControlGroup {
     }
   }
 
-  /** Descriptors through which a process that we start puts itself into the groups; the caller closes them. */
-  openEntrances(): number[] {
-    const open: number[] = [];
-    try {
-      for (const path of this.#made) open.push(openSync(join(path, this.#layout.entrance), "w"));
-      return open;
-    } catch (error) {
-      for (const fd of open) closeSync(fd);
-      throw error;
-    }
+  /** Files that a process which we start joins the groups by, once they were opened with our rights. */
+  get entrances(): readonly string[] {
+    return this.#made.map((path) => join(path, this.#layout.entrance));
   }
 
   /** How often the kernel killed something in it for memory. */

@@ -8,7 +8,13 @@ const O_PATH = 0o10000000;
 const READ = 4;
 const EXECUTE = 1;
 
-export type HeldPath = Disposable & { readonly fd: number; readonly isDirectory: boolean };
+export type HeldPath = Disposable & {
+  readonly path: string;
+  /** of what stands there, and stays what it is as long as this is held */
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly isDirectory: boolean;
+};
 
 /**
  * Opens a directory (or a file) component by component without following a symlink, so that what was judged is what gets mounted,
@@ -38,10 +44,11 @@ function walk(path: string, parts: readonly string[], what: string, reader: File
       at = next;
     }
     const info = fstatSync(at);
+    const { dev: device, ino: inode } = fstatSync(at, { bigint: true });
     if (!info.isDirectory() && !info.isFile()) throw new AppError("VALIDATION", `${what} ${path} is neither a directory nor a file`);
     if (reader !== undefined) assertReadable(info, what, path, reader);
     const held = at;
-    return { fd: held, isDirectory: info.isDirectory(), [Symbol.dispose]: () => closeSync(held) };
+    return { path, device, inode, isDirectory: info.isDirectory(), [Symbol.dispose]: () => closeSync(held) };
   } catch (error) {
     closeSync(at);
     throw error;

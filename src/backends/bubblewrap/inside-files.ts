@@ -1,5 +1,3 @@
-import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import type { TreeEntry } from "./host-tree.ts";
 import type { Machine } from "./machine.ts";
 import { ownFiles, SHARED_FILES } from "./system-files.ts";
@@ -9,10 +7,8 @@ export type InsideFiles = {
   readonly etc: string;
   /** further shared files: staged once, bound from there */
   readonly binds: readonly { readonly source: string; readonly target: string }[];
-  /** this sandbox's own: bwrap copies them from descriptors, whose directory its uid need not reach */
-  readonly data: readonly { readonly fd: number; readonly target: string }[];
-  /** closes the descriptors */
-  close(): void;
+  /** this sandbox's own: bwrap copies them from descriptors */
+  readonly data: readonly { readonly content: string; readonly target: string }[];
 };
 
 /** From this size a content is taken for one that many sandboxes share (a CA bundle), and not copied for each. */
@@ -21,37 +17,19 @@ const SHARED_FROM_CHARS = 4096;
 /** Generated files, those of the caller in their place where both name one. */
 export async function prepareFiles(
   machine: Pick<Machine, "stage" | "tree">,
-  spec: { readonly hostname: string; readonly files: Readonly<Record<string, string>>; readonly runDir: string },
+  spec: { readonly hostname: string; readonly files: Readonly<Record<string, string>> },
 ): Promise<InsideFiles> {
   const contents = { ...SHARED_FILES, ...ownFiles(spec.hostname), ...spec.files };
   const etc: Record<string, TreeEntry> = { ...machine.tree.etc };
   const binds: { source: string; target: string }[] = [];
-  const data: { fd: number; target: string }[] = [];
-  const close = (): void => {
-    for (const { fd } of data.splice(0)) closeSync(fd);
-  };
-  try {
-    for (const [target, content] of Object.entries(contents)) {
-      const isShared = content === SHARED_FILES[target] || content.length >= SHARED_FROM_CHARS;
-      const inEtc = target.startsWith("/etc/");
-      // a small one in /etc finds its mount point there
-      if (inEtc) etc[target.slice("/etc/".length)] = { content: isShared ? content : "" };
-      if (isShared && !inEtc) binds.push({ source: await machine.stage.file(content), target });
-      if (!isShared) data.push({ fd: openContent(join(spec.runDir, `.file-${data.length}`), content), target });
-    }
-    return { etc: await machine.stage.directory(etc), binds, data, close };
-  } catch (error) {
-    close();
-    throw error;
+  const data: { content: string; target: string }[] = [];
+  for (const [target, content] of Object.entries(contents)) {
+    const isShared = content === SHARED_FILES[target] || content.length >= SHARED_FROM_CHARS;
+    const inEtc = target.startsWith("/etc/");
+    // a small one in /etc finds its mount point there
+    if (inEtc) etc[target.slice("/etc/".length)] = { content: isShared ? content : "" };
+    if (isShared && !inEtc) binds.push({ source: await machine.stage.file(content), target });
+    if (!isShared) data.push({ content, target });
   }
-}
-
-/** A descriptor of a file that has no name any more. */
-function openContent(path: string, content: string): number {
-  writeFileSync(path, content, { mode: 0o600 });
-  try {
-    return openSync(path, "r");
-  } finally {
-    unlinkSync(path);
-  }
+  return { etc: await machine.stage.directory(etc), binds, data };
 }

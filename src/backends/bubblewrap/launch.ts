@@ -1,15 +1,16 @@
-import { closeSync, openSync } from "node:fs";
 import { AppError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
 import type { Semaphore } from "../../base/semaphore.ts";
 import type { Turnstile } from "../../base/turnstile.ts";
-import type { BackendSandbox, FileOwner, SandboxSpec } from "../../sandbox/backend.ts";
+import type { BackendSandbox, FileOwner, Mount, SandboxSpec } from "../../sandbox/backend.ts";
 import { connectInit, type InitClient } from "../init/client.ts";
 import { assertTargets, bwrapArguments, encodeArguments } from "./bwrap-arguments.ts";
 import { ControlGroup } from "./cgroup.ts";
 import { holdPath, type HeldPath } from "./held-path.ts";
 import { prepareFiles } from "./inside-files.ts";
 import { planLimits, type LimitPlan } from "./limit-plan.ts";
+import type { Opened } from "./launch-request.ts";
+import type { Launcher } from "./launcher.ts";
 import type { Machine } from "./machine.ts";
 import { BubblewrapSandbox } from "./sandbox.ts";
 import { assertDescriptors, inheritedFd, raceSignal, SECCOMP_FD, StageOne } from "./stage-one.ts";
@@ -21,12 +22,13 @@ export type LaunchOptions = {
   readonly log: Log;
   readonly timeoutMs: number;
   readonly starts: Semaphore;
-  /** one fork at a time, and the rest of this process gets its turn in between */
-  readonly forks: Turnstile;
+  /** one start's preparations at a time, and the rest of this process gets its turn in between */
+  readonly turns: Turnstile;
+  readonly launcher: Launcher;
 };
 
-/** pipes, sockets and files of one start beside its listeners, mounts and files */
-const DESCRIPTORS = 12;
+/** sockets of one start beside its listeners, and what Node opens in between */
+const DESCRIPTORS = 8;
 const ROOT_BYTES = 4 * 1024 * 1024;
 
 /** @throws AppError VALIDATION, UNSUPPORTED: what can be said without looking at the machine */
@@ -65,8 +67,7 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
   const timer = setTimeout(() => deadline.abort(late), options.timeoutMs);
   try {
     const signal = AbortSignal.any([options.signal, deadline.signal]);
-    const { stage, group } = await beginStage(machine, spec, plan, owner, taken, options);
-    await attachNetwork(spec, stage, signal);
+    const { stage, group } = await beginStage(machine, spec, plan, owner, taken, options, signal);
     const init = await enterStageTwo(stage, signal, options);
     return new BubblewrapSandbox({ stage, init, group, limits: plan.enforced, cleanUp: undo.move(), log: options.log });
   } finally {
@@ -107,24 +108,26 @@ async function beginStage(
   plan: LimitPlan,
   owner: FileOwner | undefined,
   taken: Taken,
-  { log, forks }: LaunchOptions,
+  { log, turns, launcher }: LaunchOptions,
+  signal: AbortSignal,
 ) {
   const ports = spec.network.kind === "none" ? [] : [...new Set([53, ...spec.network.ports])];
-  await using open = new AsyncDisposableStack();
+  // held until the stage has taken them
+  using open = new DisposableStack();
   const hold = async (path: string, what: string): Promise<HeldPath> => open.use(await holdPath(path, what, owner));
   const home = await hold(spec.homeDir, "the home directory");
   const workspace = spec.workspaceDir === undefined ? undefined : await hold(spec.workspaceDir, "the workspace");
   for (const held of [home, workspace])
     if (held?.isDirectory === false) throw new AppError("VALIDATION", "home and workspace must be directories");
-  const mounts: HeldPath[] = [];
-  for (const mount of spec.mounts) mounts.push(await hold(mount.source, `the mount at ${mount.target}`));
+  const mounts: { held: HeldPath; mount: Mount }[] = [];
+  for (const mount of spec.mounts) mounts.push({ held: await hold(mount.source, `the mount at ${mount.target}`), mount });
   const files = await prepareFiles(machine, spec);
-  open.defer(() => files.close());
-  await forks.pass();
+  await turns.pass();
   assertDescriptors(DESCRIPTORS + ports.length);
 
-  const inherited: number[] = [];
-  const pass = (fd: number): number => inheritedFd(inherited.push(fd) - 1);
+  const inherited: Opened[] = [];
+  const pass = (opened: Opened): number => inheritedFd(inherited.push(opened) - 1);
+  const passHeld = ({ path, device, inode }: HeldPath): number => pass({ kind: "held", path, device, inode });
   const bwrapOptions = encodeArguments(
     bwrapArguments({
       hostname: spec.hostname,
@@ -135,22 +138,15 @@ async function beginStage(
       emptyPath: machine.emptyPath,
       etcPath: files.etc,
       fileBinds: files.binds,
-      fileData: files.data.map(({ fd, target }) => ({ fd: pass(fd), target })),
-      mounts: spec.mounts.map(({ target, readOnly }, index) => ({ fd: pass(mounts[index]?.fd ?? -1), target, readOnly })),
-      homeFd: pass(home.fd),
-      workspaceFd: workspace === undefined ? undefined : pass(workspace.fd),
+      fileData: files.data.map(({ content, target }) => ({ fd: pass({ kind: "content", content }), target })),
+      mounts: mounts.map(({ held, mount: { target, readOnly } }) => ({ fd: passHeld(held), target, readOnly })),
+      homeFd: passHeld(home),
+      workspaceFd: workspace === undefined ? undefined : passHeld(workspace),
       seccompFd: SECCOMP_FD,
     }),
   );
   const group = makeGroup(machine, spec, plan, taken, log);
-  const seccompFd = openSync(machine.seccompPath, "r");
-  open.defer(() => closeSync(seccompFd));
-  // every page and process of it counts from its first step
-  const groupFds = group?.openEntrances() ?? [];
-  open.defer(() => {
-    for (const fd of groupFds) closeSync(fd);
-  });
-  const stage = new StageOne({
+  const stage = new StageOne(launcher, {
     helperPath: machine.helperPath,
     bwrapPath: machine.bwrap.path,
     initPath: INSIDE_INIT,
@@ -160,13 +156,15 @@ async function beginStage(
     ports,
     owner,
     inherited,
-    seccompFd,
+    seccompPath: machine.seccompPath,
     bwrapOptions,
-    groupFds,
+    // every page and process of it counts from its first step
+    entrances: group?.entrances ?? [],
   });
   taken.undo.defer(async () => {
     taken.allGone = await stage.close();
   });
+  await attachNetwork(spec, stage, signal);
   return { stage, group };
 }
 
@@ -201,7 +199,7 @@ async function attachNetwork(spec: SandboxSpec, stage: StageOne, signal: AbortSi
 }
 
 async function enterStageTwo(stage: StageOne, signal: AbortSignal, options: LaunchOptions): Promise<InitClient> {
-  await stage.go();
+  stage.go();
   try {
     return await raceSignal(connectInit(stage.initChannel, { log: options.log, helloTimeoutMs: options.timeoutMs }), signal);
   } catch (error) {
@@ -209,7 +207,6 @@ async function enterStageTwo(stage: StageOne, signal: AbortSignal, options: Laun
     if (!(error instanceof AppError) || error.code !== "SANDBOX_START_FAILED") throw error;
     // the socket closes before the process is gone, and its last words say more than the closed socket
     const end = await raceSignal(stage.ended, signal);
-    await stage.diagnosed();
     throw stage.failure(end);
   }
 }

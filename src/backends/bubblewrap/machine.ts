@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { background } from "../../base/background.ts";
 import { AppError } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
-import { guestProgram } from "../init/program.ts";
+import { type GuestProgram, guestProgram } from "../init/program.ts";
 import { sweepGroups, type CgroupLayout } from "./cgroup.ts";
 import { detectCgroups } from "./cgroup-layout.ts";
 import { findBwrap, type Bwrap } from "./find-bwrap.ts";
@@ -44,19 +44,22 @@ export type Machine = {
   readonly pool: UidPool | undefined;
 };
 
+/** @throws AppError BACKEND_UNAVAILABLE when it was not built */
+export function guestPath(name: GuestProgram, { guestDir }: Pick<MachineOptions, "guestDir">): string {
+  return guestDir === undefined ? guestProgram(name) : join(guestDir, name);
+}
+
 /** @throws AppError BACKEND_UNAVAILABLE with a remedy */
 export async function readMachine(options: MachineOptions, log: Log): Promise<Machine> {
   if (process.arch !== "x64" && process.arch !== "arm64")
     throw new AppError("BACKEND_UNAVAILABLE", `no system call filter for ${process.arch}`);
   const isRoot = process.getuid?.() === 0;
-  const program = (name: "init" | "net-helper"): string =>
-    options.guestDir === undefined ? guestProgram(name) : join(options.guestDir, name);
   const tree = readHostTree();
   const [stage, range] = await Promise.all([StageDirectory.open(options.stageDir), isRoot ? readPoolRange() : undefined]);
   const [bwrap, helperPath, initPath, emptyPath, seccompPath] = await Promise.all([
     findBwrap(options.bwrapPath, join(stage.path, "bwrap-version")),
-    stage.program(program("net-helper")),
-    stage.program(program("init")),
+    stage.program(guestPath("net-helper", options)),
+    stage.program(guestPath("init", options)),
     stage.file(""),
     stage.file(encodeProgram(buildProgram(process.arch))),
   ]);

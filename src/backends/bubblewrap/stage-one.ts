@@ -1,20 +1,20 @@
 import { Socket as DatagramSocket } from "node:dgram";
 import { closeSync, openSync } from "node:fs";
-import { Server } from "node:net";
-import type { Duplex } from "node:stream";
-import { AppError, errnoOf, messageOf } from "../../base/error.ts";
-import { startProcess, type ChildHandle, type ChildStdio, type ProcessEnd } from "../../base/process.ts";
+import { Server, type Socket } from "node:net";
+import { AppError, errnoOf } from "../../base/error.ts";
+import type { ProcessEnd } from "../../base/process.ts";
 import type { FileOwner, SandboxListeners } from "../../sandbox/backend.ts";
+import { FIRST_OPENED, type Opened } from "./launch-request.ts";
+import type { Launcher } from "./launcher.ts";
 import type { LimitPlan } from "./limit-plan.ts";
 
 /** Exit codes of guest/net-helper.c. */
 export const HELPER_EXIT = { failed: 125, memory: 120 } as const;
 
-/** Descriptors of the child: 0 and 1 nothing, 2 diagnostics, then these; what bwrap is to inherit follows. */
-const FD = { channel: 3, init: 4, args: 5, seccomp: 6, first: 7 } as const;
+/** Descriptors of stage 1: 0 and 1 nothing, 2 diagnostics, then the launcher's, then these; what bwrap is to inherit follows. */
+const FD = { channel: 3, init: 4, args: FIRST_OPENED, seccomp: FIRST_OPENED + 1, first: FIRST_OPENED + 2 } as const;
 export const SECCOMP_FD = FD.seccomp;
 
-const MAX_DIAGNOSTICS = 16 * 1024;
 const STOP_GRACE_MS = 3000;
 
 export type StageOneRequest = {
@@ -28,18 +28,25 @@ export type StageOneRequest = {
   /** TCP ports to listen on; none: no route but loopback */
   readonly ports: readonly number[];
   readonly owner: FileOwner | undefined;
-  /** our descriptors for bwrap, in order from {@link inheritedFd} 0 */
-  readonly inherited: readonly number[];
-  readonly seccompFd: number;
-  /** what bwrap reads from {@link FD.args} */
+  /** what bwrap gets descriptors of, in order from {@link inheritedFd} 0 */
+  readonly inherited: readonly Opened[];
+  /** file with the system call filter */
+  readonly seccompPath: string;
   readonly bwrapOptions: Buffer;
   /** control files of the groups that it joins before anything else */
-  readonly groupFds: readonly number[];
+  readonly entrances: readonly string[];
 };
 
 /** The number that an inherited descriptor has in the child. */
 export function inheritedFd(index: number): number {
   return FD.first + index;
+}
+
+function outOfDescriptors(cause: unknown): AppError {
+  return new AppError("LIMIT_EXCEEDED", "agentkernel is out of file descriptors for another sandbox", {
+    cause,
+    hint: "raise the limit (ulimit -n) or stop some sandboxes",
+  });
 }
 
 /** A descriptor for every socket and pipe of one start, tried beforehand: short of them, Node takes sockets without a word. */
@@ -49,10 +56,7 @@ export function assertDescriptors(count: number): void {
     for (let i = 0; i < count; i += 1) taken.push(openSync("/dev/null", "r"));
   } catch (error) {
     if (errnoOf(error) !== "EMFILE" && errnoOf(error) !== "ENFILE") throw error;
-    throw new AppError("LIMIT_EXCEEDED", "agentkernel is out of file descriptors for another sandbox", {
-      cause: error,
-      hint: "raise the limit (ulimit -n) or stop some sandboxes",
-    });
+    throw outOfDescriptors(error);
   } finally {
     for (const fd of taken) closeSync(fd);
   }
@@ -60,50 +64,49 @@ export function assertDescriptors(count: number): void {
 
 /** Stage 1 of one sandbox, and after `go` the process that everything inside hangs on. */
 export class StageOne {
-  readonly #child: ChildHandle;
+  readonly #launcher: Launcher;
+  readonly #id: number;
   readonly #tcp = new Map<number, Server>();
   #dns: DatagramSocket | undefined;
+  #init: Socket | undefined;
   #taken = false;
+  #stopping = false;
   #diagnostics = "";
   readonly #ready = Promise.withResolvers<void>();
-  readonly #diagnosed: Promise<void>;
+  readonly #ended = Promise.withResolvers<ProcessEnd>();
 
-  constructor(request: StageOneRequest) {
-    this.#child = startProcess({
-      argv: [request.helperPath, ...helperArguments(request)],
-      env: {},
-      // it must not hold a directory of the caller's
-      cwd: "/",
-      stdio: stdioOf(request),
-      graceMs: STOP_GRACE_MS,
-      ...(request.owner === undefined ? {} : { owner: request.owner }),
-    });
-    this.#diagnosed = this.#child.pid === undefined ? Promise.resolve() : this.#readDiagnostics();
-    if (this.#child.pid !== undefined) this.#giveOptions(request.bwrapOptions);
-    this.#child.onMessage((message, handle) => this.#onMessage(message, handle));
-    void this.#child.ended.then(async (end) => {
-      await this.#diagnosed;
-      this.#ready.reject(this.failure(end));
-    });
+  constructor(launcher: Launcher, request: StageOneRequest) {
+    this.#launcher = launcher;
+    this.#id = launcher.start(
+      {
+        argv: [request.helperPath, ...helperArguments(request, launcher.pid)],
+        owner: request.owner,
+        opened: [
+          { kind: "content", content: request.bwrapOptions },
+          { kind: "reading", path: request.seccompPath },
+          ...request.inherited,
+          ...request.entrances.map((path) => ({ kind: "writing", path }) as const),
+        ],
+      },
+      {
+        socket: (socket, port) => this.#onSocket(socket, port),
+        ready: () => this.#ready.resolve(),
+        ended: (end, said) => this.#onEnd(end, said),
+      },
+    );
     // a start that is given up before it was awaited
     this.#ready.promise.catch(() => undefined);
   }
 
-  /** Of the process on the host that holds the sandbox together. */
-  get pid(): number {
-    const { pid } = this.#child;
-    if (pid === undefined) throw new AppError("SANDBOX_START_FAILED", "stage 1 of the sandbox could not be started");
-    return pid;
-  }
-
   /** settles when everything inside is gone and reaped */
   get ended(): Promise<ProcessEnd> {
-    return this.#child.ended;
+    return this.#ended.promise;
   }
 
-  /** The socket to the init. */
-  get initChannel(): Duplex {
-    return this.#child.pipe(FD.init);
+  /** The socket to the init; there when the listeners are. */
+  get initChannel(): Socket {
+    if (this.#init === undefined) throw new AppError("INTERNAL", "the socket to the init is not there yet");
+    return this.#init;
   }
 
   /** Resolves with the listeners once namespaces and sockets stand; rejects with the reason when it ended instead. */
@@ -118,47 +121,29 @@ export class StageOne {
   }
 
   /** The word that the gateway is attached; without it stage 1 ends, and stage 2 with it. */
-  async go(): Promise<void> {
-    try {
-      await this.#child.send({ go: 1 });
-    } catch (cause) {
-      throw new AppError("SANDBOX_START_FAILED", "stage 1 of the sandbox ended before it was told to start", { cause });
-    }
+  go(): void {
+    this.#launcher.go(this.#id);
   }
 
   /** What stage 1 or bwrap said on its way out, as an error. */
   failure(end: ProcessEnd): AppError {
-    if (end.kind === "failed")
-      return new AppError("SANDBOX_START_FAILED", `cannot start stage 1: ${messageOf(end.error)}`, { cause: end.error });
     const said = this.#diagnostics.trim().split("\n").filter(Boolean).slice(-3).join("; ");
+    if (/Too many open files/.test(said)) return outOfDescriptors(said);
     const how = end.kind === "signalled" ? `was ended by ${end.signal}` : end.kind === "exited" ? `exited with ${end.code}` : "was stopped";
     return new AppError("SANDBOX_START_FAILED", `the sandbox did not start: ${said === "" ? `stage 1 ${how}` : said}`, hintFor(said));
   }
 
-  /** Resolves when what stage 1 and bwrap had to say has been read; after `ended`. */
-  diagnosed(): Promise<void> {
-    return this.#diagnosed;
-  }
-
   /** Kills everything inside and gives back what was not handed over; true when the last process was seen gone. */
   async close(): Promise<boolean> {
-    const end = await this.#child.stop();
+    this.#stopping = true;
+    this.#launcher.signal(this.#id, "SIGTERM");
+    const timer = setTimeout(() => this.#launcher.signal(this.#id, "SIGKILL"), STOP_GRACE_MS);
+    const end = await this.#ended.promise;
+    clearTimeout(timer);
     this.#closeListeners();
-    if (this.#child.pid === undefined) return true;
-    this.#child.disconnect();
-    this.initChannel.destroy();
-    this.#child.pipe(FD.args).destroy();
+    this.#init?.destroy();
     // killed itself, it could not wait for what is inside
     return !(end.kind === "signalled" || (end.kind === "stopped" && end.signal !== null));
-  }
-
-  /** At once, so that bwrap makes its mounts while the network is handed over. */
-  #giveOptions(options: Buffer): void {
-    const pipe = this.#child.pipe(FD.args);
-    // a stage that died is told by its end, not by this pipe
-    pipe.on("error", () => pipe.destroy());
-    pipe.end(options);
-    pipe.resume();
   }
 
   #closeListeners(): void {
@@ -174,46 +159,36 @@ export class StageOne {
     this.#dns = undefined;
   }
 
-  #onMessage(message: unknown, handle: unknown): void {
-    if (typeof message !== "object" || message === null) return;
-    if ("tcp" in message && typeof message.tcp === "number" && handle instanceof Server) this.#tcp.set(message.tcp, handle);
-    else if ("dns" in message && handle instanceof DatagramSocket) this.#dns = handle;
-    else if ("ready" in message) this.#ready.resolve();
+  #onSocket(socket: Socket | Server | DatagramSocket, port: number | undefined): void {
+    if (socket instanceof DatagramSocket) this.#dns = socket;
+    else if (!(socket instanceof Server)) this.#init = socket;
+    else if (port !== undefined) this.#tcp.set(port, socket);
   }
 
-  async #readDiagnostics(): Promise<void> {
-    const stream = this.#child.stderr;
-    stream.setEncoding("utf8");
-    stream.on("data", (text: string) => {
-      this.#diagnostics = (this.#diagnostics + text).slice(-MAX_DIAGNOSTICS);
-    });
-    await new Promise<void>((resolve) => {
-      stream.once("close", resolve);
-      stream.once("error", () => stream.destroy());
-    });
+  #onEnd(end: Exclude<ProcessEnd, { readonly kind: "stopped" }>, said: string): void {
+    this.#diagnostics = said;
+    this.#ready.reject(this.failure(end));
+    const [code, signal] = end.kind === "exited" ? [end.code, null] : [null, end.kind === "signalled" ? end.signal : null];
+    this.#ended.resolve(this.#stopping ? { kind: "stopped", code, signal } : end);
   }
 }
 
-function helperArguments(request: StageOneRequest): readonly string[] {
+function helperArguments(request: StageOneRequest, parent: number): readonly string[] {
   const { plan } = request;
   const kept = [FD.init, FD.args, FD.seccomp, ...request.inherited.map((_, index) => inheritedFd(index))];
   const option = (name: string, value: number | null): readonly string[] => (value === null ? [] : [name, String(value)]);
   return [
-    ...["--parent", String(process.pid), "--channel", String(FD.channel)],
+    ...["--parent", String(parent), "--channel", String(FD.channel)],
     ...["--scratch", request.scratch, "--scratch-options", `size=${plan.scratch.bytes},nr_inodes=${plan.scratch.inodes},mode=0755`],
     ...request.ports.flatMap((port) => ["--listen", String(port)]),
     ...kept.flatMap((fd) => ["--keep", String(fd)]),
-    ...request.groupFds.flatMap((_, index) => ["--join", String(inheritedFd(request.inherited.length + index))]),
+    ...request.entrances.flatMap((_, index) => ["--join", String(inheritedFd(request.inherited.length + index))]),
     ...option("--processes", plan.processes),
     ...option("--files", plan.files),
     ...option("--watch-memory", plan.watchedBytes),
     ...request.cores.flatMap((core) => ["--cpu", String(core)]),
     ...["--", request.bwrapPath, "--args", String(FD.args), "--", request.initPath, "--fd", String(FD.init)],
   ];
-}
-
-function stdioOf(request: StageOneRequest): readonly ChildStdio[] {
-  return ["ignore", "ignore", "pipe", "ipc", "pipe", "pipe", request.seccompFd, ...request.inherited, ...request.groupFds];
 }
 
 function hintFor(said: string): { readonly hint?: string } {

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { AppError } from "../../base/error.ts";
 import { PACKAGE_ROOT } from "../../base/package-root.ts";
 
-export type GuestProgram = "init" | "net-helper";
+export type GuestProgram = "init" | "launcher" | "net-helper";
 
 /**
  * Path of a compiled guest program.
