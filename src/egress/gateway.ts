@@ -36,6 +36,7 @@ export type {
   GatewaySecret,
   SandboxEgress,
   SandboxListeners,
+  RefreshGrant,
   RefreshTurn,
   TokenEndpoint,
   TurnEnd,

@@ -76,8 +76,19 @@ export type TokenEndpoint = {
 /** `busy`: its turn did not come; `refused`: it cannot come, and why. In both nothing was done. */
 export type TurnEnd = "done" | "busy" | { readonly refused: string; readonly hint: string };
 
+/** What a login is, as far as it is known: a refresh must not make another one of it. */
+export type RefreshGrant = {
+  /** RFC 6749 §3.3; absent: it is not known, and none is asked for */
+  readonly scope?: string;
+  /** clients that it may be of; empty: it is not known, and the server sees to it */
+  readonly clientIds: readonly string[];
+  /** names of further members that a refresh of it may carry; others are left out */
+  readonly parameters: readonly string[];
+};
+
 /** The one refresh of a file that is under way, over all processes. */
 export interface RefreshTurn {
+  readonly grant: RefreshGrant;
   /** the answer for a client whose tokens were renewed since it asked; absent: they are the newest, and the endpoint is asked */
   readonly renewed?: string;
   /**

@@ -44,6 +44,10 @@ export type SecretFileRecord = {
     readonly tokens: Readonly<Record<string, string>>;
     readonly expiresAt?: string;
     readonly refreshedAt?: string;
+    readonly scopes?: string;
+    readonly clientIds?: readonly string[];
+    readonly clientId?: string;
+    readonly parameters?: readonly string[];
   };
 };
 

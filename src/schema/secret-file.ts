@@ -35,7 +35,23 @@ const refresh = z.strictObject({
   tokens: z.record(z.string(), pointer).meta({ description: "member of the answer = pointer of the token that it replaces" }),
   expires_at: pointer.optional().meta({ description: "pointer of the ms since 1970 at which the access token ends" }),
   refreshed_at: pointer.optional().meta({ description: "pointer of the time of the last refresh" }),
-  scopes: pointer.optional().meta({ description: "pointer of what the access token is good for" }),
+  scopes: pointer
+    .optional()
+    .meta({ description: "pointer of what the access token is good for: a refresh that asks for another scope is sent with this" }),
+  client_ids: z
+    .array(z.string().min(1).max(512))
+    .max(16)
+    .optional()
+    .meta({ description: "clients that may renew it; absent: those that its own JWTs name, else any" }),
+  client_id: pointer.optional().meta({ description: "pointer of the client that it was made with, which may renew it as well" }),
+  parameters: z
+    .array(z.string().regex(/^[A-Za-z0-9_.-]{1,64}$/, "is not the name of a member"))
+    .max(16)
+    .optional()
+    .meta({
+      description: "members that a refresh may carry beside client_id, client_secret and scope; others are left out",
+      examples: [["audience"]],
+    }),
 });
 
 export const secretFileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "is not a name: write lower-case letters, digits and hyphens");
@@ -46,7 +62,9 @@ export const secretFileSection = z.strictObject({
   inside: insidePath.optional().meta({ description: "where it stands inside, below the home directory" }),
   tokens: z.array(token).min(1).max(32).optional().meta({ description: "what is replaced by placeholders: { at, hosts, methods, paths }" }),
   keep: z.array(pointer).max(64).optional().meta({ description: "texts that look like tokens, and are shown" }),
-  refresh: refresh.optional().meta({ description: "how tokens are renewed: { url, tokens, expires_at, refreshed_at, scopes }" }),
+  refresh: refresh
+    .optional()
+    .meta({ description: "how tokens are renewed: { url, tokens, expires_at, refreshed_at, scopes, client_ids, client_id, parameters }" }),
 });
 export type SecretFileSection = z.output<typeof secretFileSection>;
 

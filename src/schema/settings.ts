@@ -58,6 +58,9 @@ export type SecretFileSettings = {
     readonly expiresAt?: string;
     readonly refreshedAt?: string;
     readonly scopes?: string;
+    readonly clientIds?: readonly string[];
+    readonly clientId?: string;
+    readonly parameters?: readonly string[];
   };
 };
 
@@ -242,14 +245,15 @@ export function settingsOf(file: ConfigFile, from: { readonly file: string | nul
 }
 
 function secretFileOf({ path, inside, refresh, ...section }: SecretFileSection, expand: (path: string) => string): SecretFileSettings {
-  const { url, tokens, expires_at, refreshed_at, scopes } = refresh ?? {};
+  const { url, tokens, expires_at, refreshed_at, scopes, client_ids, client_id, parameters } = refresh ?? {};
+  const client = { clientIds: client_ids, clientId: client_id, parameters };
   return {
     ...present({ ...section, tokens: section.tokens?.map(present) }),
     ...(path === undefined ? {} : { path: expand(path) }),
     ...(inside === undefined ? {} : { inside: inside.slice(2) }),
     ...(url === undefined || tokens === undefined
       ? {}
-      : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at, scopes }) } }),
+      : { refresh: { url, tokens, ...present({ expiresAt: expires_at, refreshedAt: refreshed_at, scopes, ...client }) } }),
   };
 }
 

@@ -65,6 +65,13 @@ describe("Codex with a ChatGPT login", requires("bwrap", "npm", "python3"), () =
     expect((await at.run(["exec", "box", "--", "cat", "/workspace/done.txt"])).stdout.toString()).toBe(CONTENT);
     expect(login.refreshes.length, JSON.stringify(login.calls.length)).toBeGreaterThanOrEqual(1);
     expect(login.issued.length).toBe(login.refreshes.length + 1);
+    // it says why, and asks for no scope
+    const refresh = {
+      grant_type: "refresh_token",
+      refresh_token: login.issued[0]?.refresh_token,
+      client_id: "app_EMoamEEZ73f0CkXaXp7hrann",
+    };
+    expect(JSON.parse(login.refreshes[0] ?? "")).toEqual({ ...refresh, refresh_reason: expect.any(String) as string });
     expect(login.calls.at(-1)).toBe(`Bearer ${login.issued.at(-1)?.access_token}`);
     // the built-in provider asks where the account's workspace lies before it calls a model; its plugins get nowhere
     expect(login.asked).toContain("GET /backend-api/wham/accounts/check");
@@ -165,7 +172,9 @@ describe("Claude Code after /login", requires("bwrap", "npm"), () => {
     expect(result.code, result.stderr + out).toBe(0);
     expect(out).toContain(CONTENT);
     expect(refreshes).toHaveLength(1);
-    expect(JSON.parse(refreshes[0] ?? "")).toMatchObject({ grant_type: "refresh_token", refresh_token: first.refresh });
+    // it asks for more than the login has
+    const scope = "user:inference user:profile";
+    expect(JSON.parse(refreshes[0] ?? "")).toMatchObject({ grant_type: "refresh_token", refresh_token: first.refresh, scope });
     expect(standIn.requests.filter(({ path }) => path.startsWith("/v1/messages")).at(-1)?.key).toBe(`Bearer ${next.access}`);
     const stored = JSON.parse(await readFile(file, "utf8")) as {
       claudeAiOauth: { accessToken: string; refreshToken: string; expiresAt: number };

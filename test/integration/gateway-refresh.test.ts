@@ -9,7 +9,18 @@ import type { TurnEnd } from "../../src/egress/gateway.ts";
 import { fetchInside } from "../support/gateway/client.ts";
 import type { Fixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
-import { ANSWER, FIRST, JSON_TYPE, LOGIN_HOST, loginGateway, loginText, NEXT, refreshOf, TOKEN_URL } from "../support/login-gateway.ts";
+import {
+  ANSWER,
+  CLIENT_ID,
+  FIRST,
+  JSON_TYPE,
+  LOGIN_HOST,
+  loginGateway,
+  loginText,
+  NEXT,
+  refreshOf,
+  TOKEN_URL,
+} from "../support/login-gateway.ts";
 import { tempDir } from "../support/temp.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -174,10 +185,10 @@ describe("a refresh of a login in a file", () => {
 
   test("in the form of RFC 6749 is one too", async () => {
     await using at = await setting(answered);
-    const body = `grant_type=refresh_token&client_id=x&refresh_token=${at.shown}`;
+    const body = `grant_type=refresh_token&client_id=${CLIENT_ID}&refresh_token=${at.shown}`;
     const headers = { "content-type": "application/x-www-form-urlencoded" };
     expect((await fetchInside(at.fixture, TOKEN_URL, { body, headers })).text).not.toContain(NEXT.refresh);
-    expect(at.bodies).toEqual([`grant_type=refresh_token&client_id=x&refresh_token=${FIRST.refresh}`]);
+    expect(at.bodies).toEqual([`grant_type=refresh_token&refresh_token=${FIRST.refresh}&client_id=${CLIENT_ID}`]);
     expect(await readFile(at.path, "utf8")).toContain(NEXT.refresh);
   });
 });
@@ -192,7 +203,7 @@ describe("what is no refresh carries no token, and leaves the file as it was", (
     ["the token twice", (token) => `grant_type=refresh_token&refresh_token=${token}&refresh_token=${token}`, "form"],
     [
       "the token of one, and again elsewhere",
-      (token) => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: token }),
+      (token) => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_secret: token }),
       "application/json",
     ],
   ];
@@ -204,5 +215,72 @@ describe("what is no refresh carries no token, and leaves the file as it was", (
     expect(at.bodies).toEqual([]);
     expect(await readFile(at.path, "utf8")).toBe(loginText(FIRST));
     expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced" }]);
+  });
+});
+
+const SCOPES = ["user:inference", "user:profile"];
+const FORM = { "content-type": "application/x-www-form-urlencoded" };
+const form = (members: readonly (readonly [string, string])[]): string =>
+  new URLSearchParams(members.map(([name, value]): [string, string] => [name, value])).toString();
+
+describe("a refresh asks for what its login has, and for nothing else", () => {
+  test.each([
+    ["the same in another order is sent as it is", SCOPES, "user:profile user:inference", "user:profile user:inference"],
+    ["more, as Claude Code asks for", SCOPES, "user:inference user:profile user:file_upload org:create_api_key", SCOPES.join(" ")],
+    ["less", SCOPES, "user:inference", SCOPES.join(" ")],
+    ["anything, where it is not known", undefined, "user:inference", undefined],
+    ["nothing, which is what it has", SCOPES, undefined, undefined],
+  ])("scope: %s", async (_name, held, asked, sent) => {
+    await using at = await setting(answered);
+    await writeFile(at.path, loginText(FIRST, held === undefined ? {} : { scopes: held }), { mode: 0o600 });
+    const scope = asked === undefined ? {} : { scope: asked };
+    expect((await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown, scope), headers: JSON_TYPE })).status).toBe(200);
+    const base = { grant_type: "refresh_token", client_id: CLIENT_ID };
+    const expected = sent === undefined ? {} : { scope: sent };
+    expect(JSON.parse(at.bodies[0] ?? "")).toEqual({ ...base, refresh_token: FIRST.refresh, ...expected });
+    // and in a form, the next one
+    const members = [...Object.entries(base), ["refresh_token", at.shown], ...Object.entries(scope)] as [string, string][];
+    expect((await fetchInside(at.fixture, TOKEN_URL, { body: form(members), headers: FORM })).status).toBe(200);
+    expect(Object.fromEntries(new URLSearchParams(at.bodies[1]))).toEqual({ ...base, refresh_token: NEXT.refresh, ...expected });
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["another client", { client_id: "22422756-60c9-4084-8eb7-27705fd5cf9a" }, /by another client than the login was made with/],
+    ["a client that is no text", { client_id: [CLIENT_ID, "x"] }, /by another client/],
+    ["an audience", { audience: "https://other.example.com" }, /another thing than the login by audience/],
+    ["a resource (RFC 8707)", { resource: ["https://other.example.com"] }, /another thing than the login by resource/],
+  ])("%s is refused, with a finding, and the login stays", async (_name, more, message) => {
+    await using at = await setting(answered);
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown, more), headers: JSON_TYPE });
+    expect([answer.status, at.bodies]).toEqual([403, []]);
+    expect(answer.text).toMatch(message);
+    expect(answer.text).toContain("refresh.client_ids");
+    expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_out_of_scope", outcome: "deny" }]);
+    expect(await readFile(at.path, "utf8")).toBe(loginText(FIRST));
+    // a login that was made with it is renewed with it
+    if ("client_id" in more && typeof more.client_id === "string") {
+      await writeFile(at.path, loginText(FIRST, { clientId: more.client_id }), { mode: 0o600 });
+      expect((await fetchInside(at.fixture, TOKEN_URL, { body: refreshOf(at.shown, more), headers: JSON_TYPE })).status).toBe(200);
+    }
+  });
+
+  test("what no login needs is left out: a token of a year, as Claude Code can ask for, and what nobody knows", async () => {
+    await using at = await setting(answered);
+    const body = refreshOf(at.shown, { expires_in: 31_536_000, __proto__x: 1, why: "because" });
+    expect((await fetchInside(at.fixture, TOKEN_URL, { body, headers: JSON_TYPE })).status).toBe(200);
+    expect(at.bodies).toEqual([refreshOf(FIRST.refresh)]);
+  });
+
+  test.each(["client_id", "scope", "client_secret"])("two of %s in a form are refused", async (name) => {
+    await using at = await setting(answered);
+    const members = [
+      ["grant_type", "refresh_token"],
+      ["refresh_token", at.shown],
+      [name, CLIENT_ID],
+      [name, CLIENT_ID],
+    ] as const;
+    const answer = await fetchInside(at.fixture, TOKEN_URL, { body: form(members), headers: FORM });
+    expect([answer.status, at.bodies]).toEqual([403, []]);
+    expect(answer.text).toContain(`more than one ${name}`);
   });
 });

@@ -18,9 +18,12 @@ export const FIRST: LoginTokens = { access: `sk-ant-oat01-first${"A".repeat(60)}
 export const NEXT: LoginTokens = { access: `sk-ant-oat01-second${"C".repeat(60)}`, refresh: `sk-ant-ort01-second${"D".repeat(60)}` };
 export const ANSWER = JSON.stringify({ access_token: NEXT.access, refresh_token: NEXT.refresh, expires_in: 3600 });
 
-export const loginText = (tokens: LoginTokens): string =>
-  JSON.stringify({ claudeAiOauth: { accessToken: tokens.access, refreshToken: tokens.refresh, expiresAt: 1 } });
-export const refreshOf = (token: string): string => JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: "x" });
+export const loginText = (tokens: LoginTokens, more: object = {}): string =>
+  JSON.stringify({ claudeAiOauth: { accessToken: tokens.access, refreshToken: tokens.refresh, expiresAt: 1, ...more } });
+/** Claude Code's */
+export const CLIENT_ID = "9d1c250a-e61b-44d9-88ed-5944d1962f5e";
+export const refreshOf = (token: string, more: object = {}): string =>
+  JSON.stringify({ grant_type: "refresh_token", refresh_token: token, client_id: CLIENT_ID, ...more });
 
 /** The renewals of the state directory whose journal lies in `folder`. */
 export const renewalsIn = (folder: string): Renewals =>

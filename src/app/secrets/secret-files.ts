@@ -4,10 +4,10 @@ import { BoundedTurns } from "../../base/bounded-turns.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
-import type { RefreshTurn, TokenEndpoint, TurnEnd } from "../../egress/gateway.ts";
+import type { RefreshGrant, RefreshTurn, TokenEndpoint, TurnEnd } from "../../egress/gateway.ts";
 import type { SandboxRecord, SecretFileRecord } from "../../sandbox/record.ts";
 import type { SecretFileSettings } from "../../schema/settings.ts";
-import { type Credentials, newTokens, readCredentials, renewedAnswer } from "../../secrets/files/credentials.ts";
+import { type Credentials, grantOf, newTokens, readCredentials, renewedAnswer } from "../../secrets/files/credentials.ts";
 import { defineSecretFile, type FileRefresh, KNOWN_SECRET_FILES } from "../../secrets/files/definition.ts";
 import { isObject, type Json, mapStrings } from "../../secrets/files/json-pointer.ts";
 import { looksLikeToken, maskToken } from "../../secrets/files/mask.ts";
@@ -207,10 +207,19 @@ export class SecretFiles {
       }
       return shown;
     };
-    await work({ accept, ...(renewed === undefined ? {} : { renewed }) });
+    await work({ grant: this.#grant(file, refresh), accept, ...(renewed === undefined ? {} : { renewed }) });
     // others would read the old ones
     await storing;
     return "done";
+  }
+
+  #grant({ definition }: OpenSecretFile, refresh: FileRefresh): RefreshGrant {
+    try {
+      return grantOf(this.#read(definition), refresh);
+    } catch {
+      // not readable at this moment: then what is known of such logins counts, and no scope is asked for
+      return { clientIds: refresh.clientIds ?? [], parameters: refresh.parameters ?? [] };
+    }
   }
 
   #renewed(file: OpenSecretFile, refresh: FileRefresh): string | undefined {

@@ -62,7 +62,11 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);
       if (inHead !== undefined) return inHead;
-      if (refreshing !== undefined && turn !== undefined) isRenewed = putToken(runtime, exchange, refreshing, turn) === "renewed";
+      if (refreshing !== undefined && turn !== undefined) {
+        const put = putToken(runtime, exchange, refreshing, turn);
+        if (put !== undefined && put !== "renewed") return put;
+        isRenewed = put === "renewed";
+      }
       return inBody(runtime, exchange, secrets, forms);
     };
     // a refresh token is good for one refresh, so the next one waits for what the one before it brought

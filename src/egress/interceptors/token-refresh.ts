@@ -8,6 +8,8 @@ import { refuse } from "../exchange/refusal.ts";
 import { takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret, RefreshTurn, TokenEndpoint, TurnEnd } from "../options.ts";
 import type { Runtime } from "../runtime.ts";
+import { permitted, readRefresh, type Refresh } from "./refresh-request.ts";
+import type { Misplaced } from "./secret-substitute.ts";
 import { refusePolicy } from "./policy.ts";
 
 /** bytes of a refresh, and of its answer */
@@ -37,8 +39,7 @@ export type Refreshing = { readonly endpoint: TokenEndpoint; readonly refresh: R
  */
 export function refreshOf({ body, request, generation }: Exchange, endpoint: TokenEndpoint): Refreshing | undefined {
   if (body?.kind !== "bytes" || request.contentEncoding !== undefined) return undefined;
-  const text = body.bytes.toString("utf8");
-  const refresh = /^\s*application\/x-www-form-urlencoded\b/i.test(request.contentType ?? "") ? refreshInForm(text) : refreshInJson(text);
+  const refresh = readRefresh(request.contentType, body.bytes.toString("utf8"));
   const isOurs = ({ file, placeholder }: GatewaySecret): boolean => file === endpoint.file && placeholder === refresh?.token;
   return refresh === undefined || !generation.egress.secrets.some(isOurs) ? undefined : { endpoint, refresh };
 }
@@ -52,12 +53,23 @@ export function putToken(
   exchange: Exchange,
   { endpoint, refresh }: Refreshing,
   turn: RefreshTurn,
-): "renewed" | undefined {
+): "renewed" | Misplaced | undefined {
   // what was renewed while this request waited holds already
   const { secrets } = exchange.connection.attachment.generation.egress;
   const token = secrets.find(({ file, placeholder }) => file === endpoint.file && placeholder === refresh.token);
   if (token === undefined) return undefined;
-  exchange.body = { kind: "bytes", bytes: Buffer.from(refresh.withToken(token.value.reveal())) };
+  const may = permitted(refresh, turn.grant);
+  if ("refused" in may) {
+    const reason = `the refresh of the login ${endpoint.file} ${may.refused}, so nothing was sent`;
+    return { secret: token, finding: "secret_out_of_scope", reason, hint: REFUSED_HINT };
+  }
+  if (may.changed.length > 0)
+    runtime.log.info("a refresh was sent as its login is, with members changed or left out", {
+      request_id: exchange.id,
+      name: endpoint.file,
+      members: may.changed.slice(0, 16).join(", "),
+    });
+  exchange.body = { kind: "bytes", bytes: Buffer.from(refresh.body(token.value.reveal(), may.members)) };
   // no record and no hook is shown a body that holds a token
   exchange.carried ??= {};
   if (turn.renewed !== undefined) return "renewed";
@@ -68,6 +80,9 @@ export function putToken(
   exchange.filters.push(new TokenAnswer(runtime, exchange, turn));
   return undefined;
 }
+
+const REFUSED_HINT =
+  "let the agent renew with the client and the members that it logged in with, or name others in refresh.client_ids and refresh.parameters of [[secret_files]]";
 
 /** The answer that a client gets instead of the endpoint's. */
 export function answerRenewed(runtime: Runtime, exchange: Exchange, answer: string): void {
@@ -97,39 +112,6 @@ export function refuseTurn(exchange: Exchange, { endpoint }: Refreshing, end: Ex
   exchange.decision = { ...decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
   const facts = { host: target.host.text, port: target.port, rule: BUILT_IN_RULES.protocol, reason };
   refuse(exchange, { status: 429, error: "too_many_requests", ...facts });
-}
-
-const GRANT = "refresh_token";
-
-/** What a refresh carries as its token, and its body with another one. */
-type Refresh = { readonly token: string; withToken(token: string): string };
-
-/** Undefined for what is no refresh. */
-function refreshInJson(text: string): Refresh | undefined {
-  let root: unknown;
-  try {
-    root = JSON.parse(text);
-  } catch {
-    // the search that follows looks into it as bytes
-    return undefined;
-  }
-  if (typeof root !== "object" || root === null || Array.isArray(root)) return undefined;
-  // what is sent is written anew, so that of several members of one name there is only the one that was looked at
-  const { grant_type: grant, refresh_token: token } = root as Readonly<Record<string, unknown>>;
-  if (grant !== GRANT || typeof token !== "string") return undefined;
-  return { token, withToken: (real) => JSON.stringify({ ...root, refresh_token: real }) };
-}
-
-function refreshInForm(text: string): Refresh | undefined {
-  const form = new URLSearchParams(text);
-  const withToken = (real: string): string => {
-    form.set("refresh_token", real);
-    return form.toString();
-  };
-  const [token, ...others] = form.getAll("refresh_token");
-  const grants = form.getAll("grant_type");
-  if (token === undefined || others.length > 0 || grants.length !== 1 || grants[0] !== GRANT) return undefined;
-  return { token, withToken };
 }
 
 /** Holds a successful answer, hands it over to whoever keeps the tokens, and lets through what the sandbox may see. */

@@ -2,7 +2,7 @@ import { AppError } from "../../base/error.ts";
 import { checkSecretValue } from "../value.ts";
 import type { FileRefresh, SecretFileDefinition } from "./definition.ts";
 import { isObject, type Json, mapStrings, valueAt, withValueAt } from "./json-pointer.ts";
-import { endOf, looksLikeToken } from "./mask.ts";
+import { clientsOf, endOf, looksLikeToken } from "./mask.ts";
 
 /** What a file with logins holds, by pointer: the tokens it is known for, and others that look like some. */
 export type Credentials = {
@@ -90,14 +90,34 @@ export function renewedAnswer(
   const stated = refresh.expiresAt === undefined ? undefined : valueAt(root, refresh.expiresAt);
   const ends = typeof stated === "number" ? stated : access === undefined ? undefined : endOf(tokens.get(access) ?? "");
   if (given.length === 0 || (ends !== undefined && ends < nowMs + MIN_LEFT_MS)) return undefined;
-  const scopes = refresh.scopes === undefined ? undefined : valueAt(root, refresh.scopes);
-  const scope = Array.isArray(scopes) ? scopes.filter((one) => typeof one === "string").join(" ") : scopes;
+  const scope = scopeOf(root, refresh);
   return {
     token_type: "Bearer",
     ...(ends === undefined ? {} : { expires_in: Math.floor((ends - nowMs) / 1000) }),
-    ...(typeof scope === "string" && scope !== "" ? { scope } : {}),
+    ...(scope === undefined ? {} : { scope }),
     ...Object.fromEntries(given),
   };
+}
+
+/** What the login is, as its file says. */
+export type LoginGrant = { readonly scope?: string; readonly clientIds: readonly string[]; readonly parameters: readonly string[] };
+
+export function grantOf({ root, tokens }: Credentials, refresh: FileRefresh): LoginGrant {
+  const scope = scopeOf(root, refresh);
+  const own = refresh.clientId === undefined ? undefined : valueAt(root, refresh.clientId);
+  const named = Object.values(refresh.tokens).flatMap((at) => clientsOf(tokens.get(at) ?? ""));
+  return {
+    ...(scope === undefined ? {} : { scope }),
+    clientIds: [...(refresh.clientIds ?? []), ...(typeof own === "string" && own !== "" ? [own] : []), ...named],
+    parameters: refresh.parameters ?? [],
+  };
+}
+
+/** As one text (RFC 6749 §3.3). */
+function scopeOf(root: Json, { scopes: at }: FileRefresh): string | undefined {
+  const found = at === undefined ? undefined : valueAt(root, at);
+  const scope = Array.isArray(found) ? found.filter((one) => typeof one === "string").join(" ") : found;
+  return typeof scope === "string" && scope !== "" ? scope : undefined;
 }
 
 function parse(text: string, definition: SecretFileDefinition): Json {

@@ -21,6 +21,12 @@ export type FileRefresh = {
   readonly refreshedAt?: string;
   /** pointer of what the access token is good for: a list, or one text with spaces */
   readonly scopes?: string;
+  /** clients that logins of this kind are made with; absent: those that the file's own JWTs name, else any */
+  readonly clientIds?: readonly string[];
+  /** pointer of the client that this login was made with */
+  readonly clientId?: string;
+  /** names of members that a refresh may carry beside client and scope; others are left out */
+  readonly parameters?: readonly string[];
 };
 
 /** A file with logins that a sandbox sees with placeholders in the place of its tokens. Holds no value. */
@@ -71,6 +77,8 @@ const KNOWN: Readonly<Record<string, Known>> = {
       url: "https://auth.openai.com/oauth/token",
       tokens: { access_token: "/tokens/access_token", refresh_token: "/tokens/refresh_token", id_token: "/tokens/id_token" },
       refreshedAt: "/last_refresh",
+      clientIds: ["app_EMoamEEZ73f0CkXaXp7hrann"],
+      parameters: ["refresh_reason"],
     },
   },
   // `claude /login` on a machine without a key chain
@@ -84,6 +92,8 @@ const KNOWN: Readonly<Record<string, Known>> = {
       tokens: { access_token: "/claudeAiOauth/accessToken", refresh_token: "/claudeAiOauth/refreshToken" },
       expiresAt: "/claudeAiOauth/expiresAt",
       scopes: "/claudeAiOauth/scopes",
+      clientIds: ["9d1c250a-e61b-44d9-88ed-5944d1962f5e"],
+      clientId: "/claudeAiOauth/clientId",
     },
   },
 };

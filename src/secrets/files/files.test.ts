@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { derivedRandom } from "../placeholder.ts";
-import { newTokens, readCredentials, refreshedCredentials, renewedAnswer } from "./credentials.ts";
+import { grantOf, newTokens, readCredentials, refreshedCredentials, renewedAnswer } from "./credentials.ts";
 import { defineSecretFile } from "./definition.ts";
 import { mapStrings, valueAt, withValueAt } from "./json-pointer.ts";
 import { claimsOf, looksLikeToken, maskToken } from "./mask.ts";
@@ -166,6 +166,24 @@ describe("a file with logins", () => {
     const chatgpt = readCredentials(file(jwt({ exp: 200 })), codex);
     expect(renewedAnswer(chatgpt, codex.refresh, shown, 100_000)).toMatchObject({ expires_in: 100 });
     expect(renewedAnswer(chatgpt, codex.refresh, shown, 150_000)).toBeUndefined();
+  });
+
+  it("says which client it is of, and what for", () => {
+    if (codex.refresh === undefined) throw new Error("it is known");
+    const known = codex.refresh.clientIds ?? [];
+    expect(grantOf(readCredentials(file(jwt({ client_id: "app_own", scp: ["a"] })), codex), codex.refresh)).toEqual({
+      clientIds: [...known, "app_own"],
+      parameters: ["refresh_reason"],
+    });
+    const own = {
+      url: "https://x/",
+      tokens: { access_token: "/tokens/access_token" },
+      scopes: "/scope",
+      clientId: "/client",
+      parameters: ["audience"],
+    };
+    const credentials = readCredentials(file("opaque-access-token-0123", { scope: "a b", client: "c" }), codex);
+    expect(grantOf(credentials, own)).toEqual({ scope: "a b", clientIds: ["c"], parameters: ["audience"] });
   });
 
   it.each([

@@ -25,10 +25,19 @@ export function claimsOf(value: string): string | undefined {
 
 /** When a JWT ends, in ms since 1970; undefined for what is none or does not say. */
 export function endOf(value: string): number | undefined {
-  const claims = claimsOf(value)?.split(".")[1];
-  if (claims === undefined) return undefined;
-  const { exp } = JSON.parse(Buffer.from(claims, "base64url").toString("utf8")) as { readonly exp?: unknown };
+  const { exp } = readClaims(value);
   return typeof exp === "number" ? exp * 1000 : undefined;
+}
+
+/** Clients that a JWT was made for: `client_id` of an access token (RFC 9068 §2.2), `azp` of an ID token (OpenID Connect Core §2). */
+export function clientsOf(value: string): readonly string[] {
+  const { client_id: client, azp } = readClaims(value);
+  return [client, azp].filter((one): one is string => typeof one === "string" && one !== "");
+}
+
+function readClaims(value: string): Readonly<Record<string, unknown>> {
+  const claims = claimsOf(value)?.split(".")[1];
+  return claims === undefined ? {} : (JSON.parse(Buffer.from(claims, "base64url").toString("utf8")) as Record<string, unknown>);
 }
 
 /**
