@@ -43,7 +43,7 @@ export function addPlaceOptions(command: Command): Command {
     .option("--secret <name:host[:header]>", "a key that never enters: the gateway puts it in for this host", collect, [])
     .option(
       "--secret-file <name[:path]>",
-      "logins of an agent, with placeholders for the tokens: codex, claude-code, or one of [[secret_files]]",
+      "logins of an agent, with placeholders for the tokens: codex, claude-code, gemini, or one of [[secret_files]]",
       collect,
       [],
     )

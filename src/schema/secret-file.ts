@@ -57,10 +57,20 @@ const refresh = z.strictObject({
 export const secretFileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "is not a name: write lower-case letters, digits and hyphens");
 
 export const secretFileSection = z.strictObject({
-  name: secretFileName.meta({ description: "what `--secret-file` asks for; `codex` and `claude-code` are known, and need nothing else" }),
+  name: secretFileName.meta({
+    description: "what `--secret-file` asks for; `codex`, `claude-code` and `gemini` are known, and need nothing else",
+  }),
   path: path.optional().meta({ description: "the file on this machine, in JSON" }),
   inside: insidePath.optional().meta({ description: "where it stands inside, below the home directory" }),
-  tokens: z.array(token).min(1).max(32).optional().meta({ description: "what is replaced by placeholders: { at, hosts, methods, paths }" }),
+  tokens: z
+    .array(token)
+    .min(1)
+    .max(32)
+    .optional()
+    .meta({
+      description:
+        "what is replaced by placeholders: { at, hosts, methods, paths }; a token may stand here several times, for other hosts with other paths",
+    }),
   keep: z.array(pointer).max(64).optional().meta({ description: "texts that look like tokens, and are shown" }),
   refresh: refresh
     .optional()

@@ -1,6 +1,6 @@
 import type { SecretFileSettings } from "../../schema/settings.ts";
 
-/** A token of a secret file and where it may go; without hosts it leaves in the body of a refresh alone. */
+/** A token of a secret file and where it may go; without hosts it leaves in the body of a refresh alone. One token may have several. */
 export type FileToken = {
   /** JSON pointer (RFC 6901) */
   readonly at: string;
@@ -55,6 +55,14 @@ const CHATGPT_PATHS = [
   "/backend-api/wham/usage",
 ];
 
+/** What Gemini CLI asks of Code Assist, but for what changes the account's settings. Its login is good for all of Google Cloud. */
+const CODE_ASSIST_PATHS = [
+  ...["generateContent", "streamGenerateContent", "countTokens", "loadCodeAssist", "onboardUser", "fetchAdminControls"],
+  ...["listExperiments", "retrieveUserQuota", "recordCodeAssistMetrics", "getCodeAssistGlobalUserSetting"],
+]
+  .map((method) => `/v1internal:${method}`)
+  .concat("/v1internal/operations/*");
+
 /** What the agents' own logins look like. */
 const KNOWN: Readonly<Record<string, Known>> = {
   // ChatGPT login of Codex: `codex login`
@@ -94,6 +102,27 @@ const KNOWN: Readonly<Record<string, Known>> = {
       scopes: "/claudeAiOauth/scopes",
       clientIds: ["9d1c250a-e61b-44d9-88ed-5944d1962f5e"],
       clientId: "/claudeAiOauth/clientId",
+    },
+  },
+  // "Sign in with Google" of Gemini CLI
+  gemini: {
+    path: ".gemini/oauth_creds.json",
+    inside: ".gemini/oauth_creds.json",
+    tokens: [
+      { at: "/access_token", hosts: ["cloudcode-pa.googleapis.com"], methods: ["GET", "POST"], paths: CODE_ASSIST_PATHS },
+      // whether it is still good, and whose it is
+      { at: "/access_token", hosts: ["oauth2.googleapis.com"], methods: ["POST"], paths: ["/tokeninfo"] },
+      { at: "/access_token", hosts: ["www.googleapis.com"], methods: ["GET"], paths: ["/oauth2/v2/userinfo"] },
+      { at: "/refresh_token" },
+      { at: "/id_token" },
+    ],
+    keep: [],
+    refresh: {
+      url: "https://oauth2.googleapis.com/token",
+      tokens: { access_token: "/access_token", refresh_token: "/refresh_token", id_token: "/id_token" },
+      expiresAt: "/expiry_date",
+      scopes: "/scope",
+      clientIds: ["681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com"],
     },
   },
 };

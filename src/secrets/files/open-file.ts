@@ -70,7 +70,7 @@ export class OpenSecretFile {
   get secrets(): readonly FileSecret[] {
     const { name: file, tokens } = this.definition;
     return [...this.#tokens].flatMap(([at, { value, placeholders }]) => {
-      const places = placesOf(tokens.find((token) => token.at === at));
+      const places = placesOf(tokens.filter((token) => token.at === at));
       const secret = new Secret(value);
       return placeholders.flatMap((placeholder) =>
         places.map((place): FileSecret => ({ name: `${file}${at}`, placeholder, value: secret, file, ...place })),
@@ -90,14 +90,17 @@ export class OpenSecretFile {
 
 type Place = Omit<FileSecret, "name" | "placeholder" | "value" | "file">;
 
-function placesOf(token: FileToken | undefined): readonly Place[] {
-  const hosts = token?.hosts ?? [];
-  if (hosts.length === 0) return [{ host: NOWHERE, header: "authorization", scheme: "bearer", isBodyOnly: true }];
+function placesOf(uses: readonly FileToken[]): readonly Place[] {
+  const places = uses.flatMap(placesOfUse);
+  return places.length > 0 ? places : [{ host: NOWHERE, header: "authorization", scheme: "bearer", isBodyOnly: true }];
+}
+
+function placesOfUse({ at, hosts = [], methods, paths }: FileToken): readonly Place[] {
   return hosts.map((host) => ({
     host,
     // OAuth's tokens are bearer tokens; keys go where the host's keys go
-    ...(token?.at.endsWith("_KEY") === true ? defaultAuthHeader("", host) : ({ header: "authorization", scheme: "bearer" } as const)),
-    ...(token?.methods === undefined ? {} : { methods: token.methods }),
-    ...(token?.paths === undefined ? {} : { paths: token.paths }),
+    ...(at.endsWith("_KEY") ? defaultAuthHeader("", host) : ({ header: "authorization", scheme: "bearer" } as const)),
+    ...(methods === undefined ? {} : { methods }),
+    ...(paths === undefined ? {} : { paths }),
   }));
 }
