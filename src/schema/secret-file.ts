@@ -62,15 +62,10 @@ export const secretFileSection = z.strictObject({
   }),
   path: path.optional().meta({ description: "the file on this machine, in JSON" }),
   inside: insidePath.optional().meta({ description: "where it stands inside, below the home directory" }),
-  tokens: z
-    .array(token)
-    .min(1)
-    .max(32)
-    .optional()
-    .meta({
-      description:
-        "what is replaced by placeholders: { at, hosts, methods, paths }; a token may stand here several times, for other hosts with other paths",
-    }),
+  tokens: z.array(token).min(1).max(32).optional().meta({
+    description:
+      "what is replaced by placeholders: { at, hosts, methods, paths }; a token may stand here several times, for other hosts with other paths",
+  }),
   keep: z.array(pointer).max(64).optional().meta({ description: "texts that look like tokens, and are shown" }),
   refresh: refresh
     .optional()

@@ -75,7 +75,7 @@ export function permitted({ members }: Refresh, grant: RefreshGrant): Permitted 
     else changed.push(name.slice(0, 64));
   }
   const client = sent.get("client_id");
-  if (client !== undefined && grant.clientIds.length > 0 && !grant.clientIds.includes(String(client)))
+  if (client !== undefined && grant.clientIds.length > 0 && !grant.clientIds.some((known) => known === client))
     return { refused: "is by another client than the login was made with" };
   const asked = sent.get("scope");
   if (asked !== undefined && !(typeof asked === "string" && isSameScope(asked, grant.scope))) {
