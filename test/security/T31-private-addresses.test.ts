@@ -1,8 +1,12 @@
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
+import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { get, insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "allowed.example.com";
@@ -54,6 +58,7 @@ test.each(["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.100.100.200", "93.18
     const answer = await fetchInside(fixture, `http://${address}/latest/meta-data/`);
     expect(answer.status).toBe(403);
     expect(JSON.parse(answer.text)).toMatchObject({ error: "policy_denied", host: address, port: 80 });
+    expect(await denials(fixture, ["address", "default"])).toMatchObject([{ host: address, status: 403 }]);
   },
 );
 
@@ -72,6 +77,7 @@ test("a rule for an address does not open a forbidden one, and a canary on loopb
     expect((await fetchInside(fixture, url)).status).toBe(403);
   }
   expect(hits).toBe(0);
+  expect(await denials(fixture, "address", 3)).toHaveLength(3);
   canary.close();
 });
 
@@ -79,4 +85,27 @@ test("a header that names an internal host over a connection to an allowed name 
   await using fixture = await gatewayFixture({ allow: [HOST], resolve: () => Promise.resolve(["169.254.169.254"]) });
   const answer = await fetchInside(fixture, `http://${HOST}/`, { headers: { host: "169.254.169.254" } });
   expect(answer.status).toBe(421);
+  expect(await denials(fixture, "identity")).toMatchObject([{ host: HOST, status: 421 }]);
+});
+
+test("from inside a sandbox, whose every connection to one of them ends at the gateway", requires("bwrap", "python3"), async () => {
+  const canary = createServer((socket) => socket.end("canary"));
+  let hits = 0;
+  canary.on("connection", () => (hits += 1));
+  canary.listen(0, "0.0.0.0");
+  await once(canary, "listening");
+  const { port } = canary.address() as AddressInfo;
+  await using fixture = await gatewayFixture({ allow: FORBIDDEN.filter((address) => !address.includes(":")) });
+  await using inside = await insideSandbox(fixture);
+  const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address.replace(/%.*/, "")));
+  // the first address of 0.0.0.0/8 and broadcasts are no destinations of TCP
+  const reachable = [...new Set([...FORBIDDEN, ...own])].filter((address) => !/:|^0\.|^255\.|^224\./.test(address));
+  const replies = await inside.send(reachable.map((address) => ({ to: address, port: 80, bytes: get(address) })));
+  expect(statusesOf(replies)).toEqual(reachable.map(() => "403"));
+  expect(await denials(fixture, ["address", "default"], reachable.length)).toHaveLength(reachable.length);
+  // at any other port nobody listens: not even a SYN leaves
+  const others = [...reachable, "::1", "fd00:ec2::254"].flatMap((to) => [port, 22].map((at) => ({ to, port: at, bytes: "x" })));
+  expect(new Set(await inside.send(others))).toEqual(new Set(["error ConnectionRefusedError"]));
+  expect(hits).toBe(0);
+  canary.close();
 });

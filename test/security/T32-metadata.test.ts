@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -11,6 +12,7 @@ test.each(METADATA)("%s by address, even where a rule names it and private addre
   await using fixture = await gatewayFixture({ policy });
   const url = `http://${address.includes(":") ? `[${address}]` : address}/latest/meta-data/`;
   expect((await fetchInside(fixture, url, { via: address })).status).toBe(403);
+  expect(await denials(fixture, "address")).toMatchObject([{ host: address, status: 403, address, address_class: "metadata" }]);
 });
 
 test.each(METADATA)("a name that resolves to %s", async (address) => {
@@ -20,6 +22,7 @@ test.each(METADATA)("a name that resolves to %s", async (address) => {
   });
   const answer = await fetchInside(fixture, `http://${HOST}/`);
   expect([answer.status, JSON.parse(answer.text).rule]).toEqual([403, "address"]);
+  expect(await denials(fixture, "address")).toMatchObject([{ host: HOST, address, address_class: "metadata" }]);
 });
 
 test("a redirect there is the client's to follow, and its next request is denied", async () => {
@@ -31,5 +34,6 @@ test("a redirect there is the client's to follow, and its next request is denied
   const answer = await fetchInside(fixture, `http://${HOST}/`);
   expect([answer.status, answer.headers.location]).toEqual([302, "http://169.254.169.254/"]);
   expect((await fetchInside(fixture, "http://169.254.169.254/")).status).toBe(403);
+  expect(await denials(fixture, "default")).toMatchObject([{ host: "169.254.169.254", status: 403 }]);
   expect(upstream.requests).toHaveLength(1);
 });

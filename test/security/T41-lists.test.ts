@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import type { PolicyInput, RuleInput } from "../../src/policy/policy.ts";
@@ -15,6 +16,8 @@ async function statuses(rules: readonly RuleInput[], extra: Partial<PolicyInput>
   });
   const found: number[] = [];
   for (const host of [HOST, OTHER]) found.push((await fetchInside(fixture, `https://${host}/x`)).status);
+  const refused = found.filter((status) => status === 403).length;
+  if (refused > 0) expect(await denials(fixture, ["default", "no-network", "r"], refused)).toHaveLength(refused);
   return found;
 }
 

@@ -2,13 +2,16 @@ import { expect, test } from "vitest";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { readUntilClose, tcpInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
+import { get, insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
 import { dnsQuery, gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "allowed.example.com";
 
-async function statusOf(host: string, connectTo = HOST): Promise<{ status: string; upstream: number }> {
+async function statusOf(host: string, connectTo = HOST): Promise<{ status: string; upstream: number; rules: readonly string[] }> {
   await using upstream = await testUpstream((_request, response) => response.end("ok"), { tls: false });
   await using fixture = await gatewayFixture({
     policy: testPolicy([HOST, "*.wild.example.com"]),
@@ -18,11 +21,13 @@ async function statusOf(host: string, connectTo = HOST): Promise<{ status: strin
   const socket = await tcpInside(fixture, connectTo, 80);
   socket.write(Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`, "latin1"));
   const text = await readUntilClose(socket, { timeoutMs: 3_000 });
-  return { status: text.slice(9, 12), upstream: upstream.requests.length };
+  const status = text.slice(9, 12);
+  const rules = /^4/.test(status) ? (await denials(fixture, ["identity", "protocol", "default"])).map(({ rule }) => rule) : [];
+  return { status, upstream: upstream.requests.length, rules };
 }
 
 test.each(["ALLOWED.Example.COM", "allowed.example.com.", "allowed.example.com:80"])("%s is the allowed host", async (host) => {
-  expect(await statusOf(host)).toEqual({ status: "200", upstream: 1 });
+  expect(await statusOf(host)).toEqual({ status: "200", upstream: 1, rules: [] });
 });
 
 const NOBODY = [
@@ -57,10 +62,37 @@ const NOBODY = [
 ] as const;
 
 test.each(NOBODY)("V92: Host %j reaches nobody", async (host) => {
-  const { status, upstream } = await statusOf(host);
+  const { status, upstream, rules } = await statusOf(host);
   expect(["400", "403", "421"]).toContain(status);
   expect(upstream).toBe(0);
+  expect(rules).toEqual([status === "421" ? "identity" : "protocol"]);
 });
+
+test(
+  "V92: none of them reaches anybody from inside a sandbox, as header or as the name that is asked for",
+  requires("bwrap", "python3"),
+  async () => {
+    await using upstream = await testUpstream((_request, response) => response.end("ok"), { tls: false });
+    const resolved: string[] = [];
+    await using fixture = await gatewayFixture({
+      allow: [HOST],
+      upstreams: [upstream.override(HOST)],
+      resolve: (name) => (resolved.push(name), Promise.resolve(["127.0.0.1"])),
+    });
+    await using inside = await insideSandbox(fixture);
+    const named = NOBODY.filter((host) => /^[\x00-\x7f]+$/.test(host));
+    const headers = statusesOf(await inside.send(named.map((host) => ({ to: HOST, bytes: get(host) }))));
+    expect(headers.filter((status) => !["400", "403", "421"].includes(status))).toEqual([]);
+    expect(await denials(fixture, ["identity", "protocol"], named.length - 5)).not.toEqual([]);
+    // a resolver that takes a spelling of an address for that address connects to it, and meets the gateway there
+    const asked = statusesOf(await inside.send(named.map((to) => ({ to, bytes: get(HOST) }))));
+    for (const [i, status] of asked.entries())
+      expect(status, named[i]).toMatch(
+        named[i]?.startsWith(HOST) === true ? /^(?:200|400|403|421|error .*)$/ : /^(?:400|403|421|error .*)$/,
+      );
+    expect(new Set(resolved)).toEqual(new Set(upstream.requests.length > 0 ? ["localhost"] : []));
+  },
+);
 
 // what no client can put into a field is held by the vectors of smuggling
 test.each(NOBODY.filter((host) => /^[\x21-\x7e]*$/.test(host) && host !== "allowed.example.com:443"))(

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -16,6 +17,7 @@ test.each(PROTOCOLS)(
     for (const host of hosts) found.push((await fetchOver(protocol, fixture, `https://${host}/`)).status);
     expect(found).toEqual([200, 200, 403, 403, 403, 403]);
     expect(upstream.requests).toHaveLength(2);
+    expect((await denials(fixture, "default", 4)).map(({ host }) => host)).toEqual(hosts.slice(2));
   },
 );
 

@@ -2,6 +2,7 @@ import { networkInterfaces } from "node:os";
 import { expect, test } from "vitest";
 import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 
 const HOST = "allowed.example.com";
@@ -43,4 +44,5 @@ test.each([
   }
   const plain = await fetchInside(fixture, `http://${HOST}/`);
   expect([plain.status, JSON.parse(plain.text).rule]).toEqual([403, "address"]);
+  for (const denial of await denials(fixture, "address", 3)) expect(denial).toMatchObject({ host: HOST, address });
 });

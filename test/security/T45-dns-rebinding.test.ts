@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import type { Policy } from "../../src/policy/policy.ts";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 
 const HOST = "rebind.example.com";
@@ -47,6 +48,7 @@ test("V92: what was judged is what is dialled: one resolution for a connection, 
   expect((await fetchInside(fixture, url)).text).toBe("ok");
   expect([good.hits, bad.hits, asked]).toEqual([2, 0, 3]);
   expect(fixture.seen.exchanges.map((event) => event.address)).toEqual(["127.0.0.2", "127.0.0.1", "127.0.0.2"]);
+  expect(await denials(fixture, "address")).toMatchObject([{ address: "127.0.0.1", address_class: "loopback", status: 403 }]);
   good.close();
   bad.close();
 });

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { readUntilClose, tcpInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 
 const SPELLINGS = [
@@ -27,6 +28,7 @@ test.each(SPELLINGS)("V92: Host: %s is never dialled", async (host) => {
   socket.write(Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
   expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 4(?:00|03|21) /);
   expect(resolved).toBe(0);
+  expect(await denials(fixture, ["identity", "protocol"])).toMatchObject([{ host: "allowed.example.com" }]);
 });
 
 test.each(["127.1", "2130706433", "0x7f.1", "0177.0.0.1"])("a rule for %s is refused", (host) => {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { dnsQuery, gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -16,4 +17,11 @@ test("DNS over HTTPS does not reach a resolver through an allowed neighbour, nor
     (await fetchInside(fixture, `https://${RESOLVER}/dns-query`, { method: "POST", body: dnsQuery("x.evil.com"), headers })).status,
   ).toBe(403);
   expect(upstream.connections()).toBe(0);
+  const recorded = (await denials(fixture, ["identity", "default"], 3)).map(({ rule, host, status }) => [rule, host, status]);
+  expect(recorded).toEqual(
+    expect.arrayContaining([
+      ["identity", CDN, 421],
+      ["default", RESOLVER, 403],
+    ]),
+  );
 });

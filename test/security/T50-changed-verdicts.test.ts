@@ -5,8 +5,10 @@ import { expect, test } from "vitest";
 import type { Upstream } from "../../src/egress/gateway.ts";
 import type { RuleInput } from "../../src/policy/policy.ts";
 import { fetchInside, openInside, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 // with real sandboxes, the command line and a process beside: test/e2e/policy.test.ts
 const HOST = "api.example.com";
@@ -55,6 +57,9 @@ test("allow to deny: streams, kept connections and tunnels are closed within a s
   expect(performance.now() - changedAt).toBeLessThan(1_000);
   expect(other.destroyed).toBe(false);
   expect((await fetchInside(fixture, `https://${HOST}/`)).status).toBe(403);
+  // what was cut says so, and what was denied afterwards names the generation that did it
+  await waitFor(() => fixture.seen.exchanges.some(({ url, error_code: code }) => url.endsWith("/stream") && code === "POLICY_DENIED"));
+  expect(await denials(fixture, "default")).toMatchObject([{ host: HOST, status: 403, policy: { id: "test", version: 2 } }]);
   other.destroy();
   agent.destroy();
 });

@@ -2,6 +2,9 @@ import { connect } from "node:http2";
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { fetchInside, readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
+import { get, insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -33,6 +36,7 @@ test("SNI of one host over the address of another: 421", async () => {
   await using at = await setting();
   const answer = await fetchInside(at.fixture, `https://${EVIL}/`, { via: ALLOWED });
   expect(answer.status).toBe(421);
+  expect(await denials(at.fixture, "identity")).toMatchObject([{ status: 421 }]);
   expect(at.upstream.connections()).toBe(0);
 });
 
@@ -40,6 +44,7 @@ test("a name over an address that the sandbox made up: 421", async () => {
   await using at = await setting();
   const answer = await fetchInside(at.fixture, `https://${ALLOWED}/`, { via: "93.184.216.34" });
   expect(answer.status).toBe(421);
+  expect(await denials(at.fixture, "identity")).toMatchObject([{ status: 421 }]);
   expect(at.upstream.connections()).toBe(0);
 });
 
@@ -49,6 +54,7 @@ test("DNS over HTTPS through an allowed host's connection: 421", async () => {
     headers: { host: RESOLVER, accept: "application/dns-message" },
   });
   expect(answer.status).toBe(421);
+  expect(await denials(at.fixture, "identity")).toMatchObject([{ status: 421, host: ALLOWED }]);
   expect(at.upstream.connections()).toBe(0);
 });
 
@@ -67,6 +73,7 @@ test("V90: another :authority over HTTP/2 on the same connection (coalescing), a
   expect(await status({ ":authority": ALLOWED, host: EVIL })).toBe(400);
   expect(at.upstream.connections()).toBe(0);
   expect(await status({ ":authority": ALLOWED })).toBe(200);
+  expect((await denials(at.fixture, ["identity", "protocol"], 2)).map(({ rule }) => rule).sort()).toEqual(["identity", "protocol"]);
   session.destroy();
 });
 
@@ -94,6 +101,7 @@ test("plain HTTP: Host of another name than the address stands for", async () =>
   socket.write(`GET / HTTP/1.1\r\nHost: ${EVIL}\r\nConnection: close\r\n\r\n`);
   expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 421 /);
   expect(at.upstream.connections()).toBe(0);
+  expect(await denials(at.fixture, "identity")).toMatchObject([{ status: 421, host: ALLOWED }]);
 });
 
 test("a port in Host that is not the connection's", async () => {
@@ -101,3 +109,24 @@ test("a port in Host that is not the connection's", async () => {
   expect((await fetchInside(at.fixture, `https://${ALLOWED}/`, { headers: { host: `${ALLOWED}:8443` } })).status).toBe(421);
   expect(at.upstream.connections()).toBe(0);
 });
+
+test(
+  "from inside a sandbox: every pair of names that differ, over its own resolver and sockets",
+  requires("bwrap", "python3"),
+  async () => {
+    await using at = await setting();
+    await using inside = await insideSandbox(at.fixture);
+    const attempts = [
+      { to: ALLOWED, sni: ALLOWED, bytes: get(EVIL) },
+      { to: ALLOWED, sni: EVIL, bytes: get(EVIL) },
+      { to: ALLOWED, sni: EVIL, bytes: get(ALLOWED) },
+      { to: "93.184.216.34", sni: ALLOWED, bytes: get(ALLOWED) },
+      { to: ALLOWED, sni: ALLOWED, bytes: get(`${ALLOWED}:8443`) },
+      { to: ALLOWED, bytes: get(EVIL) },
+    ];
+    expect(statusesOf(await inside.send(attempts))).toEqual(attempts.map(() => "421"));
+    expect(await denials(at.fixture, "identity", attempts.length)).toHaveLength(attempts.length);
+    expect(at.upstream.connections()).toBe(0);
+    expect(statusesOf(await inside.send([{ to: ALLOWED, sni: ALLOWED, bytes: get(ALLOWED) }]))).toEqual(["200"]);
+  },
+);

@@ -4,6 +4,7 @@ import { Duplex } from "node:stream";
 import { connect } from "node:tls";
 import { expect, test } from "vitest";
 import { readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { clientHello } from "../support/gateway/hello.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -20,6 +21,7 @@ test("V94: TLS without a name is refused, to a name and to an address", async ()
   }
   await waitFor(() => fixture.seen.decisions.length === 2);
   expect(fixture.seen.decisions.map((event) => event.protocol)).toEqual(["tls", "tls"]);
+  expect(await denials(fixture, ["protocol", "default"], 2)).toMatchObject([{ host: HOST }, { host: "93.184.216.34", rule: "default" }]);
 });
 
 test("TLS to an address passes with a rule for that address, under a certificate for it", async () => {
@@ -51,7 +53,7 @@ test("TLS 1.0 and 1.1 are refused and recorded", async () => {
 
 test("an address as the ClientHello's name, a malformed hello and a flood of tiny records end the connection", async () => {
   await using fixture = await gatewayFixture({ allow: [HOST] });
-  const tiny = Buffer.concat(Array.from({ length: 400 }, () => Buffer.from([0x16, 3, 1, 0, 1, 1])));
+  const tiny = clientHello({ serverName: HOST, padding: 400, recordSize: 1 });
   const broken = Buffer.from(clientHello({ serverName: HOST }));
   broken.writeUInt16BE(0xffff, 5 + 4 + 2 + 32 + 1 + 32);
   for (const bytes of [clientHello({ serverName: "127.0.0.1" }), clientHello({ serverName: "a\0b" }), broken, tiny]) {
@@ -60,6 +62,12 @@ test("an address as the ClientHello's name, a malformed hello and a flood of tin
     socket.write(bytes);
     await once(socket, "close", { signal: AbortSignal.timeout(2_000) });
   }
+  expect((await denials(fixture, "protocol", 4)).map(({ reason }) => reason)).toEqual([
+    "the name in the ClientHello is an address (RFC 6066 §3)",
+    expect.stringContaining("is not a host name"),
+    "the ClientHello is malformed",
+    "the ClientHello is split into too many records",
+  ]);
 });
 
 test("V94: a hello of 12 KB, split over segments and records, is answered", async () => {
@@ -152,6 +160,11 @@ test("plaintext on port 443 gets a readable 400; bytes of neither kind get nothi
     socket.write(bytes);
     expect(await readUntilClose(socket)).toBe("");
   }
+  expect((await denials(fixture, "protocol", 3)).map(({ reason }) => reason)).toEqual([
+    "this is port 443, and what came is not TLS",
+    "the first bytes are neither HTTP nor TLS",
+    "HTTP/2 without TLS is not spoken here",
+  ]);
 });
 
 test("the certificate names the host that was asked for, denied hosts included", async () => {

@@ -4,6 +4,9 @@ import { connect, type AddressInfo } from "node:net";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
+import { insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -65,7 +68,23 @@ test.each(HOSTILE)("V91: %s is refused and never forwarded", async (_name, bytes
   expect(upstream.requests.filter((request) => request.url === "/smuggled")).toEqual([]);
   // a fault within a body comes after its head was judged; no second request may ever come of it
   expect(upstream.requests.length).toBeLessThanOrEqual(1);
+  // by a record of its own, or by that of the exchange whose body it was
   await waitFor(() => fixture.seen.decisions.length + fixture.seen.exchanges.length > 0);
+  if (fixture.seen.exchanges.every(({ decision }) => decision === "deny")) await denials(fixture, "protocol");
+});
+
+test("V91: none of them smuggles anything from inside a sandbox, and each is in the audit", requires("bwrap", "python3"), async () => {
+  await using upstream = await testUpstream((request, response) => {
+    request.resume();
+    response.end("reached");
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  await using inside = await insideSandbox(fixture);
+  const replies = await inside.send(HOSTILE.map(([, bytes]) => ({ to: HOST, sni: HOST, bytes })));
+  expect(statusesOf(replies)).toEqual(HOSTILE.map(() => "400"));
+  expect(replies.filter((reply) => reply.includes("reached"))).toEqual([]);
+  expect(upstream.requests.filter(({ url }) => url === "/smuggled")).toEqual([]);
+  expect((await denials(fixture, "protocol")).length).toBeGreaterThan(5);
 });
 
 /** A header field as HPACK writes it without any of its tables. */
@@ -194,6 +213,7 @@ test("nothing that comes after a refused head is a request, though its sender fr
     socket.write(`POST / HTTP/1.1\r\nHost: ${HOST}\r\n${framing}\r\n\r\n${body}${SMUGGLED}`);
     expect(await readUntilClose(socket), framing).toMatch(/^HTTP\/1\.1 4(?:00|17) /);
   }
+  expect(await denials(fixture, "protocol", 3)).toHaveLength(3);
   expect(upstream.requests).toEqual([]);
 });
 

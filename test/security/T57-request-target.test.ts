@@ -1,5 +1,8 @@
 import { expect, test } from "vitest";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
+import { get, insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
 import { gatewayFixture, testPolicy, type FixtureOptions } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -10,11 +13,12 @@ async function ask(target: string, options: FixtureOptions = { allow: [HOST] }):
   await using fixture = await gatewayFixture({ upstreams: [upstream.override(HOST)], ...options });
   const socket = await tlsInside(fixture, HOST);
   socket.write(Buffer.from(`GET ${target} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`, "latin1"));
-  const text = await readUntilClose(socket);
-  return { status: text.slice(9, 12), seen: upstream.requests.map((request) => request.url) };
+  const status = (await readUntilClose(socket)).slice(9, 12);
+  if (status !== "200") await denials(fixture, ["protocol", "identity", "path", "v1"]);
+  return { status, seen: upstream.requests.map((request) => request.url) };
 }
 
-test.each([
+const HOSTILE = [
   "http://evil.example.com/",
   `http://${HOST}/`,
   `https://evil.example.com/`,
@@ -38,10 +42,22 @@ test.each([
   "*",
   "evil",
   "ftp://evil/",
-])("target %s is refused", async (target) => {
+] as const;
+
+test.each(HOSTILE)("target %s is refused", async (target) => {
   const { status, seen } = await ask(target);
   expect(["400", "403", "421"]).toContain(status);
   expect(seen).toEqual([]);
+});
+
+test("none of them passes from inside a sandbox, and each is in the audit", requires("bwrap", "python3"), async () => {
+  await using upstream = await testUpstream((_request, response) => response.end("ok"));
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  await using inside = await insideSandbox(fixture);
+  const statuses = statusesOf(await inside.send(HOSTILE.map((target) => ({ to: HOST, sni: HOST, bytes: get(HOST, target) }))));
+  expect(statuses.filter((status) => !["400", "403", "421"].includes(status))).toEqual([]);
+  expect(upstream.requests).toEqual([]);
+  expect((await denials(fixture, ["protocol", "identity", "path"], 10)).length).toBeGreaterThanOrEqual(10);
 });
 
 test.each([

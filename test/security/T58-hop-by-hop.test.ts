@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 
@@ -39,4 +40,5 @@ test.each(["TRACE", "TRACK"])("%s is not served", async (method) => {
   // the parser does not even know TRACK
   expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 40[05] /);
   expect(upstream.requests).toHaveLength(0);
+  expect(await denials(fixture, "protocol")).toMatchObject([{ host: HOST }]);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { KEY, KEY_HOST, OTHER_HOST, PLACEHOLDER, REAL, sentHeader } from "../support/gateway/secret.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -16,6 +17,7 @@ test.each(["http://169.254.169.254/latest/meta-data/", "https://evil.example.com
     expect([first.status, first.headers.location]).toEqual([307, location]);
     expect((await fetchInside(fixture, location)).status).toBe(403);
     expect(upstream.requests).toHaveLength(1);
+    expect(await denials(fixture, ["default", "address"])).toMatchObject([{ host: new URL(location).hostname, status: 403 }]);
   },
 );
 
@@ -33,4 +35,6 @@ test.each(PROTOCOLS)("V100: a redirect takes no key to another host (%s)", async
   // a client that follows it takes along what it has, which is the placeholder: not even that leaves
   expect((await fetchOver(protocol, fixture, `https://${OTHER_HOST}/`, { headers })).status).toBe(403);
   expect(upstream.requests).toHaveLength(1);
+  expect(await denials(fixture, "secret")).toMatchObject([{ host: OTHER_HOST, status: 403 }]);
+  expect(fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced", host: OTHER_HOST, rule: "secret:API_KEY" }]);
 });

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Secret } from "../../src/base/secret.ts";
 import type { GatewaySecret } from "../../src/egress/gateway.ts";
 import { fetchInside, readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { KEY, KEY_HOST, OTHER_HOST, PLACEHOLDER, REAL, sentHeader } from "../support/gateway/secret.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
@@ -28,6 +29,10 @@ test("a placeholder for one host, sent to the other that has a key of its own, i
   const answer = await fetchInside(at.fixture, `https://${OTHER_HOST}/`, { headers: { authorization: `Bearer ${PLACEHOLDER}` } });
   expect(answer.status).toBe(403);
   expect(at.upstream.connections()).toBe(0);
+  expect(await denials(at.fixture, "secret")).toMatchObject([
+    { host: OTHER_HOST, reason: expect.stringContaining("placeholder of API_KEY") },
+  ]);
+  expect(at.fixture.seen.findings).toMatchObject([{ finding: "secret_misplaced", rule: "secret:API_KEY", outcome: "deny" }]);
 });
 
 test("two placeholders in one header are refused; one in each of two headers is refused where it is not bound", async () => {
@@ -38,6 +43,8 @@ test("two placeholders in one header are refused; one in each of two headers is 
   ])
     expect((await fetchInside(at.fixture, `https://${KEY_HOST}/`, { headers })).status).toBe(403);
   expect(at.upstream.connections()).toBe(0);
+  expect(await denials(at.fixture, "secret", 2)).toHaveLength(2);
+  expect(at.fixture.seen.findings).toHaveLength(2);
 });
 
 test("a head that comes byte by byte is substituted, and the body's length stays what it was", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { readUntilClose, tlsInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { createMetrics } from "../../src/metrics/create-metrics.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchOver, PROTOCOLS } from "../support/gateway/both-protocols.ts";
@@ -44,6 +45,7 @@ test.each(["/a\u0007b", "/a%0d%0aSet-Cookie:x", "/a%00", "/\u001b[2J"])(
     socket.write(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`, "latin1"));
     expect(await readUntilClose(socket)).toMatch(/^HTTP\/1\.1 40[03] /);
     expect(upstream.requests).toHaveLength(0);
+    await denials(fixture, ["protocol", "path"]);
     for (const event of [...fixture.seen.exchanges, ...fixture.seen.decisions]) expect(JSON.stringify(event)).not.toMatch(/[\n\r]/);
   },
 );
