@@ -17,7 +17,7 @@ const word = fc.oneof(
   fc.nat(64),
   // one bit, two bits, all but one: flags
   fc.tuple(fc.nat(31), fc.nat(31), fc.boolean()).map(([a, b, inverted]) => (((1 << a) | (1 << b)) ^ (inverted ? -1 : 0)) >>> 0),
-  fc.constantFrom(0x5412, 0x541c, 0x5423, 0x5413, 0x7e020000, 0x80, 0x40000, 0xffffffff, 16, 10, 2, 1),
+  fc.constantFrom(0x5412, 0x541c, 0x5423, 0x5413, 0x7e020000, 0x80, 0x40000, 0xffffffff, 262, 132, 58, 17, 16, 10, 6, 2, 1),
 );
 const number = fc.oneof(
   fc.nat(600),

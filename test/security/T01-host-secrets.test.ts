@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -13,6 +14,9 @@ threat("T01: secrets of the host", (attacked) => {
       "/etc/ssh",
       "/root",
       "/root/.ssh/id_rsa",
+      "/root/.aws/credentials",
+      "/home/agent/.aws/credentials",
+      ...readdirSync("/home").map((name) => `/home/${name}/.ssh`),
       "/home/agent/.ssh/id_rsa",
       "/var/run/docker.sock",
       "/run/docker.sock",
@@ -34,7 +38,7 @@ threat("T01: secrets of the host", (attacked) => {
   });
 
   test("nor are the host's users", async () => {
-    const { stdout } = await runIn(attacked.sandbox, "cut -d: -f1 /etc/passwd | tr '\\n' ' '");
-    expect(stdout).toBe("root agent nobody ");
+    const { stdout } = await runIn(attacked.sandbox, "cut -d: -f1 /etc/passwd | tr '\\n' ' '; ls -A /home");
+    expect(stdout).toBe("root agent nobody agent\n");
   });
 });

@@ -47,4 +47,10 @@ threat("T07: writing where nothing may be written", (attacked) => {
       mount_setattr: "EPERM",
     });
   });
+
+  test("nor does a file get attributes that file systems and the kernel trust", async () => {
+    const names = ["trusted.overlay.opaque", "security.capability"].map((name) => `xattr:${name}`);
+    for (const [name, answer] of Object.entries(await attack(attacked.sandbox, ...names)))
+      expect(answer, name).toMatch(/^(?:EPERM|EOPNOTSUPP)$/);
+  });
 });

@@ -22,7 +22,7 @@ async function statusOf(host: string, connectTo = HOST): Promise<{ status: strin
   socket.write(Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`, "latin1"));
   const text = await readUntilClose(socket, { timeoutMs: 3_000 });
   const status = text.slice(9, 12);
-  const rules = /^4/.test(status) ? (await denials(fixture, ["identity", "protocol", "default"])).map(({ rule }) => rule) : [];
+  const rules = status.startsWith("4") ? (await denials(fixture, ["identity", "protocol", "default"])).map(({ rule }) => rule) : [];
   return { status, upstream: upstream.requests.length, rules };
 }
 

@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static const char *strerrorname(int error) {
@@ -29,7 +31,7 @@ static const char *strerrorname(int error) {
 #define NAME(name) case name: return #name;
     NAME(EPERM) NAME(ENOENT) NAME(ESRCH) NAME(EACCES) NAME(EROFS) NAME(EINVAL) NAME(ENOSYS) NAME(EAFNOSUPPORT) NAME(ECONNREFUSED)
     NAME(EPROTONOSUPPORT) NAME(ESOCKTNOSUPPORT) NAME(EADDRINUSE) NAME(ENETUNREACH) NAME(EAGAIN) NAME(EBADF) NAME(ENXIO) NAME(ENODEV)
-    NAME(EFAULT) NAME(ENOTTY) NAME(EIO) NAME(EISDIR) NAME(ENOTDIR) NAME(EUSERS) NAME(ENOSPC) NAME(EHOSTUNREACH)
+    NAME(EFAULT) NAME(ENOTTY) NAME(EIO) NAME(EISDIR) NAME(ENOTDIR) NAME(EUSERS) NAME(ENOSPC) NAME(EHOSTUNREACH) NAME(EOPNOTSUPP) NAME(ENOPROTOOPT)
     default: return "other";
   }
 }
@@ -53,6 +55,12 @@ static long try_open(const char *path, int flags) {
 static long try_tiocsti(void) {
   char character = 'x';
   return ioctl(0, TIOCSTI, &character);
+}
+
+static long try_tioclinux(void) {
+  /* 3: paste the selection, as if it were typed */
+  char subcode = 3;
+  return ioctl(0, TIOCLINUX, &subcode);
 }
 
 static long try_tiocsetd(void) {
@@ -103,6 +111,59 @@ static long try_udp(const char *address, uint16_t port) {
   return recv(fd, &byte, 1, 0) < 0 ? -1 : 0;
 }
 
+static long try_udp6(const char *address, uint16_t port) {
+  struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  inet_pton(AF_INET6, address, &name.sin6_addr);
+  int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+  struct timeval wait = {.tv_usec = 300000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  if (connect(fd, (struct sockaddr *)&name, sizeof name) < 0 || send(fd, "canary", 6, 0) < 0) return -1;
+  char byte;
+  return recv(fd, &byte, 1, 0) < 0 ? -1 : 0;
+}
+
+/* without any library's resolver or HTTP client, as Go's and Rust's static programs do it */
+static long try_tcp(const char *address, uint16_t port) {
+  static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+  union {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+  } name = {0};
+  bool is_six = strchr(address, ':') != NULL;
+  if (is_six) name.six = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  else name.four = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+  if (inet_pton(is_six ? AF_INET6 : AF_INET, address, is_six ? (void *)&name.six.sin6_addr : (void *)&name.four.sin_addr) != 1) {
+    errno = EINVAL;
+    return -1;
+  }
+  int fd = socket(name.any.sa_family, SOCK_STREAM, 0);
+  if (connect(fd, &name.any, is_six ? sizeof name.six : sizeof name.four) < 0) return -1;
+  if (send(fd, request, sizeof request - 1, 0) < 0) return -1;
+  char byte;
+  return recv(fd, &byte, 1, 0) == 1 ? 0 : -1;
+}
+
+static long try_xattr(const char *name) {
+  int fd = open("/tmp/marked", O_WRONLY | O_CREAT, 0600);
+  if (fd < 0) return -1;
+  /* what security.capability has to look like: version 2, nothing permitted */
+  static const unsigned char value[20] = {0, 0, 0, 2};
+  return fsetxattr(fd, name, value, sizeof value, 0);
+}
+
+/* one datagram of the echo request that an unprivileged ping sends */
+static long try_ping(const char *address) {
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {.s_addr = inet_addr(address)}};
+  unsigned char echo[16] = {8};
+  int fd = socket(AF_INET, SOCK_DGRAM, 1);
+  struct timeval wait = {.tv_usec = 300000};
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  if (sendto(fd, echo, sizeof echo, 0, (struct sockaddr *)&name, sizeof name) < 0) return -1;
+  return recv(fd, echo, sizeof echo, 0) < 0 ? -1 : 0;
+}
+
 /* the name is given as abstract:NAME */
 static long try_abstract(const char *name) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -135,6 +196,15 @@ static char child_stack[16384];
 static int nothing(void *ignored) {
   (void)ignored;
   return 0;
+}
+
+/* what stands before the comma of ADDRESS,PORT */
+static const char *address_of(const char *rest) {
+  static char address[64];
+  size_t length = strcspn(rest, ",");
+  memset(address, 0, sizeof address);
+  memcpy(address, rest, length < sizeof address ? length : sizeof address - 1);
+  return address;
 }
 
 static long attempt(const char *name) {
@@ -182,7 +252,9 @@ static long attempt(const char *name) {
   IS("kill_init") return kill(1, SIGKILL);
   IS("stop_init") return kill(1, SIGSTOP);
   IS("tiocsti") return try_tiocsti();
+  IS("tioclinux") return try_tioclinux();
   IS("tiocsetd") return try_tiocsetd();
+  IS("xattr") return try_xattr(rest);
   IS("mknod_block") return mknod("/tmp/block", S_IFBLK | 0600, makedev(8, 0));
   IS("mknod_char") return mknod("/tmp/char", S_IFCHR | 0600, makedev(1, 1));
   IS("setuid") return setuid(0);
@@ -192,8 +264,10 @@ static long attempt(const char *name) {
   IS("packet") return try_socket(17, SOCK_RAW, htons(3));
   IS("alg") return try_socket(38, SOCK_SEQPACKET, 0);
   IS("raw") return try_socket(AF_INET, SOCK_RAW, 1);
-  IS("ping") return try_socket(AF_INET, SOCK_DGRAM, 1);
-  IS("sctp") return try_socket(AF_INET, SOCK_STREAM, 132);
+  IS("ping") return try_ping(rest);
+  IS("protocol") return try_socket(AF_INET, SOCK_STREAM, atoi(rest));
+  IS("protocol6") return try_socket(AF_INET6, SOCK_STREAM, atoi(rest));
+  IS("datagram") return try_socket(AF_INET, SOCK_DGRAM, atoi(rest));
   IS("netlink_audit") return try_socket(AF_NETLINK, SOCK_RAW, 9);
   IS("netlink_route") return try_socket(AF_NETLINK, SOCK_RAW, 0);
   IS("bluetooth") return try_socket(31, SOCK_RAW, 0);
@@ -202,11 +276,9 @@ static long attempt(const char *name) {
   IS("interface_down") return try_interface();
   IS("bind") return try_bind((uint16_t)atoi(rest), SOCK_STREAM);
   IS("bind_udp") return try_bind((uint16_t)atoi(rest), SOCK_DGRAM);
-  IS("udp") {
-    char address[32] = {0};
-    strncpy(address, rest, strcspn(rest, ","));
-    return try_udp(address, (uint16_t)atoi(strchr(rest, ',') + 1));
-  }
+  IS("udp") return try_udp(address_of(rest), (uint16_t)atoi(strchr(rest, ',') + 1));
+  IS("udp6") return try_udp6(address_of(rest), (uint16_t)atoi(strchr(rest, ',') + 1));
+  IS("tcp") return try_tcp(address_of(rest), (uint16_t)atoi(strchr(rest, ',') + 1));
   IS("abstract") return try_abstract(rest);
   IS("read") return try_open(rest, O_RDONLY);
   IS("write") return try_open(rest, O_WRONLY);

@@ -10,6 +10,7 @@ export type Verdict = { readonly kind: "allow" } | { readonly kind: "errno"; rea
 
 export const EPERM = 1;
 export const ENOSYS = 38;
+export const EPROTONOSUPPORT = 93;
 export const EAFNOSUPPORT = 97;
 
 /** AUDIT_ARCH_X86_64 and AUDIT_ARCH_AARCH64 of linux/audit.h. */
@@ -56,6 +57,11 @@ export const DENIED: readonly SyscallName[] = [
 export const ABSENT: readonly SyscallName[] = ["clone3", "memfd_secret"];
 
 const AF = { unix: 1, inet: 2, inet6: 10, netlink: 16 } as const;
+/**
+ * Of the Internet's protocols those that something inside uses: default, ICMP, TCP, UDP, ICMPv6. SCTP, DCCP, L2TP, UDP-Lite and MPTCP lead
+ * nowhere from here, and the kernel loads their modules for whoever asks.
+ */
+const IP_PROTOCOLS: readonly number[] = [0, 1, 6, 17, 58];
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
 /** line disciplines (n_gsm, n_hdlc …): a kernel's least tested code, loaded on demand */
@@ -78,7 +84,8 @@ export function verdictOf(name: SyscallName | "other", args: readonly number[]):
     case "socket":
       // AF_VSOCK, AF_PACKET, AF_ALG …: the network namespace does not fence all of them. getifaddrs needs NETLINK_ROUTE
       if (first === AF.netlink) return (args[2] ?? 0) >>> 0 === 0 ? allow : deny(EAFNOSUPPORT);
-      return first === AF.unix || first === AF.inet || first === AF.inet6 ? allow : deny(EAFNOSUPPORT);
+      if (first === AF.inet || first === AF.inet6) return IP_PROTOCOLS.includes((args[2] ?? 0) >>> 0) ? allow : deny(EPROTONOSUPPORT);
+      return first === AF.unix ? allow : deny(EAFNOSUPPORT);
     case "socketpair":
       return first === AF.unix ? allow : deny(EAFNOSUPPORT);
     case "ioctl": {
@@ -127,20 +134,18 @@ export function buildProgram(architecture: Architecture): readonly Instruction[]
     fails(EPERM),
     allowed,
   ];
-  const netlink = [
-    jump(BPF.jumpEqual, AF.netlink, 0, 3),
-    load(OFFSET.argument(2)),
-    jump(BPF.jumpEqual, 0, 0, 1),
-    allowed,
-    fails(EAFNOSUPPORT),
-  ];
-  const families = [AF.unix, AF.inet, AF.inet6];
+  const internet = oneOf(2, IP_PROTOCOLS, fails(EPROTONOSUPPORT));
+  const netlink = oneOf(2, [0], fails(EAFNOSUPPORT));
   const socket = [
     load(OFFSET.argument(0)),
-    // forward past the remaining tests and the netlink block, to the last return
-    ...families.map((family, index) => jump(BPF.jumpEqual, family, families.length - 1 - index + netlink.length, 0)),
-    ...netlink,
+    jump(BPF.jumpEqual, AF.unix, 0, 1),
     allowed,
+    jump(BPF.jumpEqual, AF.inet, 1, 0),
+    jump(BPF.jumpEqual, AF.inet6, 0, internet.length),
+    ...internet,
+    jump(BPF.jumpEqual, AF.netlink, 0, netlink.length),
+    ...netlink,
+    fails(EAFNOSUPPORT),
   ];
   return [
     load(OFFSET.architecture),
