@@ -16,6 +16,8 @@ export const KEEP_ALIVE_MS = 120_000;
 // after a final response to a body that is still coming: read so much of it that the client sees the response before a reset
 const LINGER_BYTES = 1024 * 1024;
 const LINGER_MS = 5_000;
+const CR = 0x0d;
+const LF = 0x0a;
 
 export interface Http1 {
   accept(connection: Connection, socket: Socket): void;
@@ -145,6 +147,9 @@ class Http1Downstream implements Downstream {
   #expects = false;
   #ended = false;
   #started = false;
+  #onDrain: () => void = () => undefined;
+  /** its socket takes no more, and will say when it does */
+  #isWaiting = false;
 
   constructor(request: IncomingMessage, response: ServerResponse, rest?: Buffer) {
     this.#request = request;
@@ -194,8 +199,25 @@ class Http1Downstream implements Downstream {
   }
 
   write(chunk: Uint8Array): boolean {
+    const response = this.#response;
+    const { socket } = response;
+    // what follows the first bytes in chunks is framed here: Node writes each frame in four pieces, which are then copied together
+    if (this.#started && response.chunkedEncoding && socket !== null && chunk.length > 0) {
+      const isFlowing = socket.write(chunkOf(chunk));
+      if (!isFlowing && !this.#isWaiting) this.#waitFor(socket);
+      return isFlowing;
+    }
     this.#started = true;
-    return this.#response.write(chunk);
+    return response.write(chunk);
+  }
+
+  /** Node tells a response only of what the response itself has written. */
+  #waitFor(socket: Socket): void {
+    this.#isWaiting = true;
+    socket.once("drain", () => {
+      this.#isWaiting = false;
+      this.#onDrain();
+    });
   }
 
   end(trailers: HeaderList): void {
@@ -211,6 +233,7 @@ class Http1Downstream implements Downstream {
   }
 
   onDrain(listener: () => void): void {
+    this.#onDrain = listener;
     this.#response.on("drain", listener);
   }
 
@@ -243,6 +266,17 @@ class Http1Downstream implements Downstream {
     source.once("close", () => clearTimeout(timer));
     source.once("end", () => clearTimeout(timer));
   }
+}
+
+/** One chunk of a body in the chunked coding (RFC 9112 §7.1). */
+function chunkOf(bytes: Uint8Array): Buffer {
+  const size = `${bytes.length.toString(16)}\r\n`;
+  const chunk = Buffer.allocUnsafe(size.length + bytes.length + 2);
+  chunk.write(size, "latin1");
+  chunk.set(bytes, size.length);
+  chunk[chunk.length - 2] = CR;
+  chunk[chunk.length - 1] = LF;
+  return chunk;
 }
 
 function flush(downstream: Http1Downstream): void {
