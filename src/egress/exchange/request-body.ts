@@ -73,6 +73,14 @@ export interface BodyGuard {
   readonly isLate: boolean;
 }
 
+/** Puts other bytes in the place of what passes, as many in all, and may hold some of them for a while. */
+export interface BodyChange {
+  /** what may go on now; undefined: nothing more may */
+  write(bytes: Buffer): readonly Buffer[] | undefined;
+  /** false: it must not end like this */
+  end(): boolean;
+}
+
 /** What was read of a body before the limit: all of it, or the first part with the rest still waiting in the source. */
 type Held = { readonly complete: true; readonly bytes: Buffer } | { readonly complete: false; readonly prefix: readonly Buffer[] };
 
@@ -134,6 +142,8 @@ export class PassingBody extends Readable {
   #prefix: readonly Buffer[];
   #guard: BodyGuard | undefined;
   #onRefused: () => void = () => undefined;
+  #change: BodyChange | undefined;
+  #onFault: () => void = () => undefined;
   /** the last piece, while a guard that is late may still refuse it */
   #held: Buffer | undefined;
   readonly #onData = (chunk: Buffer): void => {
@@ -141,7 +151,7 @@ export class PassingBody extends Readable {
     if (!this.#pass(chunk)) this.#source.pause();
   };
   readonly #onEnd = (): void => {
-    if (this.#guard === undefined) this.push(null);
+    if (this.#guard === undefined) this.#close();
     else void this.#guard.end().then((isRefused) => this.#finish(isRefused));
   };
   readonly #onClose = (): void => {
@@ -166,6 +176,12 @@ export class PassingBody extends Readable {
     this.#onRefused = onRefused;
   }
 
+  /** From now on what passes is changed, after the guard has seen it; `onFault` is called before it breaks off. Set before it is read. */
+  change(change: BodyChange, onFault: () => void): void {
+    this.#change = change;
+    this.#onFault = onFault;
+  }
+
   /** What was held of it and has not been read yet. */
   get beginning(): readonly Buffer[] {
     return this.#prefix;
@@ -181,32 +197,46 @@ export class PassingBody extends Readable {
     };
   }
 
+  /** True: more is wanted. */
   #pass(chunk: Buffer): boolean {
     const guard = this.#guard;
-    if (guard === undefined) return this.push(chunk);
+    if (guard === undefined) return this.#emit(chunk);
     if (guard.chunk(chunk)) {
-      this.#refuse();
+      this.#refuse(this.#onRefused);
       return true;
     }
-    if (!guard.isLate) return this.push(chunk);
+    if (!guard.isLate) return this.#emit(chunk);
     const before = this.#held;
     this.#held = chunk;
-    return before === undefined ? true : this.push(before);
+    return before === undefined ? true : this.#emit(before);
+  }
+
+  #emit(chunk: Buffer): boolean {
+    if (this.#change === undefined) return this.push(chunk);
+    const pieces = this.#change.write(chunk);
+    if (pieces === undefined) this.#refuse(this.#onFault);
+    return (pieces ?? []).reduce((_, piece) => this.push(piece), true);
   }
 
   #finish(isRefused: boolean): void {
     if (this.destroyed) return;
     if (isRefused) {
-      this.#refuse();
+      this.#refuse(this.#onRefused);
       return;
     }
-    if (this.#held !== undefined) this.push(this.#held);
-    this.push(null);
+    if (this.#held !== undefined) this.#emit(this.#held);
+    this.#close();
   }
 
-  #refuse(): void {
+  #close(): void {
     if (this.destroyed) return;
-    this.#onRefused();
+    if (this.#change?.end() === false) this.#refuse(this.#onFault);
+    else this.push(null);
+  }
+
+  #refuse(onRefused: () => void): void {
+    if (this.destroyed) return;
+    onRefused();
     this.destroy(new Error("the body holds what must not leave"));
   }
 
@@ -214,9 +244,11 @@ export class PassingBody extends Readable {
     if (this.#prefix.length > 0) {
       const prefix = this.#prefix;
       this.#prefix = [];
-      for (const chunk of prefix) this.#pass(chunk);
+      const isWanted = prefix.reduce((_, chunk) => this.#pass(chunk), true);
       this.#source.on("data", this.#onData);
-      this.#source.pause();
+      // nobody asks again before something came, and all of it may be held
+      if (isWanted) this.#source.resume();
+      else this.#source.pause();
       return;
     }
     if (this.#source.listenerCount("data") === 0) this.#source.on("data", this.#onData);
