@@ -41,6 +41,46 @@ describe("signatures that AWS published", () => {
 
   const s3 = { time: "20130524T000000Z", scope: { date: "20130524", region: "us-east-1", service: "s3" } };
 
+  it.each([
+    [
+      "chunks that are signed",
+      {},
+      "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+      "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    ],
+    [
+      "chunks and trailing headers that are signed",
+      { "x-amz-trailer": ["x-amz-checksum-crc32c"] },
+      "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e",
+      "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+    ],
+  ])("an upload to S3 of %s, from the reference", (_name, more, signature, payload) => {
+    const headers = new Map(
+      Object.entries({
+        "content-encoding": ["aws-chunked"],
+        "content-length": ["66824"],
+        host: ["s3.amazonaws.com"],
+        "x-amz-content-sha256": [payload],
+        "x-amz-date": ["20130524T000000Z"],
+        "x-amz-decoded-content-length": ["66560"],
+        "x-amz-storage-class": ["REDUCED_REDUNDANCY"],
+        ...more,
+      }),
+    );
+    // the one with a trailer has no length
+    if ("x-amz-trailer" in more) headers.delete("content-length");
+    const request = {
+      ...base,
+      ...s3,
+      method: "PUT",
+      path: "/examplebucket/chunkObject.txt",
+      headers,
+      signedHeaders: [...headers.keys()].toSorted(),
+      payload,
+    };
+    expect(sign(request, S3_KEY, "as sent")).toBe(signature);
+  });
+
   it("an object of S3 with a range, from the reference", () => {
     const request: SignedRequest = {
       ...base,

@@ -154,7 +154,7 @@ export function decoded(text: string): string {
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-function signingKey(key: string, { date, region, service }: Scope): Buffer {
+export function signingKey(key: string, { date, region, service }: Scope): Buffer {
   const steps = [date, region, service, "aws4_request"];
   return steps.reduce<Buffer>((with_, step) => hmac(with_, step), Buffer.from(`AWS4${key}`, "latin1"));
 }

@@ -301,14 +301,24 @@ test.each<[string, () => { readonly url?: string; readonly headers: Record<strin
   ],
   ["a path that was not signed", () => ({ url: "/other", headers: signed() }), /was not made with the placeholder/],
   [
-    "a body that is signed chunk by chunk",
+    "a body whose pieces are signed in a way of its own",
+    () => ({
+      headers: signed({
+        payload: "STREAMING-AWS4-HMAC-SHA256-EVENTS",
+        extra: { "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-EVENTS" },
+      }),
+    }),
+    /not known here \(STREAMING-AWS4-HMAC-SHA256-EVENTS\)[\s\S]*payload_signing_enabled = false/,
+  ],
+  [
+    "a body whose chunks should be signed, and are not there",
     () => ({
       headers: signed({
         payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
         extra: { "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" },
       }),
     }),
-    /chunk by chunk \(STREAMING-AWS4-HMAC-SHA256-PAYLOAD\)[\s\S]*payload_signing_enabled = false/,
+    /the body is not made of signed chunks to its end/,
   ],
   [
     "another algorithm",

@@ -57,7 +57,8 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       return next(exchange);
     };
     const place = async (turn?: RefreshTurn): Promise<Misplaced | "gone" | undefined> => {
-      const signing = await resign(exchange, secrets, scopes, runtime.limits.inspectBytes);
+      const refuseBody = (found: Misplaced): void => block(runtime, exchange, found);
+      const signing = await resign(exchange, secrets, scopes, runtime.limits.inspectBytes, refuseBody);
       if (signing === "gone" || (signing !== undefined && "finding" in signing)) return signing;
       resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);

@@ -6,6 +6,7 @@ import { takeRequestBody } from "../exchange/request-body.ts";
 import type { GatewaySecret } from "../options.ts";
 import type { SecretScopes } from "./secret-scope.ts";
 import type { Misplaced } from "./secret-substitute.ts";
+import { checkChunks, isChunkSigned, signChunks } from "./sigv4-body.ts";
 
 const TOKEN = "x-amz-security-token";
 const DIGEST = "x-amz-content-sha256";
@@ -23,12 +24,14 @@ type Found = { readonly claim: Claim; readonly time: string; readonly place: "he
  * query (presigned) alike. Its signature must be right: so nothing is signed that the sandbox did not mean, and in the way it was meant.
  *
  * @param bodyBytes how much of a body is held to compute its digest, for clients that do not send it
+ * @param refuse called when a body that passes turns out not to be signed as it says, chunk by chunk
  */
 export async function resign(
   exchange: Exchange,
   secrets: readonly GatewaySecret[],
   scopes: SecretScopes,
   bodyBytes: number,
+  refuse: (found: Misplaced) => void,
 ): Promise<Resigning | Misplaced | "gone" | undefined> {
   const { target } = exchange;
   if (target === undefined || !secrets.some(({ scheme }) => scheme === "sigv4")) return undefined;
@@ -51,8 +54,17 @@ export async function resign(
       `the request's signature was not made with the placeholder of ${credential.key.name}, or the request was changed since`,
       "let the client sign with the variables of the sandbox, and send the request as it was signed",
     );
+  const { scope, signature } = found.claim;
+  const chunks = isChunkSigned(payload) ? { key: credential.key, seed: signature, payload, time: found.time, scope } : undefined;
+  const inBody = chunks === undefined ? undefined : await checkChunks(exchange, chunks);
+  if (inBody !== undefined) return inBody;
   put(exchange, found, credential);
-  return { sign: () => signAgain(exchange, found, credential, style, payload) };
+  return {
+    sign: () => {
+      const seed = signAgain(exchange, found, credential, style, payload);
+      if (chunks !== undefined) signChunks(exchange, chunks, seed, refuse);
+    },
+  };
 }
 
 function signatureOf({ headers, target }: Exchange): Found | undefined {
@@ -92,10 +104,10 @@ async function payloadsOf(
 ): Promise<readonly string[] | Misplaced | "gone"> {
   const [named] = [...valuesOf(exchange.headers, DIGEST), paramsOf(exchange.target?.query ?? "").get("X-Amz-Content-Sha256")];
   if (named !== undefined && named !== "") {
-    if (!named.startsWith("STREAMING-") || named === UNSIGNED_CHUNKS) return [named];
+    if (!named.startsWith("STREAMING-") || named === UNSIGNED_CHUNKS || (place === "header" && isChunkSigned(named))) return [named];
     return misplaced(
       key,
-      `the body is signed chunk by chunk (${named.slice(0, 64)}), and such a body cannot be signed again`,
+      `the body is signed piece by piece in a way that is not known here (${named.slice(0, 64)}), and cannot be signed again`,
       "let the client sign it as a whole or not at all: payload_signing_enabled = false for the AWS CLI and SDKs, over https",
     );
   }
@@ -159,7 +171,8 @@ function signedQuery(exchange: Exchange, id: GatewaySecret, token: GatewaySecret
   return `?${kept.join("&")}`;
 }
 
-function signAgain(exchange: Exchange, found: Found, { id, key, token }: Credential, style: PathStyle, payload: string): void {
+/** The signature, which is in its place. */
+function signAgain(exchange: Exchange, found: Found, { id, key, token }: Credential, style: PathStyle, payload: string): string {
   const names = new Set(found.claim.signedHeaders.filter((name) => name === "host" || valuesOf(exchange.headers, name).length > 0));
   if (token !== undefined && found.place === "header") names.add(TOKEN);
   const claim: Claim = { ...found.claim, id: id.value.reveal(), signedHeaders: [...names].toSorted() };
@@ -171,11 +184,12 @@ function signAgain(exchange: Exchange, found: Found, { id, key, token }: Credent
     const signature = sign(requestOf(exchange, { ...found, claim }, query, payload), key.value.reveal(), style);
     exchange.sentQuery = `${query}&X-Amz-Signature=${signature}`;
     hide(exchange, key, found, signature);
-    return;
+    return signature;
   }
   const signature = sign(requestOf(exchange, { ...found, claim }, exchange.target?.query ?? "", payload), key.value.reveal(), style);
   exchange.headers = [...exchange.headers, "Authorization", formatAuthorization({ ...claim, signature })];
   hide(exchange, key, found, signature);
+  return signature;
 }
 
 /** A signature is worth its request, for as long as the sandbox said: an answer that repeats it shows the one that was made inside. */
