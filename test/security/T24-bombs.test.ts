@@ -1,3 +1,5 @@
+import { NEVER } from "../support/bubblewrap-harness.ts";
+import { INSIDE_ENV } from "../support/run-in.ts";
 import { expect, test } from "vitest";
 import { threat } from "../support/attack-suite.ts";
 import { runIn } from "../support/run-in.ts";
@@ -48,6 +50,21 @@ threat(
       await outcome;
     });
 
+    test("of memory beside a million descriptors, which whoever counts them has to look at, end it no later", async () => {
+      const limits = { ...LIMITS, openFiles: 20_000, required: ["memory", "pids"] as const };
+      const bombed = await attacked.create({ limits });
+      const exec = await bombed.exec({ argv: ["/usr/bin/python3", "-c", HIDDEN], env: INSIDE_ENV, cwd: "/" }, { signal: NEVER });
+      let seen = "";
+      exec.stdout.on("data", (chunk: Buffer) => (seen += chunk.toString()));
+      exec.stderr.resume();
+      expect(await bombed.ended).toMatchObject({ kind: "memory" });
+      await exec.exited.catch(() => "it went with its sandbox");
+      const [ready, ...steps] = seen.trim().split("\n");
+      expect(ready).toBe("ready");
+      // MiB that were taken when the end came; the limit is 128
+      expect(Number(steps.at(-1) ?? 0)).toBeLessThan(320);
+    }, 90_000);
+
     test("of descriptors end at the limit", async () => {
       const { stdout } = await runIn(attacked.sandbox, [
         "/usr/bin/python3",
@@ -70,6 +87,27 @@ threat(
   },
   { needs: ["python3"], spec: { limits: LIMITS } },
 );
+
+/** Fifty processes with all the descriptors that they may have; then memory, in steps that are told, up to a bound of its own. */
+const HIDDEN = `
+import os, time
+r, w = os.pipe()
+for i in range(50):
+    if os.fork() == 0:
+        try:
+            while True: os.dup(0)
+        except OSError: pass
+        os.write(w, b"x")
+        time.sleep(60)
+        os._exit(0)
+for i in range(50): os.read(r, 1)
+print("ready", flush=True)
+held = []
+for i in range(1, 25):
+    held.append(bytearray(b"x" * (64 << 20)))
+    print(i * 64, flush=True)
+time.sleep(30)
+`;
 
 const FORKS = `
 import os, time

@@ -9,7 +9,7 @@ import type { LimitName } from "./limit-plan.ts";
 import { HELPER_EXIT, type StageOne } from "./stage-one.ts";
 
 /** how long the kernel gets between closing the init's socket and telling us how it ended */
-const LAST_WORD_MS = 2000;
+const LAST_WORD_MS = 10_000;
 const MEMORY_CHECK_MS = 250;
 const DRAIN_MS = 500;
 
