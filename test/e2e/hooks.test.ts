@@ -241,11 +241,11 @@ describe("hooks", requires("bwrap", "curl"), () => {
     });
   });
 
-  it("that decide let nothing out that they deny, do not answer in time, or answer with nonsense", async () => {
+  it("that decide let nothing out that they deny, do not answer in time, or answer with nonsense", { timeout: 120_000 }, async () => {
     await using place = await installation();
     await using api = await upstream(place);
     await using judge = await receiver();
-    await place.configure(`${api.toml}${hookToml("judge", "on_request", judge, 'mode = "decide"\ntimeout_ms = 300')}`);
+    await place.configure(`${api.toml}${hookToml("judge", "on_request", judge, 'mode = "decide"\ntimeout_ms = 2_000')}`);
     const verdictOf = async (): Promise<{ readonly status: string; readonly rule: unknown; readonly reason: unknown }> => {
       const ran = await curl(place, MODELS);
       const events = (await place.run(["policy", "log", "-n", "5", "--json"])).stdout
