@@ -113,8 +113,8 @@ POST api.us.mistral.ai/v1/chat/completions mistral openai-chat chat
 POST codestral.mistral.ai/v1/fim/completions mistral openai-chat text_completion
 POST api.mistral.ai/v1/agents/completions mistral openai-chat chat
 POST api.mistral.ai/v1/conversations mistral mistral-conversations conversation
-POST api.eu.mistral.ai/v1/conversations/c_1 mistral mistral-conversations conversation
-POST api.mistral.ai/v1/conversations/c_1/restart mistral mistral-conversations conversation
+POST api.eu.mistral.ai/v1/conversations/c_1 mistral mistral-conversations conversation id=c_1
+POST api.mistral.ai/v1/conversations/c_1/restart mistral mistral-conversations conversation id=c_1
 POST api.mistral.ai/v1/embeddings mistral openai-chat embeddings
 POST api.mistral.ai/v1/moderations mistral openai-chat moderation free
 POST api.mistral.ai/v1/chat/moderations mistral openai-chat moderation free

@@ -193,8 +193,9 @@ export const MISTRAL_ROUTES: readonly Route[] = [
   post("/v1/chat/classifications", "openai-chat", "classify"),
   socket("/v1/audio/transcriptions/realtime", "openai-media", "transcription", { modelQuery: "model" }),
   post("/v1/conversations", "mistral-conversations", "conversation"),
-  post("/v1/conversations/*", "mistral-conversations", "conversation"),
-  post("/v1/conversations/*/restart", "mistral-conversations", "conversation"),
+  // the id is of the conversation that is gone on with, which its answer has too
+  post("/v1/conversations/{id}", "mistral-conversations", "conversation"),
+  post("/v1/conversations/{id}/restart", "mistral-conversations", "conversation"),
   post("/v1/ocr", "mistral-ocr", "ocr"),
   post("/v1/batch/jobs", "openai-batch", "create_batch", FREE),
   get("/v1/batch/jobs/{id}", "openai-batch", "fetch_batch"),

@@ -55,7 +55,7 @@ describe("recognition", () => {
     ["api.openai.com/v1/videos", "openai", "openai-media", "video_generation", false],
     ["generativelanguage.googleapis.com/v1beta/interactions", "google", "google-interactions", "interaction", false],
     ["codestral.mistral.ai/v1/fim/completions", "mistral", "openai-chat", "text_completion", false],
-    ["api.eu.mistral.ai/v1/conversations/conv_1/restart", "mistral", "mistral-conversations", "conversation", false],
+    ["api.eu.mistral.ai/v1/audio/transcriptions", "mistral", "openai-media", "transcription", false],
     ["api.eu.mistral.ai/v1/ocr", "mistral", "mistral-ocr", "ocr", false],
     ["corp.openai.azure.com/openai/v1/chat/completions", "azure", "openai-chat", "chat", true],
     ["corp.openai.azure.com/openai/responses?api-version=2025-04-01-preview", "azure", "openai-responses", "responses", false],

@@ -200,7 +200,7 @@ export const llmEvent = z.strictObject({
   usage_missing: z.string().optional(),
   /** a key that is read (model, stream …) stands there twice with two values, or in capitals: readers disagree; `model` is the last */
   request_ambiguous: z.literal(true).optional(),
-  /** the request's body is not what this API takes, or broke off: model and stream flag are what could be read of it */
+  /** the request's body is neither the JSON nor the form it should be, or broke off: model and stream flag are what could be read of it */
   request_unparsable: z.literal(true).optional(),
   call_outcome: callOutcome,
   /** US dollars; null when the price is unknown */

@@ -81,6 +81,41 @@ test("a context is known beside the process that saw it, and after a restart", a
   expect(await next.ask({ previous_response_id: "resp_of_somebody" })).toBe(200);
 });
 
+test("a conversation of Mistral's, whose id stands in the path", async () => {
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(openStore(":memory:", { log: silentLog }));
+  const upstream = stack.use(
+    await testUpstream((request, response) => {
+      request.resume().on("end", () => {
+        response.setHeader("content-type", "application/json");
+        const mistral = { prompt_tokens: 5_000, completion_tokens: 500, total_tokens: 5_500 };
+        response.end(JSON.stringify({ conversation_id: "conv_1", outputs: [], usage: mistral }));
+      });
+    }),
+  );
+  const host = "api.mistral.ai";
+  const fixture = stack.use(
+    await gatewayFixture({
+      allow: [host],
+      providers: createProviderTable({ customDomains: [] }),
+      upstreams: [upstream.override(host)],
+      gate: budgetGate(store, { budgets: [testBudget("tokens", 12_000)] }),
+    }),
+  );
+  const ask = async (path: string): Promise<number> => {
+    const body = JSON.stringify({ model: "mistral-large-2512", inputs: "go on", completion_args: { max_tokens: 1_000 } });
+    return (await fetchInside(fixture, `https://${host}${path}`, { body, headers: { "content-type": "application/json" } })).status;
+  };
+  expect(await ask("/v1/conversations")).toBe(200);
+  await waitFor(() => fixture.seen.calls.length === 1);
+  // 5,500 of 12,000 are used; the context has 5,500 and the answer may have 1,000
+  expect(await ask("/v1/conversations/conv_1")).toBe(403);
+  expect(await ask("/v1/conversations/conv_1/restart")).toBe(403);
+  expect(await ask("/v1/conversations/conv_of_somebody")).toBe(200);
+  await waitFor(() => fixture.seen.calls.length === 4);
+  expect(fixture.seen.calls.filter(({ usage_source }) => usage_source === "reported")).toHaveLength(2);
+});
+
 test("a context that fits is no obstacle", async () => {
   await using at = await setting(13_000);
   expect(await at.ask({})).toBe(200);

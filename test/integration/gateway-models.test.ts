@@ -78,6 +78,11 @@ test.each(PROTOCOLS)("V15, V16: a model cannot be hidden: twice, escaped, late, 
   for (const body of [late, twice, twice.split('"o3"').join('"gpt-4o"'), escaped, inside, "[]", "", '{"model":']) {
     expect([body.slice(0, 40), await ask(at.fixture, body, CHAT, protocol)]).toEqual([body.slice(0, 40), 403]);
   }
+  // the record of what was refused says why nobody could tell
+  const doubts = at.fixture.seen.calls.map(({ request_ambiguous, request_unparsable }) => [request_ambiguous, request_unparsable]);
+  expect(doubts).toEqual([
+    ...[[], [true], [true], [], [], [], [], [undefined, true]].map(([ambiguous, unparsable]) => [ambiguous, unparsable]),
+  ]);
   const path = (model: string): string => `https://${GOOGLE}/v1beta/models/${model}:generateContent`;
   expect(await ask(at.fixture, named("gpt-5"), path("o3-mini"), protocol)).toBe(403);
   expect(await ask(at.fixture, named("o3"), path("gemini-2.5-flash"), protocol)).toBe(200);

@@ -6,7 +6,7 @@ import type { Metrics } from "../../metrics/metrics.ts";
 import type { BudgetRequest } from "../../schema/budget.ts";
 import type { BudgetLevel } from "../../schema/event.ts";
 import { UNRECOGNISED } from "../../providers/unknown-paths.ts";
-import { keepsContext } from "../../providers/shapes/registry.ts";
+import { CONTEXT_IN_PATH, keepsContext } from "../../providers/shapes/registry.ts";
 import { contextAfter } from "../../providers/websocket/call-facts.ts";
 import { FETCH_OPERATIONS, FREE_OPERATIONS } from "../../schema/operation.ts";
 import type { BudgetTable, Claim, Settlement } from "../../store/budgets.ts";
@@ -273,8 +273,9 @@ export class BudgetGate implements CallGate {
 }
 
 function continued({ sandbox, recognition, facts }: CallRequest): Continued {
-  const { previousResponseId, conversationId } = facts;
-  return { sandbox, provider: recognition.provider, previousResponseId, conversationId };
+  const { provider, shape, responseId } = recognition;
+  const { previousResponseId = shape === CONTEXT_IN_PATH ? responseId : undefined, conversationId } = facts;
+  return { sandbox, provider, previousResponseId, conversationId };
 }
 
 /** Whose budget it is, as filters of hooks read it. */

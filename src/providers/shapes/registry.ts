@@ -48,8 +48,12 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
 /** Formats that exist in WebSocket frames only. */
 export type SocketOnlyShapeId = "openai-realtime" | "openai-live" | "google-live";
 
+/** The format whose calls say in their path what they go on from. */
+export const CONTEXT_IN_PATH: ShapeId = "mistral-conversations";
+
 /** May a call of this format go on from an answer or in a conversation that the provider keeps? */
 export function keepsContext(id: ShapeId): boolean {
+  if (id === CONTEXT_IN_PATH) return true;
   return Object.values(shapeFor(id).request).some((fact) => fact === "previous" || fact === "conversation");
 }
 

@@ -4,7 +4,7 @@ import { shapeOf } from "../table-reader.ts";
 /** LM Studio's own chat: `stats` at the top, in a stream in the result of `chat.end`; output includes reasoning. */
 export const lmStudio = shapeOf({
   id: "lm-studio",
-  request: { model: "model", stream: "stream", max_output_tokens: "maxOutputTokens" },
+  request: { model: "model", stream: "stream", max_output_tokens: "maxOutputTokens", previous_response_id: "previous" },
   response: {
     usage: ["stats", "result.stats"],
     model: ["model_instance_id", "result.model_instance_id"],
