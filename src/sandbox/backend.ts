@@ -98,7 +98,7 @@ export type SandboxSpec = {
    * workspace over to that owner. Not called by a backend that runs everything as the caller.
    */
   readonly prepare?: (owner: FileOwner) => Promise<void>;
-  /** private scratch of this sandbox on the host, exists, mode 0700 or 0711 */
+  /** where a backend that needs one makes its private directory of this sandbox on the host, with mode 0700; removed with the sandbox */
   readonly runDir: string;
 };
 

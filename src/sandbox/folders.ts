@@ -1,4 +1,5 @@
-import { chmod, mkdir, rmdir } from "node:fs/promises";
+import { chmodSync, lchownSync, mkdirSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../base/log.ts";
 import { removeTree } from "../base/remove-tree.ts";
@@ -39,7 +40,10 @@ export function copyOf(record: SandboxRecord, dir: string): WorkspaceCopySession
   return record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
 }
 
-/** Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. */
+/**
+ * Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. The folders
+ * synchronously, as the row of the sandbox is written: by way of the thread pool each call took several times as long as itself.
+ */
 export async function prepareFolders(
   record: SandboxRecord,
   dir: string,
@@ -48,15 +52,19 @@ export async function prepareFolders(
 ): Promise<Folders> {
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
-  await mkdir(dir, { recursive: true, mode: 0o711 });
-  await Promise.all([chmod(dir, 0o711), mkdir(homeDir, { recursive: true, mode: 0o700 }), mkdir(runDir, { recursive: true, mode: 0o700 })]);
+  mkdirSync(dir, { recursive: true, mode: 0o711 });
+  chmodSync(dir, 0o711);
+  // undefined: it was there
+  const isNewHome = mkdirSync(homeDir, { recursive: true, mode: 0o700 }) !== undefined;
   const copy = copyOf(record, dir);
   const skipped = (await copy?.prepare(signal, progressOf(tell))) ?? [];
   if (skipped.length > 0) tell(`${skipped.length} entries of the workspace that cannot be copied (sockets, FIFOs, devices) were left out`);
   let done = false;
   const handOverAll = async (owner: FileOwner | undefined): Promise<void> => {
     done = true;
-    if (owner !== undefined) await handOver(homeDir, owner);
+    // nobody but us could put anything into one that we have just made
+    if (owner !== undefined && isNewHome) lchownSync(homeDir, owner.uid, owner.gid);
+    else if (owner !== undefined) await handOver(homeDir, owner);
     await copy?.handOver(owner);
   };
   return {
@@ -71,14 +79,14 @@ export async function prepareFolders(
   };
 }
 
-/** Removes what `prepareFolders` made, and what came to lie there since. */
+/** Removes what `prepareFolders` made, and what came to lie there since. Each removal may wait for the journal of the file system. */
 export async function removeFolders(dir: string): Promise<void> {
   // most sandboxes leave their home empty, and a walk through empty folders takes several times as long
-  await Promise.allSettled([rmdir(join(dir, "home")), rmdir(join(dir, "run"))]);
   try {
+    await rmdir(join(dir, "home"));
     await rmdir(dir);
   } catch {
-    // whatever stood in the way: the walk, which begins when both calls are over, removes it, or tells why it cannot
+    // whatever stood in the way: the walk removes it, or tells why it cannot
     await removeTree(dir);
   }
 }

@@ -41,7 +41,6 @@ export async function bubblewrapHarness(options: { readonly parent?: string; rea
     count += 1;
     const [homeDir, runDir] = [join(base, `s${count}`, "home"), join(base, `s${count}`, "run")];
     await mkdir(homeDir, { recursive: true });
-    await mkdir(runDir, { recursive: true, mode: 0o700 });
     const workspaceDir = overrides.workspaceDir;
     return {
       uuid: newUuid(),

@@ -19,7 +19,6 @@ const signal = new AbortController().signal;
 async function make(index: number): Promise<void> {
   const dir = join(base, `${process.pid}-${index}`);
   mkdirSync(join(dir, "home"), { recursive: true });
-  mkdirSync(join(dir, "run"));
   const sandbox = await backend.create(
     {
       uuid: newUuid(),

@@ -58,7 +58,7 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
   const plan = planLimits(spec.limits, machine.means);
   await using undo = new AsyncDisposableStack();
   const taken: Taken = { undo, allGone: true };
-  const owner = await chooseOwner(machine, spec, taken, options.log);
+  const owner = chooseOwner(machine, spec, taken, options.log);
   // before the clock of the start runs: a large home or workspace takes its time
   if (owner !== undefined) await spec.prepare?.(owner);
   using _permit = await options.starts.acquire(options.signal);
@@ -76,7 +76,7 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
 }
 
 /** Whom it runs as on the host; undefined: as we do ourselves. Never uid 0. */
-async function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, log: Log): Promise<FileOwner | undefined> {
+function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, log: Log): FileOwner | undefined {
   const { owner } = spec;
   const uid = process.getuid?.();
   if (machine.pool === undefined) {
@@ -93,11 +93,11 @@ async function chooseOwner(machine: Machine, spec: SandboxSpec, taken: Taken, lo
       });
     return owner;
   }
-  const lease = await machine.pool.acquire();
+  const lease = machine.pool.acquire();
   taken.undo.defer(async () => {
     // normally all are: the end of stage 1 waits for the last process
     if (!taken.allGone) await killStrays({ isOurs: (uid) => uid === lease.owner.uid, leased: () => Promise.resolve(new Set()), log });
-    await lease.release();
+    lease.release();
   });
   return lease.owner;
 }

@@ -118,7 +118,6 @@ async function startOne(machine: Machine, means: ProbeMeans): Promise<void> {
   try {
     const [homeDir, runDir] = [join(base, "home"), join(base, "run")];
     await mkdir(homeDir);
-    await mkdir(runDir);
     // mkdtemp makes it 0700, closed to the uid that home is handed to
     await chmod(base, 0o711);
     let handedOver = 0;

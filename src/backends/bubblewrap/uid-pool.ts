@@ -1,4 +1,5 @@
-import { mkdir, open, readdir, readFile, rm } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, errnoOf } from "../../base/error.ts";
 import { livenessOf, ownIdentity } from "../../base/process-identity.ts";
@@ -45,18 +46,19 @@ export async function readPoolRange(): Promise<IdRange> {
   return { firstUid: uids.first, firstGid: gids.first, count: Math.min(uids.count, gids.count) };
 }
 
-export type UidLease = { readonly owner: FileOwner; release(): Promise<void> };
+export type UidLease = { readonly owner: FileOwner; release(): void };
 
 /**
  * One host uid per running sandbox, leased among all processes of this machine that were started by root. A taker announces itself with
  * a file of its own and then looks who else is there: two that meet both give way, so no uid ever has two holders, and a file is
- * removed only by its holder or when that is dead for ever.
+ * removed only by its holder or when that is dead for ever. Taking and giving back are synchronous: the files lie in memory (/run), and
+ * by way of the thread pool a start waited five times for what takes microseconds.
  */
 export class UidPool {
   readonly range: IdRange;
   readonly #leaseDir: string;
   readonly #held = new Set<number>();
-  #made: Promise<unknown> | undefined;
+  #isMade = false;
   #next: number;
 
   constructor(range: IdRange, leaseDir: string = LEASE_DIR) {
@@ -65,19 +67,19 @@ export class UidPool {
     this.#next = Math.floor(Math.random() * range.count);
   }
 
-  async acquire(): Promise<UidLease> {
-    this.#made ??= mkdir(this.#leaseDir, { recursive: true, mode: 0o700 });
-    await this.#made;
+  /** @throws AppError LIMIT_EXCEEDED */
+  acquire(): UidLease {
+    if (!this.#isMade) mkdirSync(this.#leaseDir, { recursive: true, mode: 0o700 });
+    this.#isMade = true;
     for (let tries = 0; tries < Math.min(this.range.count, 4096); tries += 1) {
       const index = this.#next;
       this.#next = (this.#next + 1) % this.range.count;
       if (this.#held.has(index)) continue;
       this.#held.add(index);
       const path = join(this.#leaseDir, holderName(ownIdentity(), String(index)));
-      const file = await open(path, "wx", 0o600);
-      await file.close();
-      if (await this.#isMine(index)) return this.#lease(index, path);
-      await this.#giveBack(index, path);
+      closeSync(openSync(path, "wx", 0o600));
+      if (this.#isMine(index)) return this.#lease(index, path);
+      this.#giveBack(index, path);
     }
     throw new AppError("LIMIT_EXCEEDED", `no free uid among the ${this.range.count} of ${POOL_USER}`, { hint: "stop some sandboxes" });
   }
@@ -102,12 +104,12 @@ export class UidPool {
     return uids;
   }
 
-  async #isMine(index: number): Promise<boolean> {
+  #isMine(index: number): boolean {
     let alone = true;
-    for (const name of await readdir(this.#leaseDir)) {
+    for (const name of readdirSync(this.#leaseDir)) {
       const other = parseHolderName(name);
       if (other === undefined || other.what !== String(index) || name === holderName(ownIdentity(), String(index))) continue;
-      if (livenessOf(other.holder) === "dead") await rm(join(this.#leaseDir, name), { force: true });
+      if (livenessOf(other.holder) === "dead") rmSync(join(this.#leaseDir, name), { force: true });
       else alone = false;
     }
     return alone;
@@ -120,8 +122,8 @@ export class UidPool {
     };
   }
 
-  async #giveBack(index: number, path: string): Promise<void> {
-    await rm(path, { force: true });
+  #giveBack(index: number, path: string): void {
+    rmSync(path, { force: true });
     this.#held.delete(index);
   }
 }
