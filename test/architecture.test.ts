@@ -59,7 +59,7 @@ const DOORS: readonly { readonly packages: RegExp; readonly places: readonly str
   { packages: /^(commander|@clack\/.*)$/, places: ["cli/"] },
   { packages: /^node:sqlite$/, places: ["store/"] },
   { packages: /^(@peculiar\/x509|reflect-metadata)$/, places: ["egress/tls/mint.ts"] },
-  { packages: /^undici$/, places: ["egress/upstream/", "events/"] },
+  { packages: /^undici(\/|$)/, places: ["egress/upstream/", "events/"] },
   { packages: /^pino$/, places: ["app/logger.ts"] },
   { packages: /^smol-toml$/, places: ["config/"] },
   { packages: /^@pydantic\/genai-prices$/, places: ["usage/"] },

@@ -52,7 +52,7 @@ export class UpstreamPool {
   /** @throws AddressDenied, AppError as `dial` */
   async open(origin: Origin): Promise<UpstreamConnection> {
     // most sandboxes start, and many end, without a connection: what it takes is loaded with the first
-    const { Client: HttpClient } = await import("undici");
+    const { default: HttpClient } = await import("undici/lib/dispatcher/client.js");
     const started = performance.now();
     const { socket, address, addressClass } = await dial(origin, this.#options);
     this.#onConnect((performance.now() - started) / 1000);
