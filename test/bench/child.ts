@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
 
 /** A program of the bench that runs as a process of its own and answers questions. */
 export type Child<Ready> = AsyncDisposable & {
@@ -23,9 +23,9 @@ const STOP_MS = 10_000;
 /** no question takes longer, on however busy a machine */
 const ANSWER_MS = 150_000;
 
-/** Starts `program` (a file beside this one) and waits until it is ready. It ends with the scope, and when this process does. */
+/** Starts `program` (a file beside this one, or its whole path) and waits until it is ready. It ends with the scope, and when this process does. */
 export async function startChild<Ready>(program: string, parameters: unknown, options: ChildOptions = {}): Promise<Child<Ready>> {
-  const file = fileURLToPath(new URL(`./${program}`, import.meta.url));
+  const file = resolve(import.meta.dirname, program);
   const child = spawn(process.execPath, [...(options.nodeArguments ?? []), file, JSON.stringify(parameters)], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
     cwd: "/",

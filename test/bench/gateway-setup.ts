@@ -1,6 +1,8 @@
 import { writeFile } from "node:fs/promises";
-import { mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
 import { testAuthority } from "../support/gateway/certificates.ts";
 import { type Child, startChild } from "./child.ts";
 import type { Target } from "./connection.ts";
@@ -52,7 +54,7 @@ export async function startGateway(
   const home = join(dir, name);
   mkdirSync(home, { mode: 0o711 });
   const given: GatewayParameters = { home, upstream, isMetering, sandboxes };
-  const program = stack.use(await startChild<GatewayReady>("gateway-program.ts", given, { nodeArguments: launcherFlags() }));
+  const program = stack.use(await startChild<GatewayReady>(await emitted(home), given, { nodeArguments: launcherFlags() }));
   const { ca, ports } = program.ready;
   const target = (servername: string) => (port: number) => ({ port, servername, ca });
   const [plain] = ports.plain.map(target(PLAIN_HOST));
@@ -64,6 +66,18 @@ export async function startGateway(
     hook: (to) => program.ask("hook", to),
     hookState: () => program.ask<HookState>("hookState"),
   };
+}
+
+/** The program as users get theirs: emitted and joined. From its source, Node would hold what strips the types in memory as well. */
+async function emitted(home: string): Promise<string> {
+  // two folders below the package's own file, as in a package
+  const dir = join(home, "package", "dist", "program");
+  mkdirSync(dir, { recursive: true });
+  copyFileSync(new URL("../../package.json", import.meta.url), join(home, "package", "package.json"));
+  const input = { gateway: fileURLToPath(new URL("./gateway-program.ts", import.meta.url)) };
+  await using bundle = await rolldown({ input, platform: "node", onLog: () => undefined });
+  await bundle.write({ dir, entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" });
+  return join(dir, "gateway.mjs");
 }
 
 /** V8's flags that users' servers get: the front in bin/ is where they stand. */
