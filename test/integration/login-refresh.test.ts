@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
@@ -87,6 +87,38 @@ describe("a login that several processes renew", requires("bwrap", "curl"), () =
     expect(answerOf(result.stdout), result.stderr).toMatchObject({ status: "200" });
     expect(await tokensOf(auth)).toMatchObject(login.issued[1] ?? {});
     never.reject(new Error("over"));
+  });
+
+  test("is finished at the next start, when the process that renewed it was killed before its file could be written", {
+    timeout: 120_000,
+  }, async () => {
+    await using login = await chatgptLogin();
+    await using at = await installation();
+    const auth = await configured(at, login);
+    // its file cannot be replaced meanwhile, by root neither
+    const blocked = `${auth}.agentkernel-new`;
+    await mkdir(join(blocked, "x"), { recursive: true });
+    const run = (script: string, timeoutMs: number) =>
+      at.run(["run", "--no-workspace", "--secret-file", "codex", "--", "sh", "-c", script], { timeoutMs });
+    const killed = run(`${REFRESH}; sleep 100`, 20_000);
+    const journal = join(at.home, "logins");
+    await waitFor(async () => (await readdir(journal).catch(() => [])).length === 1, { timeoutMs: 20_000 });
+    expect(await killed).toMatchObject({ code: null, signal: "SIGKILL" });
+    expect(await tokensOf(auth)).toMatchObject(login.issued[0] ?? {});
+    for (const name of await readdir(journal)) {
+      const bytes = await readFile(join(journal, name));
+      expect((await stat(join(journal, name))).mode & 0o777).toBe(0o600);
+      for (const value of login.issued.flatMap((tokens) => Object.values(tokens))) expect(bytes.includes(value)).toBe(false);
+    }
+    // who reads it meanwhile has the tokens of now
+    await run(CALL, 60_000);
+    expect(login.calls.at(-1)).toBe(`Bearer ${login.issued[1]?.access_token}`);
+    await rm(blocked, { recursive: true });
+    // of no sandbox with this file
+    expect(await at.run(["run", "--no-workspace", "--", "sleep", "1"], { timeoutMs: 60_000 })).toMatchObject({ code: 0 });
+    expect(await tokensOf(auth)).toMatchObject(login.issued[1] ?? {});
+    expect(await readdir(journal)).toEqual([]);
+    expect(login.refreshes).toHaveLength(1);
   });
 
   test("keeps what this machine renewed at the same time", { timeout: 120_000 }, async () => {
