@@ -5,6 +5,7 @@ import {
   anthropicRoutes,
   AZURE_ROUTES,
   BEDROCK_ROUTES,
+  CODE_ASSIST_ROUTES,
   COHERE_ROUTES,
   COPILOT_ROUTES,
   geminiRoutes,
@@ -52,6 +53,12 @@ const ANTHROPIC_QUIET: readonly RegExp[] = [
   /^\/v1\/dreams\/[^/]+\/archive$/,
 ];
 
+/** What Gemini CLI asks about account, quota and settings, and says about itself. In lower case. */
+const CODE_ASSIST_QUIET: readonly RegExp[] = [
+  /^\/v1internal:(?:loadcodeassist|onboarduser|fetchadmincontrols|listexperiments|retrieveuserquota|recordcodeassistmetrics)$/,
+  /^\/v1internal:(?:get|set)codeassistglobalusersetting$/,
+];
+
 export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
   {
     provider: "openai",
@@ -79,6 +86,13 @@ export const BUILT_IN_PROVIDERS: readonly ProviderRow[] = [
     hosts: ["generativelanguage.googleapis.com"],
     injectUsage: false,
     routes: ["/v1", "/v1beta", "/v1alpha"].flatMap(geminiRoutes),
+  },
+  {
+    provider: "google",
+    hosts: ["cloudcode-pa.googleapis.com"],
+    injectUsage: false,
+    quiet: CODE_ASSIST_QUIET,
+    routes: CODE_ASSIST_ROUTES,
   },
   {
     provider: "vertex",

@@ -69,6 +69,9 @@ WS api.anthropic.com/v1/messages anthropic anthropic-messages messages
 POST generativelanguage.googleapis.com/v1/models/gemini-3.5-flash:generateContent google google-generate-content generate_content model=gemini-3.5-flash whole
 POST generativelanguage.googleapis.com/v1beta/models/gemini-3.5-flash:streamGenerateContent?alt=sse google google-generate-content generate_content model=gemini-3.5-flash stream
 POST generativelanguage.googleapis.com/v1alpha/tunedModels/mine:generateContent google google-generate-content generate_content model=mine whole
+POST cloudcode-pa.googleapis.com/v1internal:generateContent google google-code-assist generate_content whole
+POST cloudcode-pa.googleapis.com/v1internal:streamGenerateContent?alt=sse google google-code-assist generate_content stream
+POST cloudcode-pa.googleapis.com/v1internal:countTokens google google-code-assist count_tokens whole free
 POST generativelanguage.googleapis.com/v1beta/models/m:countTokens google google-generate-content count_tokens model=m whole free
 POST generativelanguage.googleapis.com/v1beta/models/m:embedContent google google-generate-content embeddings model=m whole
 POST generativelanguage.googleapis.com/v1beta/models/m:batchEmbedContents google google-generate-content embeddings model=m whole

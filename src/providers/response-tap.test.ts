@@ -194,6 +194,18 @@ describe("the request reader", () => {
       model: "g",
       streaming: true,
     });
+    const assist: Recognition = { ...chat, provider: "google", shape: "google-code-assist", streaming: true };
+    expect(
+      await facts(
+        '{"model":"g","generationConfig":{"maxOutputTokens":1},"request":{"generationConfig":{"maxOutputTokens":9}}}',
+        {},
+        assist,
+      ),
+    ).toMatchObject({
+      ambiguous: false,
+      model: "g",
+      maxOutputTokens: 9,
+    });
   });
 
   it("calls unparsable what it could not read, and reads on what it could", async () => {

@@ -113,6 +113,13 @@ export function googleRoutes(base: string): readonly Route[] {
   ];
 }
 
+/** Code Assist, which Gemini CLI asks when somebody signed in with Google. */
+export const CODE_ASSIST_ROUTES: readonly Route[] = [
+  post("/v1internal:generateContent", "google-code-assist", "generate_content", { streaming: false }),
+  post("/v1internal:streamGenerateContent", "google-code-assist", "generate_content", { streaming: true }),
+  post("/v1internal:countTokens", "google-code-assist", "count_tokens", { ...FREE, streaming: false }),
+];
+
 /** What the Gemini API has beside its models, below a version. */
 export function geminiRoutes(version: string): readonly Route[] {
   const name = version.slice(1);

@@ -14,6 +14,7 @@ export const SHAPE_IDS = [
   "anthropic-batch-results",
   "anthropic-sessions",
   "google-generate-content",
+  "google-code-assist",
   "google-interactions",
   "google-predict",
   "google-batch",

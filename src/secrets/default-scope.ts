@@ -88,6 +88,16 @@ const GOOGLE: Scope = [
   ...openaiLike("/*/openai"),
 ];
 
+/** What Gemini CLI asks of Code Assist, but for what changes the account's settings. */
+export const CODE_ASSIST_PATHS: readonly string[] = [
+  ...["generateContent", "streamGenerateContent", "countTokens", "loadCodeAssist", "onboardUser", "fetchAdminControls"],
+  ...["listExperiments", "retrieveUserQuota", "recordCodeAssistMetrics", "getCodeAssistGlobalUserSetting"],
+]
+  .map((method) => `/v1internal:${method}`)
+  .concat("/v1internal/operations/*");
+
+const CODE_ASSIST: Scope = [{ methods: ["GET", "POST"], paths: CODE_ASSIST_PATHS }];
+
 const COHERE: Scope = [
   {
     methods: POST,
@@ -145,6 +155,7 @@ const SCOPES: readonly (readonly [string, Scope])[] = [
   ["chatgpt.com", [{ methods: ["GET", "POST"], paths: ["/backend-api/codex/**"] }]],
   ["api.anthropic.com", ANTHROPIC],
   ["generativelanguage.googleapis.com", GOOGLE],
+  ["cloudcode-pa.googleapis.com", CODE_ASSIST],
   ["api.deepseek.com", [...["", "/v1", "/beta"].flatMap(openaiLike), ...anthropicLike("/anthropic/v1")]],
   ["api.groq.com", [...openaiLike("/openai/v1"), ...ownFiles("/openai/v1"), ...jobs("/openai/v1", "batches")]],
   ["api.mistral.ai", MISTRAL],

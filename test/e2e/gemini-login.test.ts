@@ -1,6 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import type { UsageEntry } from "../../src/schema/api.ts";
 import { installAgents } from "../support/agents.ts";
 import { GOOGLE_CLIENT, GOOGLE_HOSTS, type GoogleLogin, googleLogin } from "../support/google-login.ts";
 import { installation, type Installation } from "../support/installation.ts";
@@ -61,6 +62,20 @@ describe("Gemini CLI after signing in with Google", requires("bwrap", "npm"), ()
     expect(Number(held["expiry_date"])).toBeGreaterThan(Date.now() + 30 * 60_000);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     for (const value of [...login.access, login.refreshToken]) expect(out + result.stderr).not.toContain(value);
+
+    // its calls are model calls like others
+    const usage = JSON.parse((await at.run(["llm", "usage", "--all", "--json"])).stdout.toString()) as Record<
+      string,
+      readonly UsageEntry[]
+    >;
+    const rows = Object.values(usage).flat();
+    const sum = (figure: (row: UsageEntry) => number): number => rows.reduce((total, row) => total + figure(row), 0);
+    expect(login.sent.length).toBeGreaterThanOrEqual(2);
+    expect(rows.map(({ provider, unmetered_requests }) => [provider, unmetered_requests])).toEqual(rows.map(() => ["google", 0]));
+    expect(rows.map(({ model }) => model).toSorted()).toEqual([...new Set(login.sent.map(({ model }) => model))].toSorted());
+    expect(sum((row) => row.request_count)).toBe(login.sent.length);
+    expect(sum((row) => row.total_input_tokens)).toBe(login.sent.reduce((total, { input }) => total + (input ?? 0), 0));
+    expect(sum((row) => row.total_output_tokens)).toBe(login.sent.reduce((total, { output }) => total + (output ?? 0), 0));
   });
 });
 

@@ -1,5 +1,5 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
-import { createStandIn } from "../../src/demo/stand-in.ts";
+import { createStandIn, type StandIn } from "../../src/demo/stand-in.ts";
 import { testUpstream, type TestUpstream } from "./gateway/upstream.ts";
 
 export const GOOGLE_HOSTS = ["cloudcode-pa.googleapis.com", "oauth2.googleapis.com", "www.googleapis.com"];
@@ -16,6 +16,8 @@ export interface GoogleLogin extends AsyncDisposable {
   readonly refreshToken: string;
   /** bodies of refreshes, forms */
   readonly refreshes: readonly string[];
+  /** figures that the model reported */
+  readonly sent: StandIn["sent"];
   /** method, path and `Authorization` of everything else, in order */
   readonly asked: readonly string[];
 }
@@ -64,7 +66,16 @@ export async function googleLogin(): Promise<GoogleLogin> {
   );
   const tokens = { access_token: access[0], refresh_token: refreshToken, scope: GOOGLE_SCOPE, token_type: "Bearer", id_token: idToken(0) };
   const credsJson = JSON.stringify({ ...tokens, expiry_date: Date.now() - HOUR_S * 1000 }, null, 2);
-  return { upstream, credsJson, access, refreshToken, refreshes, asked, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return {
+    upstream,
+    credsJson,
+    access,
+    refreshToken,
+    refreshes,
+    sent: standIn.sent,
+    asked,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 const accessToken = (name: string): string => `ya29.${name}-${"A".repeat(180)}`;

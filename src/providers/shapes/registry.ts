@@ -6,6 +6,7 @@ import { bedrockConverse } from "./bedrock-converse/shape.ts";
 import { bedrockInvoke } from "./bedrock-invoke/shape.ts";
 import { cohere } from "./cohere/shape.ts";
 import { googleBatch } from "./google-batch/shape.ts";
+import { googleCodeAssist } from "./google-code-assist/shape.ts";
 import { googleGenerateContent } from "./google-generate-content/shape.ts";
 import { googleInteractions } from "./google-interactions/shape.ts";
 import { googlePredict } from "./google-predict/shape.ts";
@@ -32,6 +33,7 @@ export const SHAPES: Readonly<Record<Exclude<ShapeId, SocketOnlyShapeId>, Shape>
   "anthropic-batch-results": anthropicBatchResults,
   "anthropic-sessions": anthropicSessions,
   "google-generate-content": googleGenerateContent,
+  "google-code-assist": googleCodeAssist,
   "google-interactions": googleInteractions,
   "google-predict": googlePredict,
   "google-batch": googleBatch,

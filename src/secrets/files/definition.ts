@@ -1,4 +1,5 @@
 import type { SecretFileSettings } from "../../schema/settings.ts";
+import { CODE_ASSIST_PATHS } from "../default-scope.ts";
 
 /** A token of a secret file and where it may go; without hosts it leaves in the body of a refresh alone. One token may have several. */
 export type FileToken = {
@@ -55,14 +56,6 @@ const CHATGPT_PATHS = [
   "/backend-api/wham/usage",
 ];
 
-/** What Gemini CLI asks of Code Assist, but for what changes the account's settings. Its login is good for all of Google Cloud. */
-const CODE_ASSIST_PATHS = [
-  ...["generateContent", "streamGenerateContent", "countTokens", "loadCodeAssist", "onboardUser", "fetchAdminControls"],
-  ...["listExperiments", "retrieveUserQuota", "recordCodeAssistMetrics", "getCodeAssistGlobalUserSetting"],
-]
-  .map((method) => `/v1internal:${method}`)
-  .concat("/v1internal/operations/*");
-
 /** What the agents' own logins look like. */
 const KNOWN: Readonly<Record<string, Known>> = {
   // ChatGPT login of Codex: `codex login`
@@ -109,6 +102,7 @@ const KNOWN: Readonly<Record<string, Known>> = {
     path: ".gemini/oauth_creds.json",
     inside: ".gemini/oauth_creds.json",
     tokens: [
+      // it is good for all of Google Cloud
       { at: "/access_token", hosts: ["cloudcode-pa.googleapis.com"], methods: ["GET", "POST"], paths: CODE_ASSIST_PATHS },
       // whether it is still good, and whose it is
       { at: "/access_token", hosts: ["oauth2.googleapis.com"], methods: ["POST"], paths: ["/tokeninfo"] },
