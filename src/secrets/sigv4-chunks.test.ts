@@ -84,6 +84,7 @@ describe("bodies whose chunks are signed", () => {
     ["a trailer that was changed", trailed("\n").replace("sOO8/Q==", "sOO8/R=="), true, "signature"],
     ["a trailer's other signature", trailed("\n", "0".repeat(64)), true, "signature"],
     ["a trailer with two signatures", trailed(`\nx-amz-trailer-signature:${"0".repeat(64)}\n`), true, "form"],
+    ["a trailer's signature that is no hex", trailed("\n", "\u00ff".repeat(64)), true, "form"],
     ["a trailer without a signature", `${chunksOf(TRAILED.chunks)}x-amz-checksum-crc32c:sOO8/Q==\r\n\r\n`, true, "form"],
     ["a trailer with a line that is no header", trailed("\nx y\n"), true, "form"],
     ["a trailer without end", `${chunksOf(TRAILED.chunks)}${"x".repeat(10_000)}`, true, "form"],

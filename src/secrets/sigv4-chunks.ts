@@ -20,7 +20,7 @@ export const MAX_CHUNK = 1024 * 1024;
 const MAX_LINE = 128;
 const MAX_TRAILER = 8 * 1024;
 
-const SIGNATURE_LENGTH = 64;
+const SIGNATURE = /^[0-9a-f]{64}$/;
 const CHUNK = /^([0-9a-fA-F]{1,8});chunk-signature=([0-9a-f]{64})$/;
 const TRAILER_SIGNATURE = "x-amz-trailer-signature";
 const EMPTY = sha256("");
@@ -162,7 +162,7 @@ export class ChunkedBody {
     const claimed = fields.filter((field) => field?.[1]?.toLowerCase() === TRAILER_SIGNATURE);
     const [signature] = claimed;
     const value = signature?.[2]?.trim() ?? "";
-    if (fields.includes(null) || claimed.length !== 1 || value.length !== SIGNATURE_LENGTH) return this.#fail("form");
+    if (fields.includes(null) || claimed.length !== 1 || !SIGNATURE.test(value)) return this.#fail("form");
     const signed = fields
       .filter((field) => field !== signature)
       .map((field) => `${field?.[1]?.toLowerCase()}:${field?.[2]?.trim()}\n`)
@@ -208,6 +208,8 @@ class Chain {
   }
 }
 
+/** Two signatures in hex. */
 function isSame(one: string, other: string): boolean {
-  return one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other));
+  const [left, right] = [Buffer.from(one, "hex"), Buffer.from(other, "hex")];
+  return left.length === right.length && timingSafeEqual(left, right);
 }
