@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
 import { Secret } from "../../src/base/secret.ts";
-import { fetchInside } from "../support/gateway/client.ts";
+import { fetchInside, readUntilClose } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -106,4 +107,30 @@ test.each<[string, { readonly status?: string; readonly silent?: boolean }, numb
   const answer = await fetchInside(fixture, `https://${HOST}/`);
   expect(answer.status).toBe(status);
   expect(answer.text).toContain("the proxy");
+});
+
+test.each([
+  [ADDRESS, 200],
+  // whom a library that is given a socket and no name takes the other side for
+  ["localhost", 502],
+  ["127.0.0.1", 502],
+])("an address is what its certificate has to be for, behind a proxy too: one for %s gives %i", async (name, status) => {
+  await using upstream = await testUpstream((_request, response) => response.end("reached"), { name });
+  await using proxy = await testProxy({ to: upstream.port });
+  await using fixture = await gatewayFixture({
+    allow: [ADDRESS],
+    extraCa: upstream.override(HOST).ca ?? "",
+    upstreamProxy: { url: proxy.url },
+  });
+  // a client that names the address, as it is sent none in its ClientHello
+  const socket = connectTls({
+    host: "127.0.0.1",
+    port: await fixture.reach(ADDRESS, 443),
+    servername: "",
+    ca: fixture.gateway.authorityPem,
+    checkServerIdentity: () => undefined,
+  });
+  socket.write(`GET / HTTP/1.1\r\nHost: ${ADDRESS}\r\nConnection: close\r\n\r\n`);
+  expect((await readUntilClose(socket)).slice(9, 12)).toBe(String(status));
+  expect(upstream.requests).toHaveLength(status === 200 ? 1 : 0);
 });

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { GatewaySecret } from "../../src/egress/gateway.ts";
 import { once } from "node:events";
 import { WebSocket, WebSocketServer } from "ws";
+import { fetchOver } from "../support/gateway/both-protocols.ts";
 import { fetchInside, readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { KEY, KEY_HOST, OTHER_HOST, PLACEHOLDER, REAL } from "../support/gateway/secret.ts";
@@ -75,6 +76,18 @@ test.each([KEY_HOST, OTHER_HOST])("a large body to %s that ends in a placeholder
   const answer = await fetchInside(at.fixture, `https://${host}/`, { method: "POST", body });
   await expectBlocked(at, answer);
   expect(at.received()).not.toContain(PLACEHOLDER);
+});
+
+test("in the name of a header, in any case, and in a method: blocked", async () => {
+  {
+    await using at = await setting();
+    const answer = await fetchInside(at.fixture, `https://${OTHER_HOST}/`, { headers: { [`X-${PLACEHOLDER.toUpperCase()}`]: "1" } });
+    await expectBlocked(at, answer);
+    expect(at.upstream.connections()).toBe(0);
+  }
+  await using at = await setting();
+  await expectBlocked(at, await fetchOver("h2", at.fixture, `https://${OTHER_HOST}/`, { method: PLACEHOLDER }));
+  expect(at.upstream.connections()).toBe(0);
 });
 
 test("a large compressed body whose placeholder is found late never arrives whole", async () => {

@@ -188,7 +188,9 @@ class Http1Downstream implements Downstream {
   head(status: number, statusText: string, headers: HeaderList): void {
     // whether the client now sends its body or not is unknown, so the connection cannot go on
     if (this.#expects) this.#response.shouldKeepAlive = false;
-    this.#response.writeHead(status, statusText, headers as string[]);
+    // a phrase in the server's own language, decoded as something else, holds what no head may hold; it says nothing that a client acts on
+    // oxlint-disable-next-line no-control-regex -- exactly these must not pass
+    this.#response.writeHead(status, statusText.replace(/[^\t\x20-\x7e\x80-\xff]/g, "?"), headers as string[]);
     // the first body bytes usually come in the same turn and travel with the head; if not, the head goes alone
     process.nextTick(flush, this);
   }

@@ -5,6 +5,7 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
 } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
 import { messageOf } from "../../base/error.ts";
@@ -20,6 +21,8 @@ import { newExchange } from "./new-exchange.ts";
 const STREAM_WINDOW = 1024 * 1024;
 const SESSION_WINDOW = 16 * 1024 * 1024;
 const MAX_STREAMS = 100;
+// no header that the origin did not send; Node's own types do not know of it
+const RESPONSE: ServerStreamResponseOptions & { readonly sendDate: boolean } = { waitForTrailers: true, sendDate: false };
 
 export interface Http2 {
   accept(connection: Connection, socket: Duplex): void;
@@ -75,6 +78,8 @@ export function createHttp2(runtime: Runtime): Http2 {
         maxSessionMemory: 32,
         maxHeaderListPairs: 256,
         peerMaxConcurrentStreams: 0,
+        // what an origin says twice is passed on twice, as over HTTP/1.1
+        strictSingleValueFields: false,
       });
       session.on("error", (error) => {
         runtime.log.debug("an HTTP/2 connection failed", { error: messageOf(error) });
@@ -116,7 +121,7 @@ class Http2Downstream implements Downstream {
 
   head(status: number, _statusText: string, headers: HeaderList): void {
     if (this.#stream.destroyed) return;
-    this.#stream.respond(fields(status, headers), { waitForTrailers: true });
+    this.#stream.respond(fields(status, headers), RESPONSE);
     // without trailers this ends the stream with an empty DATA frame; a close would be a reset to the client
     this.#stream.once("wantTrailers", () => this.#stream.sendTrailers(fields(undefined, this.#trailers)));
   }

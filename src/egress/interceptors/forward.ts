@@ -160,7 +160,8 @@ class Relay implements ResponseSink {
 
   onInfo(status: number, headers: HeaderList): void {
     this.#interim += 1;
-    if (!this.#over && this.#drained === undefined && this.#interim <= MAX_INTERIM)
+    // undici takes 099 for one, and no client does
+    if (!this.#over && this.#drained === undefined && this.#interim <= MAX_INTERIM && status >= 100)
       this.#exchange.downstream.inform(status, this.#fields(readResponseHead(headers).headers));
   }
 

@@ -31,6 +31,9 @@ export function substitute(exchange: Exchange, secrets: readonly GatewaySecret[]
   return new Substitution(exchange, secrets, scopes).run();
 }
 
+/** A placeholder has at least 22 characters, and few names of headers have. */
+const SHORTEST_NAME = 22;
+
 class Substitution {
   readonly #exchange: Exchange;
   readonly #secrets: readonly GatewaySecret[];
@@ -47,10 +50,22 @@ class Substitution {
   }
 
   run(): Misplaced | undefined {
-    const misplaced = this.#inUrl() ?? this.#inHeaders();
+    const misplaced = this.#inNames() ?? this.#inUrl() ?? this.#inHeaders();
     if (misplaced !== undefined) return misplaced;
     const { headers } = this.#exchange;
     if (this.#drop.size > 0) this.#exchange.headers = headers.filter((_, i) => !this.#drop.has(i - (i % 2)));
+    return undefined;
+  }
+
+  /** A placeholder may be a token of HTTP, and so a header's name or, over HTTP/2, a method. */
+  #inNames(): Misplaced | undefined {
+    const { headers, method } = this.#exchange;
+    const names = headers.filter((name, i) => i % 2 === 0 && name.length >= SHORTEST_NAME);
+    for (const secret of this.#secrets) {
+      const placeholder = secret.placeholder.toLowerCase();
+      if (method.toLowerCase().includes(placeholder)) return this.#inPlace(secret, "the method");
+      if (names.some((name) => name.toLowerCase().includes(placeholder))) return this.#inPlace(secret, "the name of a header");
+    }
     return undefined;
   }
 

@@ -95,8 +95,10 @@ function open(origin: Origin, address: string, mode: "verify" | "tunnel", timeou
   return new Promise((resolve, reject) => {
     const socket: Socket | TLSSocket = secure
       ? connectTls({
-          ...(through === undefined ? { host: address, port: origin.port } : { socket: through }),
-          // without a name Node holds the certificate against the address itself
+          ...(through === undefined ? {} : { socket: through }),
+          // without a name Node holds the certificate against the address itself; given a socket and no address, against "localhost"
+          host: address,
+          port: origin.port,
           ...(origin.servername === "" ? {} : { servername: origin.servername }),
           ...(origin.context === undefined ? {} : { secureContext: origin.context }),
           ALPNProtocols: ["http/1.1"],
