@@ -2,16 +2,20 @@ import { once } from "node:events";
 import { Agent } from "node:https";
 import { connect as connectTls } from "node:tls";
 import { expect, test } from "vitest";
-import type { Upstream } from "../../src/egress/gateway.ts";
+import { Secret } from "../../src/base/secret.ts";
+import type { GatewaySecret, Upstream } from "../../src/egress/gateway.ts";
 import type { RuleInput } from "../../src/policy/policy.ts";
-import { fetchInside, openInside, tlsInside } from "../support/gateway/client.ts";
+import { createProviderTable } from "../../src/providers/table.ts";
+import { fetchInside, openInside, readUntilClose, tlsInside } from "../support/gateway/client.ts";
 import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
+import { KEY, PLACEHOLDER, sentHeader } from "../support/gateway/secret.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 // with real sandboxes, the command line and a process beside: test/e2e/policy.test.ts
 const HOST = "api.example.com";
+const OPENAI = "api.openai.com";
 const PINNED = "pinned.example.com";
 const allowed = (host: string) => ({ id: host, host, effect: "allow" as const, origin: "operator" as const });
 type Change = { readonly rules?: readonly RuleInput[]; readonly upstreams?: readonly Upstream[]; readonly own?: boolean };
@@ -99,4 +103,36 @@ test.each([
   expect(performance.now() - changedAt).toBeLessThan(1_000);
   expect(stream.destroyed).toBe(false);
   stream.destroy();
+});
+
+type Keys = (secret: GatewaySecret) => readonly GatewaySecret[];
+const ROTATED = "sk-proj-rotated-value-0123456789";
+
+test.each<[string, Keys, number, string]>([
+  ["taken away", (secret) => [{ ...secret, isRevoked: true }], 403, ""],
+  ["bound to another host", (secret) => [{ ...secret, host: "other.example.com" }], 403, ""],
+  ["given another value", (secret) => [{ ...secret, value: new Secret(ROTATED) }], 200, `Bearer ${ROTATED}`],
+])("a key that is %s while the request that carries it is still coming does not leave with it", async (_name, change, status, sent) => {
+  await using upstream = await testUpstream((request, response) => request.resume().on("end", () => response.end("{}")));
+  const secret = { ...KEY, host: OPENAI };
+  await using fixture = await gatewayFixture({
+    allow: [OPENAI],
+    upstreams: [upstream.override(OPENAI)],
+    providers: createProviderTable({ customDomains: [] }),
+    secrets: [secret],
+  });
+  const body = JSON.stringify({ model: "gpt-5", stream: true, messages: [{ role: "user", content: "x".repeat(100_000) }] });
+  const socket = await tlsInside(fixture, OPENAI);
+  const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: ${OPENAI}\r\nAuthorization: Bearer ${PLACEHOLDER}\r\nContent-Type: application/json`;
+  socket.write(`${head}\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 50_000)}`);
+  // the gateway has begun with it once another request that came later has been answered
+  expect((await fetchInside(fixture, `https://${OPENAI}/v1/models`)).status).toBe(200);
+  fixture.attachment.update({ ...fixture.egress, secrets: change(secret) });
+  socket.write(body.slice(50_000));
+  const answer = await readUntilClose(socket, { enough: (text) => text.includes("\r\n\r\n") });
+  expect(answer.slice(9, 12)).toBe(String(status));
+  expect(sentHeader(upstream.requests[1]?.rawHeaders, "authorization")).toEqual(sent === "" ? [] : [sent]);
+  expect(upstream.requests).toHaveLength(status === 403 ? 1 : 2);
+  if (status === 403) expect(await denials(fixture, "secret")).toMatchObject([{ host: OPENAI, status: 403 }]);
+  socket.destroy();
 });

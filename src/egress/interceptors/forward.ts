@@ -1,6 +1,4 @@
 import type { Duplex } from "node:stream";
-import { BUILT_IN_RULES } from "../../policy/decision.ts";
-import { decide } from "../accept/generation.ts";
 import { isStillOpen } from "../accept/review.ts";
 import { background } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
@@ -19,26 +17,11 @@ import type { UpstreamConnection } from "../upstream/pool.ts";
 import { type Sieve, Upgraded } from "../upstream/upgraded.ts";
 import { refusePolicy } from "./policy.ts";
 import { ResponseBody } from "./response-body.ts";
+import { isStillAllowed, keysHold } from "./still-allowed.ts";
 
 /** Last in the path: sends the request, relays the response as it comes. Resolves when both sides are done with it. */
 export function forward(runtime: Runtime): Next {
   return (exchange) => new Relay(runtime, exchange).run();
-}
-
-/** The body may have taken long to come: what was judged under an older generation is judged again under the current one. */
-function isStillAllowed(runtime: Runtime, exchange: Exchange): boolean {
-  const { generation } = exchange.connection.attachment;
-  const { target } = exchange;
-  if (generation === exchange.generation || target === undefined) return true;
-  const { host, port, scheme, path } = target;
-  exchange.generation = generation;
-  exchange.decision = decide(generation, { host, port, scheme, method: exchange.method, path });
-  if (exchange.decision.verdict === "deny") return false;
-  exchange.origin = runtime.origins.find(generation, host, port, scheme);
-  if (exchange.secretsInjected.length === 0 || exchange.origin.carriesKeys) return true;
-  const reason = "the upstream changed to one that may not carry keys";
-  exchange.decision = { ...exchange.decision, verdict: "deny", rule: BUILT_IN_RULES.protocol, reason };
-  return false;
 }
 
 /** Interim responses that a client is given; servers send one or two, and nothing holds up who sends more. */
@@ -132,7 +115,7 @@ class Relay implements ResponseSink {
     const { connection, generation, target } = this.#exchange;
     const now = connection.attachment.generation;
     if (now === generation || target === undefined) return true;
-    return isStillOpen(this.#runtime, now, target, { origin, address });
+    return keysHold(this.#exchange, now) && isStillOpen(this.#runtime, now, target, { origin, address });
   }
 
   #send(connection: UpstreamConnection): void {

@@ -14,6 +14,7 @@ import { SecretScopes } from "./secret-scope.ts";
 import { answerRenewed, putToken, refreshOf, refuseTurn, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
 import { resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
+import { isStillAllowed } from "./still-allowed.ts";
 
 const RULE = "secret";
 const CODING = "content-encoding";
@@ -26,6 +27,11 @@ const CODING = "content-encoding";
 export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Interceptor {
   const scopes = new SecretScopes();
   return (next) => async (exchange) => {
+    // what comes behind a body that was waited for is put in as of now
+    if (!isStillAllowed(runtime, exchange)) {
+      refusePolicy(exchange);
+      return;
+    }
     const { secrets, orgKeys = [] } = exchange.generation.egress;
     if (secrets.length === 0 && orgKeys.length === 0) return next(exchange);
     const endpoint = tokenEndpointOf(exchange);
