@@ -1,13 +1,15 @@
 /** What one sandbox, or an upstream that helps it, can make the gateway hold: bounded for the sandbox as a whole, and nobody else's loss. */
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
+import type { ServerResponse } from "node:http";
 import { createServer, type AddressInfo } from "node:net";
 import { request as httpsRequest } from "node:https";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { createProviderTable } from "../../src/providers/table.ts";
-import { fetchInside, readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
+import { fetchInside, openInside, readAll, readUntilClose, tcpInside, tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture, testPolicy } from "../support/gateway/fixture.ts";
+import { KEY, KEY_HOST, PLACEHOLDER } from "../support/gateway/secret.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
@@ -183,4 +185,29 @@ test("idle connections to ever other hosts are kept up to a number, the latest o
   expect(upstream.connections()).toBe(270);
   expect((await fetchInside(fixture, `http://${hosts[0]}/`)).text).toBe("ok");
   expect(upstream.connections()).toBe(271);
+});
+
+test("answers that are compressed although a key went out are undone up to a number at once", async () => {
+  const coded = gzipSync("text");
+  const streams: ServerResponse[] = [];
+  await using upstream = await testUpstream((request, response) => {
+    response.writeHead(200, { "content-encoding": "gzip" });
+    if (request.url === "/whole") return void response.end(coded);
+    response.write(coded.subarray(0, 12));
+    streams.push(response);
+  });
+  await using fixture = await gatewayFixture({
+    allow: [KEY_HOST],
+    upstreams: [upstream.override(KEY_HOST)],
+    secrets: [KEY],
+    limits: { codedBodiesPerSandbox: 2 },
+  });
+  const headers = { authorization: `Bearer ${PLACEHOLDER}` };
+  const held = await Promise.all([1, 2].map(() => openInside(fixture, `https://${KEY_HOST}/held`, { headers })));
+  await expect(fetchInside(fixture, `https://${KEY_HOST}/whole`, { headers })).rejects.toThrow("aborted");
+  // without a key nothing has to be undone
+  expect((await fetchInside(fixture, `https://${KEY_HOST}/whole`)).body.equals(coded)).toBe(true);
+  for (const stream of streams) stream.end(coded.subarray(12));
+  for (const response of held) expect((await readAll(response)).text).toBe("text");
+  expect((await fetchInside(fixture, `https://${KEY_HOST}/whole`, { headers })).text).toBe("text");
 });

@@ -2,7 +2,7 @@
 export type HoldingLimits = {
   /** bytes of request bodies that are held to be read or changed */
   readonly heldBytesPerSandbox: number;
-  /** requests whose body is compressed: each has decoders, with a window of up to 16 MiB that a few bytes can fill */
+  /** exchanges with a compressed body that is read: each has decoders, with a window of up to 16 MiB that a few bytes can fill */
   readonly codedBodiesPerSandbox: number;
 };
 

@@ -20,12 +20,15 @@ const MAX_CODINGS = 2;
 export class EchoFilter implements ResponseFilter {
   readonly #needles: Needles;
   readonly #onFound: () => void;
+  readonly #mayUndo: () => boolean;
   readonly #stream: StreamRedactor;
   #codings: readonly string[] = [];
   #isFound = false;
   #isPassing = false;
 
-  constructor(forms: readonly Form[], onFound: () => void) {
+  /** @param mayUndo asked once for an answer that is compressed: may another one be undone? */
+  constructor(forms: readonly Form[], onFound: () => void, mayUndo: () => boolean) {
+    this.#mayUndo = mayUndo;
     this.#needles = needlesOf(forms);
     this.#onFound = onFound;
     this.#stream = new StreamRedactor(forms);
@@ -69,6 +72,7 @@ export class EchoFilter implements ResponseFilter {
       flush: (done) => done(null, this.#stream.end()),
     });
     if (this.#codings.length > MAX_CODINGS) return broken(output, "more codings than anybody uses");
+    if (!this.#mayUndo()) return broken(output, "a coding while too many others of this sandbox are undone");
     let next: Writable = output;
     // the last one named was put on last
     for (const coding of this.#codings) {

@@ -173,7 +173,7 @@ function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets
       reason: `the answer of ${host} repeated the value of ${names}; the sandbox got a placeholder in its place`,
     });
   };
-  const echo = new EchoFilter(values, onFound);
+  const echo = new EchoFilter(values, onFound, () => exchange.holding.takeDecoders());
   exchange.filters.push(echo);
   if (!exchange.isUpgrade) return;
   const frames = new FrameRedactor(values);
