@@ -19,8 +19,19 @@ threat(
     test("of forks stay within the sandbox, and another one goes on", async () => {
       const other = await attacked.create();
       const bombed = await attacked.create();
+      // the quickest of ten: what else the machine does is not the bomb's doing
+      const quickest = async (): Promise<number> => {
+        let best = Number.POSITIVE_INFINITY;
+        for (let i = 0; i < 10; i += 1) {
+          const from = performance.now();
+          expect((await runIn(other, "echo fine")).stdout).toBe("fine\n");
+          best = Math.min(best, performance.now() - from);
+        }
+        return best;
+      };
+      const alone = await quickest();
       const bomb = runIn(bombed, ["/usr/bin/python3", "-c", FORKS], { timeoutMs: 60_000 });
-      for (let i = 0; i < 10; i += 1) expect((await runIn(other, "echo fine")).stdout).toBe("fine\n");
+      expect(await quickest()).toBeLessThan(2 * alone + 20);
       expect(Number((await bomb).stdout.trim())).toBeLessThanOrEqual(64);
       expect((await runIn(bombed, "echo alive")).stdout).toBe("alive\n");
     });

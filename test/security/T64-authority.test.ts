@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { connect } from "node:tls";
 import { once } from "node:events";
 import { expect, test } from "vitest";
@@ -7,6 +7,9 @@ import { systemClock } from "../../src/base/clock.ts";
 import { createAuthority } from "../../src/egress/tls/authority.ts";
 import { tlsInside } from "../support/gateway/client.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
+import { insideSandbox } from "../support/gateway/in-sandbox.ts";
+import { requires } from "../support/requires.ts";
+import { runIn } from "../support/run-in.ts";
 import { tempDir } from "../support/temp.ts";
 
 const HOST = "allowed.example.com";
@@ -50,5 +53,18 @@ test("two installations do not trust one another, and neither is trusted without
 test("the key is in one file of mode 0600 that only the host can see", async () => {
   await using dir = await tempDir();
   await createAuthority(dir.path, systemClock);
+  expect(await readdir(dir.path)).toEqual(["authority.pem"]);
   expect(await readFile(`${dir.path}/authority.pem`, "utf8")).toContain("PRIVATE KEY");
+  expect((await stat(`${dir.path}/authority.pem`)).mode & 0o777).toBe(0o600);
+});
+
+test("from inside a sandbox there is the certificate, and no private key anywhere", requires("bwrap", "python3"), async () => {
+  await using fixture = await gatewayFixture({ allow: [HOST] });
+  await using inside = await insideSandbox(fixture);
+  const found = await runIn(inside.sandbox, [
+    "/bin/sh",
+    "-c",
+    "grep -rlsE 'BEGIN [A-Z ]*PRIVATE KEY' /etc /run /home /workspace /tmp /dev/shm /var; grep -c 'BEGIN CERTIFICATE' /etc/gateway-ca.pem; find / -xdev -name 'authority.pem' 2>/dev/null",
+  ]);
+  expect([found.stdout, found.stderr]).toEqual(["1\n", ""]);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { fetchInside } from "../support/gateway/client.ts";
+import { denials } from "../support/gateway/denials.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
@@ -15,6 +16,7 @@ test("while nothing can be recorded nothing leaves, and afterwards it does", asy
   const answer = await fetchInside(fixture, `https://${HOST}/`);
   expect([answer.status, JSON.parse(answer.text).error]).toEqual([503, "audit_unavailable"]);
   expect(upstream.connections()).toBe(0);
+  expect(await denials(fixture, "audit")).toMatchObject([{ status: 503, reason, error_code: "AUDIT_UNAVAILABLE" }]);
   reason = null;
   expect((await fetchInside(fixture, `https://${HOST}/`)).status).toBe(200);
 });
@@ -30,6 +32,7 @@ test("a reporter that throws denies, and takes nothing down", async () => {
   });
   for (let i = 0; i < 3; i += 1) expect((await fetchInside(fixture, `https://${HOST}/`)).status).toBe(503);
   expect(upstream.connections()).toBe(0);
+  expect(await denials(fixture, "audit", 3)).toHaveLength(3);
 });
 
 test.each([
