@@ -5,6 +5,7 @@ import { insideSandbox, statusesOf } from "../support/gateway/in-sandbox.ts";
 import { requires } from "../support/requires.ts";
 import { gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
+import { waitFor } from "../support/wait-for.ts";
 
 const HOST = "allowed.example.com";
 
@@ -44,6 +45,47 @@ test("none of them is served from inside a sandbox, and what follows goes nowher
   expect(statusesOf(replies)).toEqual(replies.map(() => "400"));
   await denials(fixture, "protocol");
   expect(upstream.connections()).toBe(0);
+});
+
+test.each(["GET /slow", "POST /slow"])(
+  "an upgrade behind %s, which is not answered yet, ends that connection and no other",
+  async (line) => {
+    await using upstream = await testUpstream((request, response) => {
+      if (request.url !== "/slow") response.end("ok");
+    });
+    await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+    const first = `${line} HTTP/1.1\r\nHost: ${HOST}\r\n${line.startsWith("POST") ? "Content-Length: 3\r\n\r\nabc" : "\r\n"}`;
+    const upgrade = `GET /socket HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+    const other = await tlsInside(fixture, HOST);
+    const socket = await tlsInside(fixture, HOST);
+    // in one piece, as an attacker sends it: the parser gives both to the gateway in the same turn
+    socket.write(`${first}${upgrade}`);
+    expect(await readUntilClose(socket)).toBe("");
+    expect((await denials(fixture, "protocol")).map(({ reason }) => reason)).toEqual([
+      "an upgrade behind a request that is not answered yet",
+    ]);
+    other.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`);
+    expect(await readUntilClose(other)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(upstream.requests.map(({ url }) => url)).not.toContain("/socket");
+  },
+);
+
+test("100 Continue never stands in the middle of an earlier answer", async () => {
+  let answer: () => void = () => undefined;
+  await using upstream = await testUpstream((request, response) => {
+    if (request.url === "/slow") answer = () => response.end("slow");
+    else request.resume().on("end", () => response.end("done"));
+  });
+  await using fixture = await gatewayFixture({ allow: [HOST], upstreams: [upstream.override(HOST)] });
+  const socket = await tlsInside(fixture, HOST);
+  const expecting = `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\nhello`;
+  socket.write(`GET /slow HTTP/1.1\r\nHost: ${HOST}\r\n\r\n${expecting}`);
+  const text = readUntilClose(socket);
+  await waitFor(() => upstream.requests.length === 2);
+  answer();
+  expect((await text).replaceAll(/^(?:Date|Connection): .*\r\n/gm, "")).toBe(
+    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslowHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone",
+  );
 });
 
 test("a websocket upgrade of an upstream that answers something else opens no tunnel", async () => {

@@ -1,7 +1,7 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex, Readable } from "node:stream";
-import { errnoOf } from "../../base/error.ts";
+import { errnoOf, messageOf } from "../../base/error.ts";
 import { BUILT_IN_RULES } from "../../policy/decision.ts";
 import type { Connection } from "../accept/connection.ts";
 import type { Runtime } from "../runtime.ts";
@@ -93,12 +93,22 @@ export function createHttp1(runtime: Runtime): Http1 {
     connection.deadlineAt = runtime.clock.monotonic() + 1000;
   };
 
+  /** A fault in the parser's callbacks costs this connection and never the process that carries all others. */
+  const guarded = (socket: Duplex, work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      runtime.log.error("a request could not be begun", { error: messageOf(error) });
+      (connections.get(socket) ?? socket).destroy();
+    }
+  };
+
   const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
-    begin(request, new Http1Downstream(request, response), false);
+    guarded(request.socket, () => begin(request, new Http1Downstream(request, response), false));
   server.on("request", onRequest);
   server.on("checkContinue", onRequest);
   server.on("checkExpectation", onRequest);
-  server.on("upgrade", (request, socket, rest) => {
+  const onUpgrade = (request: IncomingMessage, socket: Duplex, rest: Buffer): void => {
     const connection = connections.get(socket);
     if (connection === undefined) throw new Error("an upgrade came over a connection that nobody accepted");
     if (refused.has(socket)) return;
@@ -108,16 +118,26 @@ export function createHttp1(runtime: Runtime): Http1 {
     }
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
-    response.assignSocket(request.socket);
+    try {
+      response.assignSocket(request.socket);
+    } catch (error) {
+      if (errnoOf(error) !== "ERR_HTTP_SOCKET_ASSIGNED") throw error;
+      // the parser hands an upgrade over at once, also one that was sent behind a request that is not answered yet
+      const facts = { host: connection.expected.text, port: connection.destination.port };
+      connection.attachment.decided("http", "deny", BUILT_IN_RULES.protocol, "an upgrade behind a request that is not answered yet", facts);
+      connection.destroy();
+      return;
+    }
     // the server lets go of an upgraded connection, so its end is ours to see to
     response.once("finish", () => socket.end());
     begin(request, new Http1Downstream(request, response, rest), true);
-  });
+  };
+  server.on("upgrade", (request, socket, rest) => guarded(socket, () => onUpgrade(request, socket, rest)));
   server.on("connect", (_request, socket) => {
     const connection = connections.get(socket);
-    if (connection !== undefined) malformed(connection, socket, "CONNECT is not served", 405);
+    if (connection !== undefined) guarded(socket, () => malformed(connection, socket, "CONNECT is not served", 405));
   });
-  server.on("clientError", (error, socket) => {
+  const onClientError = (error: Error, socket: Duplex): void => {
     const connection = connections.get(socket);
     if (connection === undefined || socket.destroyed) return;
     const code = errnoOf(error) ?? "";
@@ -127,7 +147,8 @@ export function createHttp1(runtime: Runtime): Http1 {
     }
     const tooLarge = code === "HPE_HEADER_OVERFLOW";
     malformed(connection, socket, tooLarge ? "the head is too large" : `the request is malformed (${code})`, tooLarge ? 431 : 400);
-  });
+  };
+  server.on("clientError", (error, socket) => guarded(socket, () => onClientError(error, socket)));
 
   return {
     accept: (connection, socket) => {
@@ -172,7 +193,8 @@ class Http1Downstream implements Downstream {
   }
 
   proceed(): void {
-    if (this.#expects) this.#response.writeContinue();
+    // behind an earlier response it would stand in the middle of it; a client that waits sends its body after a while (RFC 9110 §10.1.1)
+    if (this.#expects && this.#response.socket !== null) this.#response.writeContinue();
     this.#expects = false;
   }
 

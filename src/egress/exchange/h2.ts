@@ -85,7 +85,15 @@ export function createHttp2(runtime: Runtime): Http2 {
         runtime.log.debug("an HTTP/2 connection failed", { error: messageOf(error) });
         connection.destroy();
       });
-      session.on("stream", (stream, headers, flags, raw) => onStream(connection, stream, headers, flags, raw));
+      session.on("stream", (stream, headers, flags, raw) => {
+        try {
+          onStream(connection, stream, headers, flags, raw);
+        } catch (error) {
+          // a fault here costs this connection and never the process that carries all others
+          runtime.log.error("a request could not be begun", { error: messageOf(error) });
+          connection.destroy();
+        }
+      });
       // the session has no handle before that
       session.once("connect", () => session.setLocalWindowSize(SESSION_WINDOW));
       session.setTimeout(KEEP_ALIVE_MS, () => {
