@@ -115,7 +115,7 @@ describe("model calls of an operator's own provider", requires("bwrap", "curl"),
   it("are listed with their providers and prices", async () => {
     expect((await json<readonly LlmProvider[]>("llm", "providers"))[0]).toMatchObject({ name: "claude-here", provider: "custom" });
     expect((await at.run(["llm", "providers"])).stdout.toString()).toMatch(
-      /custom \(claude-here\) +gpu\.corp\.example +anthropic-messages/,
+      /custom \(claude-here\) +file +\d+ +anthropic +gpu\.corp\.example/,
     );
     const found = await json<LlmPrices>("llm", "prices", "corp-large");
     expect(found.prices).toMatchObject([{ provider: "custom", model: "corp-large", source: "file", input: 10, output: 20 }]);
