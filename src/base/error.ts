@@ -36,6 +36,10 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERRORS, text);
+}
+
 export type AppErrorOptions = {
   readonly cause?: unknown;
   /** one line that says what to do about it */

@@ -2,7 +2,7 @@ import { open, readFile, rename, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
-import { AppError } from "../base/error.ts";
+import { AppError, isErrorCode } from "../base/error.ts";
 import { startProcess } from "../base/process.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { type CliConfig, loadCliConfig } from "./cli-config.ts";
@@ -56,6 +56,7 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
   );
   if (isLong) await rename(logFile, `${logFile}.old`);
   await using log = await open(logFile, "a", 0o600);
+  const { size: logStart } = await log.stat();
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   const start = () => {
     const child = startProcess({
@@ -82,8 +83,7 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
     if (child.isGone) {
       // 0: another one holds the lock; it is just starting, or just ending, and then another has to follow
       const end = await child.ended;
-      if (end.kind !== "exited" || end.code !== 0)
-        throw new AppError("SERVER_UNREACHABLE", `the server did not start: ${await lastLine(logFile)}`, { hint: "agentkernel doctor" });
+      if (end.kind !== "exited" || end.code !== 0) throw await startFailure(logFile, logStart);
       if (Date.now() - startedAt > RESTART_MS) {
         child = start();
         startedAt = Date.now();
@@ -100,7 +100,15 @@ function heapLimits(flags: readonly string[]): readonly string[] {
   return own.length === 0 ? [] : [...own, "--scavenger-max-new-space-capacity-mb=4"];
 }
 
-async function lastLine(file: string): Promise<string> {
-  const lines = (await readFile(file, "utf8")).trim().split("\n");
-  return lines.findLast((line) => line.startsWith("error[")) ?? lines.at(-1) ?? "no output";
+/** What the server said when it ended, as its own fault where it named one; what stands before `from` is of earlier ones. */
+async function startFailure(logFile: string, from: number): Promise<AppError> {
+  const lines = (await readFile(logFile)).subarray(from).toString("utf8").trim().split("\n");
+  const at = lines.findLastIndex((line) => line.startsWith("error["));
+  const [, code = "", message] = /^error\[([A-Z_]+)\]: (.*)$/.exec(lines[at] ?? "") ?? [];
+  const hint = /^hint: (.*)$/.exec(lines[at + 1] ?? "")?.[1];
+  if (message !== undefined && isErrorCode(code))
+    return new AppError(code, `the server did not start: ${message}`, hint === undefined ? {} : { hint });
+  return new AppError("SERVER_UNREACHABLE", `the server did not start: ${lines.at(-1) || "it said nothing"}`, {
+    hint: "agentkernel doctor",
+  });
 }

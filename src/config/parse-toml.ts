@@ -11,8 +11,8 @@ export function parseToml(text: string, file: string): RawTable {
     if (!(error instanceof TomlError)) throw error;
     // the first line says what, the rest is a picture of the place
     const what = (error.message.split("\n")[0] ?? "").replace(/^Invalid TOML document: /, "");
+    // without its cause: the picture is of a line in which a secret may stand
     throw new AppError("CONFIG_INVALID", `${file}:${error.line}:${error.column}: ${what}`, {
-      cause: error,
       hint: 'text is quoted: host = "api.example.com"; see docs/reference/config.md',
     });
   }

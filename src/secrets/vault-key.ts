@@ -85,6 +85,10 @@ async function create(file: string): Promise<void> {
     await folder.sync();
   } catch (error) {
     // another process was first: its key is the one
+    if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT")
+      throw new AppError("DISK_FULL", `the vault key ${file} cannot be made (${errnoOf(error)})`, {
+        hint: "free space on its file system",
+      });
     if (errnoOf(error) !== "EEXIST")
       throw unusable(file, `cannot be made (${errnoOf(error) ?? "failed"})`, `make ${dirname(file)} writable`, error);
   } finally {

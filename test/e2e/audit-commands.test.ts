@@ -59,6 +59,19 @@ describe("audit", requires("bwrap"), () => {
     ]);
   });
 
+  it("verify says one fault once, for however many chains", async () => {
+    await using place = await installation();
+    for (const _ of [1, 2, 3]) expect((await run(place)).code).toBe(0);
+    const other = join(place.home, "other.pub");
+    writeFileSync(other, generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }));
+    const { code, stdout, stderr } = await place.run(["audit", "verify", "--key", other]);
+    expect(code).toBe(1);
+    expect(stdout.toString()).toMatch(
+      /^tampered: \d+ events in 3 chains, no anchor\n  chn_\w+ and 2 more chains: tampered: [^\n]*not a trusted key[^\n]*\n$/,
+    );
+    expect(stderr).toMatch(/^hint: keep a copy of .*events before anything else: cp -a; docs\/guides\/audit-log\.md says what to do\n$/);
+  });
+
   it("verify takes the keys of before and after a change", async () => {
     await using place = await installation();
     expect((await run(place)).code).toBe(0);

@@ -120,4 +120,22 @@ describe("config check", () => {
         "warning: llm_keys.openai names NONE_HERE, which has no value, so no key is put in (agentkernel secret set NONE_HERE, or set the variable NONE_HERE)\n",
     ]);
   });
+
+  it("a fault of TOML names its place and shows nothing of the line, and a server that cannot start says why in its own words", async () => {
+    await using place = await installation();
+    await place.configure(
+      '[[audit.streams]]\ndestination = { type = "http_webhook", url = "https://a.example", authorization = Bearer sk-secret-text }\n',
+    );
+    const checked = await place.run(["config", "check"]);
+    expect(checked.stderr).toMatch(/^error\[CONFIG_INVALID\]: [^\n]*agentkernel\.toml:2:\d+: [^\n]*\nhint: [^\n]*\n$/);
+    expect(checked.stderr).not.toContain("sk-secret");
+    await place.configure('[[egress.rules]]\nhost = "*.com"\n');
+    const refused = await place.run(["ls"]);
+    expect(refused).toMatchObject({
+      code: 125,
+      stderr: expect.stringMatching(
+        /^error\[CONFIG_INVALID\]: the server did not start: egress\.rules\[0\] .*top-level domain\n$/,
+      ) as string,
+    });
+  });
 });

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { AppError, errnoOf } from "../../base/error.ts";
 import type { FileOwner } from "../../sandbox/backend.ts";
@@ -47,6 +47,7 @@ function walk(path: string, parts: readonly string[], what: string, reader: File
     const { dev: device, ino: inode } = fstatSync(at, { bigint: true });
     if (!info.isDirectory() && !info.isFile()) throw new AppError("VALIDATION", `${what} ${path} is neither a directory nor a file`);
     if (reader !== undefined) assertReadable(info, what, path, reader);
+    else assertReadableByUs(at, info, what, path);
     const held = at;
     return { path, device, inode, isDirectory: info.isDirectory(), [Symbol.dispose]: () => closeSync(held) };
   } catch (error) {
@@ -90,6 +91,18 @@ function assertReadable(info: ModeBits, what: string, path: string, reader: File
   throw new AppError("VALIDATION", `${what} ${path} cannot be read by the sandbox, which runs as uid ${reader.uid}`, {
     hint: `chmod o+rx ${path}, or give it to uid ${reader.uid}`,
   });
+}
+
+/** The sandbox's uid is ours, and all that it could do with such a path is to find it closed. */
+function assertReadableByUs(fd: number, info: ModeBits, what: string, path: string): void {
+  try {
+    accessSync(`/proc/self/fd/${fd}`, info.isDirectory() ? constants.R_OK | constants.X_OK : constants.R_OK);
+  } catch (error) {
+    throw new AppError("VALIDATION", `${what} ${path} cannot be read by you, as whom the sandbox runs (${errnoOf(error) ?? "failed"})`, {
+      hint: "choose one that you can read",
+      cause: error,
+    });
+  }
 }
 
 export type ModeBits = { readonly mode: number; readonly uid: number; readonly gid: number; isDirectory(): boolean };

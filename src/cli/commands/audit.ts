@@ -1,5 +1,6 @@
 import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
+import type { AuditReport } from "../../schema/delivery.ts";
 import type { EventType } from "../../schema/event.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
@@ -66,10 +67,23 @@ export async function verify(cli: Cli, flags: VerifyFlags): Promise<number> {
   else {
     cli.output.out(`${report.verdict}: ${amount(report.events, "event")} in ${amount(report.chains.length, "chain")}, ${report.anchor}`);
     if (report.detail !== undefined) cli.output.out(`  ${printable(report.detail)}`);
-    for (const chain of report.chains)
-      if (chain.verdict !== "intact") cli.output.out(`  ${chain.chain}: ${chain.verdict}: ${printable(chain.detail ?? "")}`);
+    for (const line of faultLines(report.chains)) cli.output.out(line);
+    if (report.exit === 1 || report.exit === 2)
+      cli.output.note(`hint: keep a copy of ${paths.events} before anything else: cp -a; docs/guides/audit-log.md says what to do`);
   }
   return report.exit;
+}
+
+/** One line for each fault: a key that is not trusted is the same one for every chain. */
+function faultLines(chains: AuditReport["chains"]): readonly string[] {
+  const byFault = Map.groupBy(
+    chains.filter(({ verdict }) => verdict !== "intact"),
+    ({ verdict, detail }) => `${verdict}: ${printable(detail ?? "")}`,
+  );
+  return [...byFault].map(([fault, [first, ...more]]) => {
+    const others = more.length === 0 ? "" : ` and ${amount(more.length, "more chain")}`;
+    return `  ${first?.chain ?? ""}${others}: ${fault}`;
+  });
 }
 
 /** `agentkernel audit head`: lines that are anchors, when they are kept elsewhere. */

@@ -68,7 +68,8 @@ export async function list(cli: Cli, flags: { readonly json?: boolean }): Promis
           { title: "NAME", value: ({ name }) => name },
           { title: "EVENT", value: ({ event, mode }) => (mode === "decide" ? `${event} (decides)` : event) },
           { title: "TARGET", value: ({ target }) => placeOf(target), wraps: true },
-          { title: "STATE", value: ({ status }) => status.state },
+          // whoever decides is asked, and gets no deliveries
+          { title: "STATE", value: ({ mode, status }) => (mode === "decide" ? "deciding" : status.state) },
           { title: "LAST SUCCESS", value: ({ status }) => status.last_success ?? "–" },
           { title: "LAG", value: ({ status }) => count(status.lag), align: "right" },
           { title: "RETRIES", value: ({ status }) => count(status.retries), align: "right" },
