@@ -1,4 +1,4 @@
-import type { Event, LlmEvent } from "../schema/event.ts";
+import type { Event, LlmEvent, ExchangeEvent } from "../schema/event.ts";
 import { count, dollars, printable } from "./output.ts";
 
 /** One event as one line for people: time, sandbox, what happened. */
@@ -17,7 +17,7 @@ function describe(event: Event): string {
     case "sandbox.workspace":
       return `workspace ${event.operation}: ${event.created} created, ${event.modified} modified, ${event.deleted} deleted${because(event.reason)}`;
     case "egress.exchange":
-      return `${event.decision.toUpperCase()} ${event.method} ${event.url} → ${event.status ?? "no answer"} [${event.rule}]${event.decision === "deny" ? because(event.reason) : ""}`;
+      return `${verdictOf(event)} ${event.method} ${event.url} → ${event.status ?? "no answer"} [${event.rule}]${event.decision === "deny" || event.observed === true ? because(event.reason) : ""}`;
     case "egress.decision":
       return `${event.decision.toUpperCase()} ${event.protocol} ${event.host ?? event.address ?? ""}${event.port === undefined ? "" : `:${event.port}`} [${event.rule}]${because(event.reason)}`;
     case "llm.call":
@@ -40,6 +40,10 @@ function describe(event: Event): string {
 /** What a model call's request hid from whoever read it. */
 function doubts({ request_ambiguous, request_unparsable }: LlmEvent): string {
   return `${request_ambiguous === true ? ", ambiguous request" : ""}${request_unparsable === true ? ", unparsable request" : ""}`;
+}
+
+function verdictOf({ decision, observed }: ExchangeEvent): string {
+  return observed === true ? "OBSERVE" : decision.toUpperCase();
 }
 
 function because(reason: string | undefined): string {

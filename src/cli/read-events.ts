@@ -10,7 +10,7 @@ export type EventQuery = {
   readonly sandbox?: string;
   readonly sinceMs?: number;
   readonly types?: readonly EventType[];
-  readonly decision?: "allow" | "deny";
+  readonly denied?: boolean;
 };
 
 /**
@@ -19,21 +19,21 @@ export type EventQuery = {
  */
 export async function* readEvents(cli: Cli, query: EventQuery, follow: boolean): AsyncGenerator<Event> {
   const { paths } = await loadCliConfig(cli);
-  const { followAudit, tailAudit } = await import("../app/audit/audit.ts");
+  const { followAudit, isDenied, tailAudit } = await import("../app/audit/audit.ts");
   // it begins before the past is read, so that nothing falls between
   const feed = follow ? await followAudit(paths, untilStopped(cli)) : undefined;
   const past = await tailAudit(paths, query);
   yield* past;
   if (feed === undefined) return;
   const shown = new Set(past.map(({ id }) => id));
-  for await (const event of feed) if (!shown.delete(event.id) && fits(event, query)) yield event;
+  for await (const event of feed) if (!shown.delete(event.id) && fits(event, query, isDenied)) yield event;
 }
 
-function fits(event: Event, { sandbox, types, decision }: EventQuery): boolean {
+function fits(event: Event, { sandbox, types, denied }: EventQuery, isDenied: (event: Event) => boolean): boolean {
   return (
     (sandbox === undefined || event.sandbox === sandbox) &&
     (types === undefined || types.includes(event.type)) &&
-    (decision === undefined || ("decision" in event && event.decision === decision))
+    (denied !== true || isDenied(event))
   );
 }
 

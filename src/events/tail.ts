@@ -13,8 +13,8 @@ export type TailQuery = {
   /** by name */
   readonly sandbox?: string;
   readonly types?: readonly EventType[];
-  /** only those of this decision */
-  readonly decision?: "allow" | "deny";
+  /** only what was denied, or would have been where policy only observes */
+  readonly denied?: boolean;
 };
 
 /** An event's own time may be later than the file's by this much: clocks are set, and files are copied. */
@@ -59,13 +59,18 @@ export async function* readEvents(query: Omit<TailQuery, "last">): AsyncGenerato
       atMs >= since &&
       (types === undefined || types.has(head.type)) &&
       (query.sandbox === undefined || head.sandbox === query.sandbox) &&
-      (query.decision === undefined || ("decision" in head && head.decision === query.decision))
+      (query.denied !== true || isDenied(head))
     )
       yield head;
     open.splice(open.indexOf(newest), 1);
     const cursor = await advance(lines);
     if (cursor !== undefined) open.push(cursor);
   }
+}
+
+/** Denied by policy, or observed as what enforcing would deny. */
+export function isDenied(event: Event): boolean {
+  return ("decision" in event && event.decision === "deny") || ("observed" in event && event.observed === true);
 }
 
 async function advance(lines: AsyncGenerator<Event>): Promise<Cursor | undefined> {

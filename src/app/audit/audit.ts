@@ -13,13 +13,15 @@ import { openEventLog } from "../../events/open-log.ts";
 import { followEvents } from "../../events/follow.ts";
 import { readHeads } from "../../events/heads.ts";
 import { replayEvents } from "../../events/read-forward.ts";
-import { tailEvents, type TailQuery } from "../../events/tail.ts";
+import { isDenied, tailEvents, type TailQuery } from "../../events/tail.ts";
 import { type LogReport, parseAnchors, verifyEventLog } from "../../events/verify-log.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo } from "../../schema/delivery.ts";
 import type { Event, NewEvent } from "../../schema/event.ts";
 import type { Config } from "../../schema/settings.ts";
 import { withoutBodies } from "../../schema/shown-body.ts";
 import type { AuditService, Caller } from "../facade.ts";
+
+export { isDenied };
 
 /** The audit log read from disk, whether or not a process of ours runs. */
 

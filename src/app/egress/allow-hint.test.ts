@@ -15,4 +15,7 @@ it("names the one command that allows what was denied, and none where none does"
     expect(allowHint(denied("example.com", { rule })), rule).toBeUndefined();
   for (const host of ["169.254.169.254", "127.0.0.1", "::1", "fe80::1"]) expect(allowHint(denied(host)), host).toBeUndefined();
   expect(allowHint(denied("example.com", { decision: "allow" }))).toBeUndefined();
+  expect(allowHint(denied("example.com", { decision: "allow", observed: true }))).toBe(
+    "agentkernel policy allow example.com --sandbox web",
+  );
 });

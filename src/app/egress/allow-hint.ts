@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { classifyAddress } from "../../policy/address.ts";
 import { allowCommand } from "../../schema/allow-command.ts";
+import { isDenied } from "../../events/tail.ts";
 import type { Event } from "../../schema/event.ts";
 
 /** Rules that another rule can overrule; whatever else denies is not for `policy allow` to open. */
@@ -11,7 +12,7 @@ const REMOVABLE = /^api\.rules\[\d+\]$/;
 /** The one command that allows from now on what an event says was denied; undefined where there is none. */
 export function allowHint(event: Event): string | undefined {
   if (event.type !== "egress.exchange" && event.type !== "egress.decision") return undefined;
-  if (event.decision !== "deny" || event.host === undefined) return undefined;
+  if (event.host === undefined || !isDenied(event)) return undefined;
   if (REMOVABLE.test(event.rule)) return `agentkernel policy rm ${event.rule}`;
   if (!OVERRULED.test(event.rule)) return undefined;
   const { host, port } = event;

@@ -20,7 +20,7 @@ export async function log(cli: Cli, flags: LogFlags): Promise<number> {
     types: ["egress.exchange", "egress.decision"] as const,
     ...(flags.sandbox === undefined ? {} : { sandbox: flags.sandbox }),
     ...(flags.since === undefined ? {} : { sinceMs: parseSince(flags.since, Date.now()) }),
-    ...(flags.denied === true ? { decision: "deny" as const } : {}),
+    ...(flags.denied === true ? { denied: true } : {}),
   };
   const { allowHint } = await import("../../app/egress/allow-hint.ts");
   let isEmpty = true;

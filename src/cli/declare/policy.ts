@@ -40,7 +40,7 @@ export function declarePolicy(program: Command, lazily: Lazily): void {
     .option("-n, --lines <n>", "how many", "20")
     .option("--sandbox <name>", "only this sandbox")
     .option("--since <time>", "only since this time, or the last so long, as 1h")
-    .option("--denied", "only what was denied")
+    .option("--denied", "only what was denied, or would have been in observe mode")
     .option("--json", "print events as JSON lines")
     .action(lazily(async () => (await import("../commands/policy-log.ts")).log));
 }
