@@ -364,7 +364,7 @@ export async function createApp(app: AppConfig, options: AppOptions = {}): Promi
       },
     },
     hooks,
-    audit: createAuditService({ paths, config: () => generations.current.config, report }),
+    audit: createAuditService({ paths, hostname: host, config: () => generations.current.config, report }),
     budgets: createBudgetService({ table: store.budgets, config: () => generations.current.config, report, clock }),
     delivery,
     metrics,

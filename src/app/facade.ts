@@ -16,6 +16,7 @@ import type {
   UsageEntry,
 } from "../schema/api.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo, StreamStatus } from "../schema/delivery.ts";
+import type { EventFormat } from "../schema/ocsf-version.ts";
 import type { BudgetReport, BudgetRequest } from "../schema/budget.ts";
 import type { LlmPrices, LlmProvider } from "../schema/llm-catalog.ts";
 import type { ProviderId } from "../schema/provider.ts";
@@ -190,7 +191,7 @@ export interface AuditService {
   heads(limit: number): Promise<readonly ChainHeadInfo[]>;
   verify(request: AuditVerifyRequest): Promise<AuditReport>;
   /** all events since a time, chain by chain; that they were asked for is recorded first */
-  export(caller: Caller, sinceMs: number): Promise<AsyncGenerator<Event>>;
+  export(caller: Caller, wanted: { readonly sinceMs: number; readonly format: EventFormat }): Promise<AsyncGenerator<object>>;
 }
 
 /** Where events go, and what did not get there. */

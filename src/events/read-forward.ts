@@ -53,12 +53,17 @@ export async function readBatch(
   return { records, cursor: at };
 }
 
+type ReplayQuery = { readonly dir: string; readonly sinceMs: number; readonly types?: readonly EventType[] };
+
+/** An event with its place in the log. */
+export type PlacedEvent = { readonly event: Event; readonly chain: string; readonly seq: number };
+
 /** All events written since a time, chain by chain, in order within a chain: for what is built from the log again. */
-export async function* replayEvents(query: {
-  readonly dir: string;
-  readonly sinceMs: number;
-  readonly types?: readonly EventType[];
-}): AsyncGenerator<Event> {
+export async function* replayEvents(query: ReplayQuery): AsyncGenerator<Event> {
+  for await (const { event } of replayPlaced(query)) yield event;
+}
+
+export async function* replayPlaced(query: ReplayQuery): AsyncGenerator<PlacedEvent> {
   const types = query.types === undefined ? undefined : new Set<string>(query.types);
   for (const chain of await listChains(query.dir)) {
     const start = await firstSince(query.dir, chain, query.sinceMs);
@@ -68,10 +73,10 @@ export async function* replayEvents(query: {
       const { records, cursor: next } = await readBatch(query.dir, chain, cursor, BATCH);
       if (records.length === 0) break;
       cursor = next;
-      for (const { json } of records) {
+      for (const { json, seq } of records) {
         const event = parseEvent(json);
         if (event !== undefined && (types === undefined || types.has(event.type)) && Date.parse(event.timestamp) >= query.sinceMs)
-          yield event;
+          yield { event, chain, seq };
       }
     }
   }

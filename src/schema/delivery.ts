@@ -100,3 +100,6 @@ export const auditReport = z.strictObject({
   ),
 });
 export type AuditReport = z.infer<typeof auditReport>;
+
+/** How an export of the log is written. */
+export const exportFormat = z.enum(["event", "native", "ocsf"]);

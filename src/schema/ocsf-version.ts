@@ -7,3 +7,6 @@ export const ocsfVersion = z.enum(OCSF_VERSIONS);
 export type OcsfVersion = z.infer<typeof ocsfVersion>;
 
 export const NATIVE_OCSF_VERSION = OCSF_VERSIONS[0];
+
+/** How an event is written for others: as it stands in the log, as the native audit record, or as events of an OCSF release. */
+export type EventFormat = "event" | "native" | OcsfVersion;

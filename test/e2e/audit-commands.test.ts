@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { validateOcsf } from "../../src/events/ocsf/validate.ts";
+import { OCSF_VERSIONS } from "../../src/schema/ocsf-version.ts";
 import { startCli } from "../support/cli.ts";
 import { type Installation, installation } from "../support/installation.ts";
 import { expectNoChildren } from "../support/leftovers.ts";
@@ -101,6 +103,37 @@ describe("audit", requires("bwrap"), () => {
       .map((line) => (JSON.parse(line) as { readonly type: string }).type);
     expect([...new Set(types)].toSorted()).toEqual(["audit.log", "sandbox.exec"]);
     expect(await said(place, "tail", "--type", "nonsense")).toMatchObject([125, expect.stringContaining("security.finding") as string]);
+  });
+
+  it("exports the events as they stand in the log, as native records, and as OCSF of each release", async () => {
+    await using place = await installation();
+    expect((await run(place)).code).toBe(0);
+    const exported = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
+      const { code, stdout, stderr } = await place.run(["audit", "export", ...args]);
+      expect([code, stderr]).toEqual([0, ""]);
+      return stdout
+        .toString()
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    };
+    const events = await exported();
+    expect(events[0]).toMatchObject({ type: "audit.log", operation: "start" });
+    const native = await exported("--format", "native");
+    expect(native.slice(0, 4).map(({ uid }) => uid)).toEqual(events.slice(0, 4).map(({ id }) => id));
+    for (const version of OCSF_VERSIONS) {
+      const ocsf = await exported("--format", "ocsf", "--ocsf-version", version);
+      expect(ocsf.length).toBeGreaterThanOrEqual(events.length);
+      for (const event of ocsf) expect(validateOcsf(event, version).filter(({ level }) => level === "error")).toEqual([]);
+      expect(ocsf[1]).toMatchObject({ metadata: { version, uid: events[1]?.["id"], sequence: 2 } });
+    }
+    const [, said1] = await said(place, "export", "--format", "cef");
+    expect(said1).toMatch(/^error\[VALIDATION\]: --format cef: unknown\nhint: one of event, native, ocsf\n$/);
+    const [, said2] = await said(place, "export", "--ocsf-version", "1.6.0");
+    expect(said2).toMatch(/^error\[VALIDATION\]: --ocsf-version is for --format ocsf\n/);
+    expect((await said(place, "tail", "-n", "1", "--type", "audit.log"))[1]).toMatch(
+      /audit log (export: everything, as OCSF 1\.1\.0|stop)/,
+    );
   });
 
   it("ends when nobody reads it any more, and not with an error", async () => {

@@ -361,8 +361,8 @@ export function createFakeApp(): FakeApp {
     audit: {
       heads: async () => [],
       verify: async () => ({ exit: 0, verdict: "intact", events: 0, bytes: 0, anchor: "no anchor", chains: [] }),
-      export: async (caller, sinceMs) => {
-        note("audit.export", caller, [sinceMs]);
+      export: async (caller, wanted) => {
+        note("audit.export", caller, [wanted]);
         return (async function* () {
           yield* appended;
         })();

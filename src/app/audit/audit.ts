@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { systemClock } from "../../base/clock.ts";
 import { AppError } from "../../base/error.ts";
 import { silentLog } from "../../base/log.ts";
+import type { HostEnvironment } from "../../config/env.ts";
 import type { StatePaths } from "../../config/paths.ts";
 import { auditLogEvent } from "../../events/audit-log-event.ts";
 import { isChainId } from "../../events/chain.ts";
@@ -12,14 +13,16 @@ import type { TrustedKeys } from "../../events/checkpoint.ts";
 import { openEventLog } from "../../events/open-log.ts";
 import { followEvents } from "../../events/follow.ts";
 import { readHeads } from "../../events/heads.ts";
-import { replayEvents } from "../../events/read-forward.ts";
+import { replayPlaced } from "../../events/read-forward.ts";
 import { isDenied, tailEvents, type TailQuery } from "../../events/tail.ts";
 import { type LogReport, parseAnchors, verifyEventLog } from "../../events/verify-log.ts";
 import type { AuditReport, AuditVerifyRequest, ChainHeadInfo } from "../../schema/delivery.ts";
 import type { Event, NewEvent } from "../../schema/event.ts";
+import type { EventFormat } from "../../schema/ocsf-version.ts";
 import type { Config } from "../../schema/settings.ts";
 import { withoutBodies } from "../../schema/shown-body.ts";
 import type { AuditService, Caller } from "../facade.ts";
+import { encodeEvent } from "./encode-event.ts";
 
 export { isDenied };
 
@@ -38,8 +41,11 @@ export async function auditHeads(paths: StatePaths, limit: number): Promise<read
   return heads.map(({ chain, seq, hash, checkpointAt, isOpen }) => ({ chain, seq, hash, checkpoint: checkpointAt ?? null, open: isOpen }));
 }
 
-export function exportAudit(paths: StatePaths, sinceMs: number): AsyncGenerator<Event> {
-  return shown(replayEvents({ dir: paths.events, sinceMs }));
+/** What is exported, and how: `sinceMs` 0 is everything. */
+export type AuditExport = { readonly sinceMs: number; readonly format: EventFormat };
+
+async function* exported(paths: StatePaths, { sinceMs, format }: AuditExport, hostname: string): AsyncGenerator<object> {
+  for await (const placed of replayPlaced({ dir: paths.events, sinceMs })) yield* encodeEvent(placed, format, hostname);
 }
 
 async function* shown(events: AsyncGenerator<Event>): AsyncGenerator<Event> {
@@ -69,6 +75,8 @@ export async function verifyAudit(paths: StatePaths, keyFile: string, request: A
 /** The service behind the API. */
 export function createAuditService(options: {
   readonly paths: StatePaths;
+  /** named in records and OCSF events */
+  readonly hostname: string;
   readonly config: () => Config;
   readonly report: (event: NewEvent) => Promise<unknown>;
 }): AuditService {
@@ -76,9 +84,9 @@ export function createAuditService(options: {
   return {
     heads: (limit) => auditHeads(paths, limit),
     verify: (request) => verifyAudit(paths, checkpointKeyFile(config(), paths), request),
-    async export(caller, sinceMs) {
-      await report(exportRecord(caller, sinceMs));
-      return exportAudit(paths, sinceMs);
+    async export(caller, wanted) {
+      await report(exportRecord(caller, wanted));
+      return exported(paths, wanted, options.hostname);
     },
   };
 }
@@ -89,15 +97,15 @@ export function checkpointKeyFile(config: Config, paths: StatePaths): string {
 
 /** The same for the command line, which needs no server: the export is recorded in a chain of its own. */
 export async function exportRecorded(
-  app: { readonly config: Config; readonly paths: StatePaths },
+  app: { readonly config: Config; readonly paths: StatePaths; readonly env: HostEnvironment },
   caller: Caller,
-  sinceMs: number,
-): Promise<AsyncGenerator<Event>> {
-  const { config, paths } = app;
+  wanted: AuditExport,
+): Promise<AsyncGenerator<object>> {
+  const { config, paths, env } = app;
   const keyFile = checkpointKeyFile(config, paths);
   await using log = await openEventLog({ dir: paths.events, keyFile, clock: systemClock, log: silentLog, hostname: hostname() });
-  await log.append(exportRecord(caller, sinceMs));
-  return exportAudit(paths, sinceMs);
+  await log.append(exportRecord(caller, wanted));
+  return exported(paths, wanted, env.get("HOSTNAME") ?? hostname());
 }
 
 /** Files that the command line names, as the API takes them. @throws NOT_FOUND */
@@ -109,8 +117,9 @@ export async function readNamed(flag: string, file: string): Promise<string> {
   }
 }
 
-function exportRecord(caller: Caller, sinceMs: number): NewEvent {
-  const reason = sinceMs === 0 ? "everything" : `since ${new Date(sinceMs).toISOString()}`;
+function exportRecord(caller: Caller, { sinceMs, format }: AuditExport): NewEvent {
+  const what = sinceMs === 0 ? "everything" : `since ${new Date(sinceMs).toISOString()}`;
+  const reason = format === "event" ? what : `${what}, as ${format === "native" ? "native records" : `OCSF ${format}`}`;
   return {
     ...auditLogEvent("export", { reason }),
     actor: caller.actor,

@@ -3,8 +3,6 @@ import { VERSION } from "../../base/version.ts";
 import { loadCaFile } from "../../config/ca-file.ts";
 import { placeOf, streamName } from "../../config/stream-name.ts";
 import type { SinkSpec } from "../../events/delivery/sink-spec.ts";
-import { toNative } from "../../events/native/to-native.ts";
-import { toOcsf } from "../../events/ocsf/to-ocsf.ts";
 import { createDatadog } from "../../events/sinks/datadog.ts";
 import { createElastic } from "../../events/sinks/elastic.ts";
 import { createHttpClient, type HttpClient } from "../../events/sinks/http-client.ts";
@@ -17,9 +15,9 @@ import { webhookKey } from "../../events/sinks/standard-webhooks.ts";
 import { createStdout, type TextWriter } from "../../events/sinks/stdout.ts";
 import { Syslog } from "../../events/sinks/syslog.ts";
 import type { SecretText, StreamDestination } from "../../schema/audit-stream.ts";
-import { withoutBodies } from "../../schema/shown-body.ts";
 import type { StreamSettings } from "../../schema/settings.ts";
 import type { FindSecret } from "../secrets/find-secret.ts";
+import { encodeEvent } from "./encode-event.ts";
 
 export type StreamSinkOptions = {
   /** the file that the streams stand in; null: none */
@@ -30,8 +28,6 @@ export type StreamSinkOptions = {
   readonly hostname: string;
   readonly clock: Clock;
 };
-
-const PRODUCT = { name: "agentkernel", vendor: "agentkernel", version: VERSION };
 
 /** `[[audit.streams]]` as sinks. A stream to stdout waits for a process that has one to give. */
 export function streamSpecs(streams: readonly StreamSettings[], options: StreamSinkOptions): readonly SinkSpec[] {
@@ -48,14 +44,9 @@ export function streamSpecs(streams: readonly StreamSettings[], options: StreamS
       ...(options.config === null || stream.destination.type === "stdout"
         ? {}
         : { owner: { config: options.config, place: placeOf(stream.destination) } }),
-      encode: encoder(stream.ocsfVersion, options.hostname),
+      encode: (event, { chain, seq }) => encodeEvent({ event, chain, seq }, stream.ocsfVersion ?? "native", options.hostname),
       open: (signal) => openSink(stream.destination, options, signal),
     }));
-}
-
-function encoder(version: StreamSettings["ocsfVersion"], hostname: string): SinkSpec["encode"] {
-  if (version === null) return (event) => [toNative(withoutBodies(event), { product: PRODUCT, hostname })];
-  return (event, { chain, seq }) => toOcsf(event, { version, product: PRODUCT, hostname, sequence: seq, chain });
 }
 
 async function openSink(destination: StreamDestination, options: StreamSinkOptions, signal: AbortSignal): Promise<Sink> {

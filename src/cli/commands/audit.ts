@@ -2,10 +2,12 @@ import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
 import type { AuditReport } from "../../schema/delivery.ts";
 import type { EventType } from "../../schema/event.ts";
+import { NATIVE_OCSF_VERSION, OCSF_VERSIONS } from "../../schema/ocsf-version.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { showDeadLetters } from "../dead-letters.ts";
 import { eventLine } from "../event-line.ts";
+import { oneOf } from "../flag-values.ts";
 import { jsonText, printable } from "../output.ts";
 import { countOf, readEvents } from "../read-events.ts";
 import type { Cli } from "../cli.ts";
@@ -96,12 +98,20 @@ export async function head(cli: Cli, flags: { readonly lines: string; readonly j
   return 0;
 }
 
+type ExportFlags = { readonly since?: string; readonly format: string; readonly ocsfVersion?: string };
+
 /** `agentkernel audit export`: JSON lines on stdout; that it was done is recorded first. */
-export async function exportEvents(cli: Cli, flags: { readonly since?: string }): Promise<number> {
+export async function exportEvents(cli: Cli, flags: ExportFlags): Promise<number> {
   const sinceMs = flags.since === undefined ? 0 : parseSince(flags.since, Date.now());
+  const kind = oneOf("--format", flags.format, ["event", "native", "ocsf"]);
+  if (kind !== "ocsf" && flags.ocsfVersion !== undefined)
+    throw new AppError("VALIDATION", "--ocsf-version is for --format ocsf", {
+      hint: "agentkernel audit export --format ocsf --ocsf-version 1.6.0",
+    });
+  const format = kind === "ocsf" ? oneOf("--ocsf-version", flags.ocsfVersion ?? NATIVE_OCSF_VERSION, OCSF_VERSIONS) : kind;
   const config = await loadCliConfig(cli);
   const [{ exportRecorded }, { systemUser }] = await Promise.all([import("../../app/audit/audit.ts"), import("../../app/caller.ts")]);
-  for await (const event of await exportRecorded(config, systemUser(), sinceMs)) {
+  for await (const event of await exportRecorded(config, systemUser(), { sinceMs, format })) {
     await cli.output.stream(`${JSON.stringify(event)}\n`).catch(() => "why it was not taken is said when the command ends");
     if (cli.output.unread.aborted) break;
   }

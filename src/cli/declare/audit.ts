@@ -32,6 +32,8 @@ export function declareAudit(program: Command, lazily: Lazily): void {
     .command("export")
     .description("all events as JSON lines on stdout, chain by chain")
     .option("--since <time>", "only since this time, or the last so long, as 7d")
+    .option("--format <format>", "event (as in the log), native (audit records) or ocsf", "event")
+    .option("--ocsf-version <version>", "release of OCSF: 1.8.0, 1.6.0, 1.3.0 or 1.1.0 (default: 1.8.0)")
     .action(lazily(async () => (await import("../commands/audit.ts")).exportEvents));
   audit
     .command("replay")

@@ -60,7 +60,7 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     "agentkernel audit verify --key audit.pub",
   ],
   "audit head": ["agentkernel audit head -n 1"],
-  "audit export": ["agentkernel audit export --since 2026-11-01T00:00:00Z"],
+  "audit export": ["agentkernel audit export --since 2026-11-01T00:00:00Z", "agentkernel audit export --format ocsf --ocsf-version 1.6.0"],
   "audit replay": [
     "agentkernel audit replay --sink siem",
     "agentkernel audit replay --sink siem --since 2h",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parseSince } from "../../base/duration.ts";
-import { auditReplayRequest, auditReport, auditVerifyRequest, chainHead, deadLetter } from "../../schema/delivery.ts";
-import type { Event } from "../../schema/event.ts";
+import { auditReplayRequest, auditReport, auditVerifyRequest, chainHead, deadLetter, exportFormat } from "../../schema/delivery.ts";
+import { NATIVE_OCSF_VERSION, ocsfVersion } from "../../schema/ocsf-version.ts";
 import { replayAnswer, replayRequest } from "../replay-request.ts";
 import { type Route, route } from "../route.ts";
 
@@ -29,12 +29,20 @@ export const auditRoutes: readonly Route[] = [
       path: "/audit/export",
       tag,
       summary: "All events since a time as JSON lines, chain by chain",
+      description: "`format`: `event` as in the log, `native` audit records, or `ocsf` of the release `ocsf_version`.",
       answer: { kind: "text", contentType: "application/x-ndjson" },
     },
-    { query: z.strictObject({ since: z.string().max(64).optional() }) },
+    {
+      query: z.strictObject({
+        since: z.string().max(64).optional(),
+        format: exportFormat.prefault("event"),
+        ocsf_version: ocsfVersion.prefault(NATIVE_OCSF_VERSION),
+      }),
+    },
     async ({ app, caller, query, clock, signal }) => {
       const sinceMs = query.since === undefined ? 0 : parseSince(query.since, clock.now());
-      const body = linesOf(await app.audit.export(caller, sinceMs), signal);
+      const format = query.format === "ocsf" ? query.ocsf_version : query.format;
+      const body = linesOf(await app.audit.export(caller, { sinceMs, format }), signal);
       return new Response(body, { headers: { "content-type": "application/x-ndjson" } });
     },
   ),
@@ -81,7 +89,7 @@ export const auditRoutes: readonly Route[] = [
 ];
 
 /** As fast as the client reads. */
-function linesOf(events: AsyncGenerator<Event>, signal: AbortSignal): ReadableStream<Uint8Array> {
+function linesOf(events: AsyncGenerator<object>, signal: AbortSignal): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull: async (controller) => {
       let text = "";
