@@ -5,7 +5,6 @@ import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { validateOcsf } from "../../src/events/ocsf/validate.ts";
-import { OCSF_VERSIONS } from "../../src/schema/ocsf-version.ts";
 import { startCli } from "../support/cli.ts";
 import { type Installation, installation } from "../support/installation.ts";
 import { expectNoChildren } from "../support/leftovers.ts";
@@ -63,13 +62,13 @@ describe("audit", requires("bwrap"), () => {
 
   it("verify says one fault once, for however many chains", async () => {
     await using place = await installation();
-    for (const _ of [1, 2, 3]) expect((await run(place)).code).toBe(0);
+    for (const _ of [1, 2]) expect((await run(place)).code).toBe(0);
     const other = join(place.home, "other.pub");
     writeFileSync(other, generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }));
     const { code, stdout, stderr } = await place.run(["audit", "verify", "--key", other]);
     expect(code).toBe(1);
     expect(stdout.toString()).toMatch(
-      /^tampered: \d+ events in 3 chains, no anchor\n  chn_\w+ and 2 more chains: tampered: [^\n]*not a trusted key[^\n]*\n$/,
+      /^tampered: \d+ events in 2 chains, no anchor\n  chn_\w+ and 1 more chain: tampered: [^\n]*not a trusted key[^\n]*\n$/,
     );
     expect(stderr).toMatch(/^hint: keep a copy of .*events before anything else: cp -a; docs\/guides\/audit-log\.md says what to do\n$/);
   });
@@ -105,7 +104,7 @@ describe("audit", requires("bwrap"), () => {
     expect(await said(place, "tail", "--type", "nonsense")).toMatchObject([125, expect.stringContaining("security.finding") as string]);
   });
 
-  it("exports the events as they stand in the log, as native records, and as OCSF of each release", async () => {
+  it("exports the events as they stand in the log, as native records, and as OCSF", async () => {
     await using place = await installation();
     expect((await run(place)).code).toBe(0);
     const exported = async (...args: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
@@ -121,24 +120,20 @@ describe("audit", requires("bwrap"), () => {
     expect(events[0]).toMatchObject({ type: "audit.log", operation: "start" });
     const native = await exported("--format", "native");
     expect(native.slice(0, 4).map(({ uid }) => uid)).toEqual(events.slice(0, 4).map(({ id }) => id));
-    for (const version of OCSF_VERSIONS) {
-      const ocsf = await exported("--format", "ocsf", "--ocsf-version", version);
-      expect(ocsf.length).toBeGreaterThanOrEqual(events.length);
-      for (const event of ocsf) expect(validateOcsf(event, version).filter(({ level }) => level === "error")).toEqual([]);
-      expect(ocsf[1]).toMatchObject({ metadata: { version, uid: events[1]?.["id"], sequence: 2 } });
-    }
-    const [, said1] = await said(place, "export", "--format", "cef");
-    expect(said1).toMatch(/^error\[VALIDATION\]: --format cef: unknown\nhint: one of event, native, ocsf\n$/);
-    const [, said2] = await said(place, "export", "--ocsf-version", "1.6.0");
-    expect(said2).toMatch(/^error\[VALIDATION\]: --ocsf-version is for --format ocsf\n/);
-    expect((await said(place, "tail", "-n", "1", "--type", "audit.log"))[1]).toMatch(
-      /audit log (export: everything, as OCSF 1\.1\.0|stop)/,
-    );
+    const ocsf = await exported("--format", "ocsf", "--ocsf-version", "1.6.0");
+    expect(ocsf.length).toBeGreaterThanOrEqual(events.length);
+    for (const event of ocsf) expect(validateOcsf(event, "1.6.0").filter(({ level }) => level === "error")).toEqual([]);
+    expect(ocsf[1]).toMatchObject({ metadata: { version: "1.6.0", uid: events[1]?.["id"], sequence: 2 } });
+    expect(await said(place, "export", "--format", "cef")).toEqual([
+      125,
+      "error[VALIDATION]: --format cef: unknown\nhint: one of event, native, ocsf\n",
+    ]);
+    expect((await said(place, "tail", "--type", "audit.log"))[1]).toContain("audit log export: everything, as OCSF 1.6.0");
   });
 
   it("ends when nobody reads it any more, and not with an error", async () => {
     await using place = await installation();
-    for (const _ of [1, 2]) expect((await run(place)).code).toBe(0);
+    expect((await run(place)).code).toBe(0);
     const exported = startCli(["audit", "export"], { home: place.home });
     exported.stdout?.destroy();
     expect(await ended(exported)).toEqual([0, ""]);
