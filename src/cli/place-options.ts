@@ -135,8 +135,8 @@ function secretFileOf(text: string, cwd: string): string {
   return colon === -1 ? name : `${name}:${resolve(cwd, text.slice(colon + 1))}`;
 }
 
-function labelOf(text: string): [string, string] {
+export function labelOf(text: string): [string, string] {
   const equals = text.indexOf("=");
-  if (equals <= 0) throw new AppError("VALIDATION", `--label ${text} is not KEY=VALUE`);
+  if (equals <= 0) throw new AppError("VALIDATION", `--label ${text} is not KEY=VALUE`, { hint: "as team=core" });
   return [text.slice(0, equals), text.slice(equals + 1)];
 }

@@ -26,7 +26,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     const error = firstFault(thrown);
     if (error instanceof CommanderError) exitCode = error.exitCode === 0 ? 0 : 125;
     else {
-      output.fail(error);
+      output.fail(inOwnWords(error));
       exitCode = error instanceof AppError ? error.exit : 125;
     }
   }
@@ -34,6 +34,15 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   if (broken === undefined || exitCode !== 0) return exitCode;
   output.fail(new AppError(errnoOf(broken) === "ENOSPC" ? "DISK_FULL" : "INTERNAL", "the output cannot be written", { cause: broken }));
   return 125;
+}
+
+/** The API names what is wrong as `body.name`; whoever typed a command line has seen no body. */
+function inOwnWords(error: unknown): unknown {
+  if (!(error instanceof AppError) || error.code !== "VALIDATION") return error;
+  const message = error.message.replaceAll(/(^|; )(?:body|query|path)\.(?=[a-z])/g, "$1");
+  return message === error.message
+    ? error
+    : new AppError(error.code, message, { cause: error.cause, ...(error.hint === undefined ? {} : { hint: error.hint }) });
 }
 
 /** `--config FILE` is accepted anywhere before `--`. */

@@ -36,6 +36,14 @@ export type SecretBinding = z.infer<typeof secretBinding>;
 export const mountRequest = z.strictObject({ source: z.string(), target: z.string(), read_only: z.boolean().prefault(false) });
 
 /** What `run` and `create` share: the place, its limits, its way out. */
+/** One line each: they stand in events, tables and names of metrics. */
+const labels = z
+  .record(
+    z.string().regex(/^[^=\p{Cc}]{1,128}$/u, "must be 1 to 128 characters without = and control characters"),
+    z.string().regex(/^\P{Cc}{0,256}$/u, "must be at most 256 characters, without control characters"),
+  )
+  .refine((all) => Object.keys(all).length <= 64, "must be at most 64");
+
 const place = {
   image: z.string().optional(),
   profile: profileName.optional(),
@@ -59,7 +67,8 @@ const place = {
   allow: allow.optional(),
   /** ports of services on the host, reached inside as `host.agentkernel.internal:PORT` */
   allow_host_ports: z.array(z.int().min(1).max(65_535)).max(32).optional(),
-  labels: z.record(z.string(), z.string()).optional(),
+  /** stand in every event of the sandbox */
+  labels: labels.optional(),
 };
 
 export const createSandboxRequest = z.strictObject({

@@ -44,6 +44,7 @@ export function sayIssue(issue: z.core.$ZodIssue, notation: "toml" | "json" = "t
         ? { message: "is too long", remedy: `at most ${issue.maximum}${unitOf(issue.origin)}` }
         : { message: "is too large", remedy: `at most ${issue.maximum}` };
     case "invalid_key":
+      if (/^(?:is|has|must) /.test(issue.issues[0]?.message ?? "")) return { message: `has a name that ${issue.issues[0]?.message ?? ""}` };
       return { message: "is not the name of a variable", remedy: "write letters, digits and underscores" };
     default:
       return { message: "is not valid" };

@@ -56,7 +56,6 @@ export class SandboxTable<R extends SandboxRow> {
     } catch (error) {
       if (isConstraint(error))
         throw new AppError("CONFLICT", `a sandbox named ${record.name} exists`, {
-          cause: error,
           hint: `agentkernel rm ${record.name}, or choose another name`,
         });
       throw error;

@@ -78,6 +78,31 @@ describe("configuration", () => {
 });
 
 describe("flags", () => {
+  it("what the API finds wrong is told in the words of the command line", async () => {
+    try {
+      expectOneLine(await cli(["create", "a b", "--no-workspace"], { home }), 125, /^error\[VALIDATION\]: name: 1–63 of /);
+      expectOneLine(
+        await cli(["policy", "check", "https://a.example", "--profile", "lax"], { home }),
+        125,
+        /^error\[VALIDATION\]: --profile lax: unknown$/,
+        /one of permissive/,
+      );
+      expectOneLine(
+        await cli(["hooks", "add", "h", "--event", "on_llm", "--audit", "--batch", "x"], { home }),
+        125,
+        /^error\[VALIDATION\]: --batch is not /,
+      );
+      expectOneLine(
+        await cli(["llm", "budget", "set", "b", "--unit", "eur", "--limit", "1"], { home }),
+        125,
+        /^error\[VALIDATION\]: --unit is none of usd, /,
+        /write one of/,
+      );
+    } finally {
+      await cli(["serve", "--stop"], { home });
+    }
+  });
+
   it.each([
     [["run", "--allow", "https://example.com/x", "--", "true"], /^error\[VALIDATION\]/],
     [["run", "--mount", "nonsense", "--", "true"], /^error\[VALIDATION\]: --mount nonsense/],

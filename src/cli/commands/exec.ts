@@ -39,9 +39,12 @@ export async function exec(cli: Cli, name: string, command: readonly string[], f
     // a command that is over already is no fault
     running.stdin.on("error", () => undefined);
     running.stdin.end();
-    return await streamExec(running, { tty: false, stdin: false });
   }
-  return await streamExec(running, { tty });
+  const code = await streamExec(running, flags.interactive === true || tty ? { tty } : { tty: false, stdin: false });
+  const { reason } = await running.exited;
+  if (reason === "timeout") cli.output.note(`agentkernel: the command was ended after ${flags.timeout ?? "its sandbox's time"}`);
+  if (reason === "memory") cli.output.note("agentkernel: the sandbox was ended because it exceeded its memory limit");
+  return code;
 }
 
 /** `agentkernel attach NAME`: a shell with a terminal. */

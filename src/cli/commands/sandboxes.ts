@@ -4,7 +4,7 @@ import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { printable } from "../output.ts";
 import { table } from "../table.ts";
-import { type PlaceFlags, placeOf } from "../place-options.ts";
+import { labelOf, type PlaceFlags, placeOf } from "../place-options.ts";
 import type { Cli } from "../cli.ts";
 
 type JsonFlag = { readonly json?: boolean };
@@ -45,12 +45,13 @@ export async function remove(cli: Cli, names: readonly string[]): Promise<number
 }
 
 export async function list(cli: Cli, flags: JsonFlag & { readonly label?: string }): Promise<number> {
+  const label = flags.label === undefined ? undefined : labelOf(flags.label).join(":");
   using client = await connect(cli);
   const sandboxes: SandboxInfo[] = [];
   let cursor: string | undefined;
   do {
     const page = await client.listSandboxes({
-      ...(flags.label === undefined ? {} : { label: flags.label.replace("=", ":") }),
+      ...(label === undefined ? {} : { label }),
       ...(cursor === undefined ? {} : { cursor }),
     });
     sandboxes.push(...page.items);
