@@ -29,7 +29,8 @@ export function renderCliReference(): string {
     "",
     "Made from the program; do not edit. `--config FILE` is accepted anywhere before `--`. Exit codes: the command's own for `run` and",
     "`exec`, 128+n for a signal, 124 for `--timeout`, 125 for a failure of agentkernel, 126 and 127 for a command that cannot be",
-    "executed or found, 137 for the memory limit.",
+    "executed or found, 137 for the memory limit. `audit verify` ends with its verdict (0 to 4); `policy check`, `policy allow` and `policy deny`",
+    "with 1 when the host is decided on otherwise, `hooks test` with 1 when the sample was not taken.",
     "",
     sections.join("\n"),
   ].join("\n");
