@@ -124,6 +124,8 @@ export interface EventService {
     readonly sinceMs?: number;
     readonly sandbox?: string;
     readonly types?: readonly EventType[];
+    /** only what was denied, or would have been where policy only observes */
+    readonly denied?: boolean;
   }): Promise<readonly Event[]>;
   /** live; replays everything after `afterId` first when it is still held. Returns the unsubscribe. */
   follow(listener: (event: Event) => void, options?: { readonly afterId?: string }): () => void;

@@ -122,6 +122,11 @@ function secretOf(text: string): string {
       hint: `agentkernel secret set ${name} (the value is read from stdin), then --secret ${name}:HOST`,
     });
   }
+  // what stands there may be the value itself: it is not repeated
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}(?::|$)/.test(text))
+    throw new AppError("VALIDATION", "--secret does not begin with the name of a variable", {
+      hint: "agentkernel secret set NAME, then --secret NAME:HOST",
+    });
   if (!text.includes(":")) throw new AppError("VALIDATION", `--secret ${text} names no host`, { hint: `write --secret ${text}:HOST` });
   return text;
 }

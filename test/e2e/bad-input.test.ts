@@ -78,6 +78,12 @@ describe("configuration", () => {
 });
 
 describe("flags", () => {
+  it("a key in the place of its name is refused, and not repeated", async () => {
+    const refused = await cli(["run", "--secret", "sk-proj-0123456789abcdef:api.openai.com", "--", "true"], { home });
+    expectOneLine(refused, 125, /^error\[VALIDATION\]: --secret does not begin with the name of a variable$/, /secret set NAME/);
+    expect(refused.stderr).not.toContain("sk-proj");
+  });
+
   it("what the API finds wrong is told in the words of the command line", async () => {
     try {
       expectOneLine(await cli(["create", "a b", "--no-workspace"], { home }), 125, /^error\[VALIDATION\]: name: 1–63 of /);

@@ -77,6 +77,7 @@ describe("validation", () => {
     ["GET", "/audit?last=0", undefined, "query.last"],
     ["GET", "/audit?last=5&last=6", undefined, "query: last: given more than once"],
     ["GET", "/audit?first=5", undefined, "first"],
+    ["GET", "/policy/log?denied=maybe", undefined, "query.denied is none of true, false"],
     ["GET", "/audit?since=yesterday", undefined, "duration"],
     ["GET", "/sandboxes?cursor=%21", undefined, "query.cursor"],
     ["GET", `/sandboxes/${"x".repeat(64)}`, undefined, "path.name"],

@@ -49,22 +49,23 @@ export const eventRoutes: readonly Route[] = [
       path: "/policy/log",
       tag: "Policy",
       summary: "The newest decisions of the gateway, oldest first",
+      description: "`denied=true`: only what was denied, or would have been in observe mode.",
       answer: { kind: "json", schema: z.array(z.discriminatedUnion("type", [exchangeEvent, decisionEvent])) },
     },
-    { query: tailQuery },
-    (call) => tail(call, call.query, ["egress.exchange", "egress.decision"]),
+    { query: tailQuery.extend({ denied: z.enum(["true", "false"]).optional() }) },
+    (call) => tail(call, call.query, { types: ["egress.exchange", "egress.decision"], denied: call.query.denied === "true" }),
   ),
 ];
 
 function tail(
   { app, clock }: RouteContext,
   query: z.output<typeof tailQuery>,
-  types?: readonly EventType[],
+  more: { readonly types?: readonly EventType[]; readonly denied?: boolean } = {},
 ): ReturnType<typeof app.events.tail> {
   return app.events.tail({
     last: query.last,
     ...(query.since === undefined ? {} : { sinceMs: parseSince(query.since, clock.now()) }),
     ...(query.sandbox === undefined ? {} : { sandbox: query.sandbox }),
-    ...(types === undefined ? {} : { types }),
+    ...more,
   });
 }
