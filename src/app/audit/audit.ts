@@ -22,7 +22,6 @@ import type { EventFormat } from "../../schema/ocsf-version.ts";
 import type { Config } from "../../schema/settings.ts";
 import { withoutBodies } from "../../schema/shown-body.ts";
 import type { AuditService, Caller } from "../facade.ts";
-import { encodeEvent } from "./encode-event.ts";
 
 export { isDenied };
 
@@ -45,6 +44,8 @@ export async function auditHeads(paths: StatePaths, limit: number): Promise<read
 export type AuditExport = { readonly sinceMs: number; readonly format: EventFormat };
 
 async function* exported(paths: StatePaths, { sinceMs, format }: AuditExport, hostname: string): AsyncGenerator<object> {
+  // what writes events for others is loaded by those who want them
+  const { encodeEvent } = await import("./encode-event.ts");
   for await (const placed of replayPlaced({ dir: paths.events, sinceMs })) yield* encodeEvent(placed, format, hostname);
 }
 
