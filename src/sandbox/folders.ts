@@ -1,5 +1,5 @@
-import { chmodSync, lchownSync, mkdirSync } from "node:fs";
-import { rmdir } from "node:fs/promises";
+import { lchownSync } from "node:fs";
+import { chmod, mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../base/log.ts";
 import { removeTree } from "../base/remove-tree.ts";
@@ -40,10 +40,7 @@ export function copyOf(record: SandboxRecord, dir: string): WorkspaceCopySession
   return record.workspace?.mode === "copy" ? new WorkspaceCopySession(record.workspace.path, dir) : undefined;
 }
 
-/**
- * Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. The folders
- * synchronously, as the row of the sandbox is written: by way of the thread pool each call took several times as long as itself.
- */
+/** Makes the folders of a sandbox in `dir`, the copy of its workspace among them; takes up those that an earlier run left. */
 export async function prepareFolders(
   record: SandboxRecord,
   dir: string,
@@ -52,10 +49,10 @@ export async function prepareFolders(
 ): Promise<Folders> {
   const homeDir = join(dir, "home");
   const runDir = join(dir, "run");
-  mkdirSync(dir, { recursive: true, mode: 0o711 });
-  chmodSync(dir, 0o711);
+  await mkdir(dir, { recursive: true, mode: 0o711 });
   // undefined: it was there
-  const isNewHome = mkdirSync(homeDir, { recursive: true, mode: 0o700 }) !== undefined;
+  const [madeHome] = await Promise.all([mkdir(homeDir, { recursive: true, mode: 0o700 }), chmod(dir, 0o711)]);
+  const isNewHome = madeHome !== undefined;
   const copy = copyOf(record, dir);
   const skipped = (await copy?.prepare(signal, progressOf(tell))) ?? [];
   if (skipped.length > 0) tell(`${skipped.length} entries of the workspace that cannot be copied (sockets, FIFOs, devices) were left out`);

@@ -63,8 +63,9 @@ export async function launch(machine: Machine, spec: SandboxSpec, options: Launc
   if (owner !== undefined) await spec.prepare?.(owner);
   using _permit = await options.starts.acquire(options.signal);
   const deadline = new AbortController();
-  const late = new AppError("SANDBOX_START_FAILED", `the sandbox did not start within ${options.timeoutMs} ms`);
-  const timer = setTimeout(() => deadline.abort(late), options.timeoutMs);
+  const timer = setTimeout(() => {
+    deadline.abort(new AppError("SANDBOX_START_FAILED", `the sandbox did not start within ${options.timeoutMs} ms`));
+  }, options.timeoutMs);
   try {
     const signal = AbortSignal.any([options.signal, deadline.signal]);
     const { stage, group } = await beginStage(machine, spec, plan, owner, taken, options, signal);
