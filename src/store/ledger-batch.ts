@@ -40,13 +40,38 @@ const FETCHES = [...FETCH_OPERATIONS].map((operation) => `'${operation}'`).join(
 /** What the calls of one sandbox to one model on one day add to its row. */
 type Sum = {
   readonly key: readonly [uuid: string, provider: string, model: string, day: string, sandbox: string];
-  /** requests, streaming, errors, unmetered, unpriced, priced; tokens: input, output, total, cache reads, cache writes, reasoning */
-  readonly counts: number[];
+  requests: number;
+  streaming: number;
+  errors: number;
+  unmetered: number;
+  unpriced: number;
+  priced: number;
+  input: number;
+  output: number;
+  total: number;
+  cacheReads: number;
+  cacheWrites: number;
+  reasoning: number;
   costNano: bigint;
   lastMs: number;
 };
 
-const COUNTS = 12;
+const NOTHING: Omit<Sum, "key"> = {
+  requests: 0,
+  streaming: 0,
+  errors: 0,
+  unmetered: 0,
+  unpriced: 0,
+  priced: 0,
+  input: 0,
+  output: 0,
+  total: 0,
+  cacheReads: 0,
+  cacheWrites: 0,
+  reasoning: 0,
+  costNano: 0n,
+  lastMs: 0,
+};
 
 /** Books calls within one transaction: each has its row at once, the sums are added in the end, a row for each instead of a call for each. */
 export class LedgerBatch {
@@ -84,7 +109,6 @@ export class LedgerBatch {
     const wasServed = event.status !== null && event.status < 300;
     const model = this.#models.nameFor(uuid, { provider, model: event.model, wasServed });
     const { input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens } = event;
-    const tokens = [input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens];
     const inserted = this.#sql.run(
       INSERT_CALL,
       event.id,
@@ -99,23 +123,32 @@ export class LedgerBatch {
       Number(isError),
       Number(isUnmetered),
       Number(isUnpriced),
-      ...tokens,
+      input_tokens,
+      output_tokens,
+      total_tokens,
+      cache_read_tokens,
+      cache_write_tokens,
+      reasoning_tokens,
       costNano,
       JSON.stringify(event),
     );
     if (inserted === 0) return false;
     if (counts && FETCH_OPERATIONS.has(event.operation)) this.#hasFetches.set(event.provider, true);
     const sum = this.#sumOf(event, uuid, model);
-    const added = [
-      true,
-      event.streaming,
-      isError,
-      isUnmetered,
-      isUnpriced,
-      costNano !== null,
-      ...tokens.map((n) => (counts ? (n ?? 0) : 0)),
-    ];
-    for (const [i, amount] of added.entries()) sum.counts[i] = (sum.counts[i] ?? 0) + Number(amount);
+    sum.requests += 1;
+    sum.streaming += Number(event.streaming);
+    sum.errors += Number(isError);
+    sum.unmetered += Number(isUnmetered);
+    sum.unpriced += Number(isUnpriced);
+    sum.priced += Number(costNano !== null);
+    if (counts) {
+      sum.input += input_tokens ?? 0;
+      sum.output += output_tokens ?? 0;
+      sum.total += total_tokens ?? 0;
+      sum.cacheReads += cache_read_tokens ?? 0;
+      sum.cacheWrites += cache_write_tokens ?? 0;
+      sum.reasoning += reasoning_tokens ?? 0;
+    }
     if (costNano !== null) sum.costNano += costNano;
     sum.lastMs = Math.max(sum.lastMs, at);
     return true;
@@ -123,7 +156,12 @@ export class LedgerBatch {
 
   /** Adds what was booked to the sums; the last thing in the transaction. */
   addSums(): void {
-    for (const { key, counts, costNano, lastMs } of this.#sums.values()) this.#sql.run(ADD_USAGE, ...key, ...counts, costNano, lastMs);
+    for (const { key, ...sum } of this.#sums.values()) {
+      const { requests, streaming, errors, unmetered, unpriced, priced } = sum;
+      const { input, output, total, cacheReads, cacheWrites, reasoning, costNano, lastMs } = sum;
+      const counts = [requests, streaming, errors, unmetered, unpriced, priced];
+      this.#sql.run(ADD_USAGE, ...key, ...counts, input, output, total, cacheReads, cacheWrites, reasoning, costNano, lastMs);
+    }
     this.#sums.clear();
   }
 
@@ -133,7 +171,7 @@ export class LedgerBatch {
     let sum = this.#sums.get(id);
     if (sum === undefined) {
       const key = [uuid, event.provider, model, day, event.sandbox ?? ""] as const;
-      sum = { key, counts: new Array<number>(COUNTS).fill(0), costNano: 0n, lastMs: 0 };
+      sum = { key, ...NOTHING };
       this.#sums.set(id, sum);
     }
     return sum;
