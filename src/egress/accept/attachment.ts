@@ -121,14 +121,16 @@ export class Attachment implements EgressAttachment, SandboxSide {
   /** Lets an exchange count as running until its promise settles. */
   track(work: Promise<void>): void {
     this.#inFlight += 1;
-    background(
-      "an exchange",
-      work.finally(() => {
-        this.#inFlight -= 1;
-        if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
-      }),
-      this.#runtime.log,
-    );
+    background("an exchange", this.#counted(work), this.#runtime.log);
+  }
+
+  async #counted(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } finally {
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
   }
 
   completing(work: Promise<void>): void {

@@ -93,7 +93,7 @@ class Relay implements ResponseSink {
     const idle = exchange.generation.pool.take(exchange.origin ?? origin);
     if (idle !== undefined) this.#send(idle);
     else await this.#open(exchange.origin ?? origin);
-    return this.#done.promise;
+    await this.#done.promise;
   }
 
   async #open(origin: Origin): Promise<void> {

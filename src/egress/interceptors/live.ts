@@ -5,7 +5,10 @@ import type { Runtime } from "../runtime.ts";
 export function liveInterceptor({ gate }: Runtime): Interceptor {
   return (next) => async (exchange) => {
     const { recognition } = exchange;
-    if (recognition === undefined) return next(exchange);
+    if (recognition === undefined) {
+      await next(exchange);
+      return;
+    }
     const { name, labels } = exchange.generation.egress;
     const ended = gate.begin({
       id: exchange.id,

@@ -31,26 +31,29 @@ const NO_FACTS: RequestFacts = {
 
 /** Reads model and usage of model calls off the passing bytes. What it cannot read it leaves unknown; the bytes pass all the same. */
 export function meterInterceptor(runtime: Runtime): Interceptor {
-  return (next) => async (exchange) => {
+  return (next) => (exchange) => {
     const { recognition } = exchange;
     if (recognition === undefined) return next(exchange);
-    if (exchange.isUpgrade) return meterSocket(runtime, exchange, recognition, next);
-    const sandbox = exchange.generation.egress.name;
-    const meter = new CallMeter(runtime, exchange, recognition);
-    runtime.metrics.llmStarted(sandbox);
-    try {
-      if ((await meter.takeRequest()) === "gone") {
-        exchange.end = "aborted";
-        return;
-      }
-      if (!(await meter.admit())) return;
-      exchange.filters.push(meter);
-      await next(exchange);
-    } finally {
-      await meter.finish();
-      runtime.metrics.llmEnded(sandbox);
-    }
+    return exchange.isUpgrade ? meterSocket(runtime, exchange, recognition, next) : meterCall(runtime, exchange, recognition, next);
   };
+}
+
+async function meterCall(runtime: Runtime, exchange: Exchange, recognition: Recognition, next: Next): Promise<void> {
+  const sandbox = exchange.generation.egress.name;
+  const meter = new CallMeter(runtime, exchange, recognition);
+  runtime.metrics.llmStarted(sandbox);
+  try {
+    if ((await meter.takeRequest()) === "gone") {
+      exchange.end = "aborted";
+      return;
+    }
+    if (runtime.gate.isActive && !(await meter.admit())) return;
+    exchange.filters.push(meter);
+    await next(exchange);
+  } finally {
+    await meter.finish();
+    runtime.metrics.llmEnded(sandbox);
+  }
 }
 
 function mayInject(runtime: Runtime, recognition: Recognition): boolean {
@@ -140,7 +143,7 @@ class CallMeter implements ResponseFilter {
     return "ready";
   }
 
-  async #take(source: Readable, limit: number, write: (chunk: Uint8Array) => void): Promise<RequestBody | "gone"> {
+  #take(source: Readable, limit: number, write: (chunk: Uint8Array) => void): Promise<RequestBody | "gone"> {
     const { request, downstream } = this.#exchange;
     if (request.expectsContinue) downstream.proceed();
     const mayHold = (bytes: number): boolean => this.#exchange.holding.takeBytes(bytes);
@@ -157,11 +160,9 @@ class CallMeter implements ResponseFilter {
 
   /** False: models or budgets do not permit the call, and it was refused. */
   async admit(): Promise<boolean> {
-    const { gate } = this.#runtime;
-    if (!gate.isActive) return true;
     // the facts of a body that is still coming are not known; that it is too large to be held is what it is judged by
     const facts = this.#exchange.body?.kind === "stream" ? NO_FACTS : await this.#readFacts();
-    return this.#admission.admit(gate, this.#recognition, facts);
+    return this.#admission.admit(this.#runtime.gate, this.#recognition, facts);
   }
 
   async #inject(bytes: Buffer): Promise<void> {
@@ -232,7 +233,7 @@ class CallMeter implements ResponseFilter {
   /** Reports the call, once, after the exchange. */
   async finish(): Promise<void> {
     const exchange = this.#exchange;
-    const facts = await this.#readFacts();
+    const facts = this.#facts ?? (await this.#readFacts());
     let response: ResponseFacts | undefined;
     try {
       const how =

@@ -12,7 +12,7 @@ import { FrameRedactor, FrameScan, policyClose } from "./secret-frames.ts";
 import type { FormsOfSecrets } from "./secret-forms.ts";
 import { SecretScopes } from "./secret-scope.ts";
 import { answerRenewed, putToken, refreshOf, refuseTurn, takeTokens, tokenEndpointOf } from "./token-refresh.ts";
-import { resign, type Resigning } from "./sigv4.ts";
+import { isSigned, resign, type Resigning } from "./sigv4.ts";
 import { inContent, substitute, type Misplaced } from "./secret-substitute.ts";
 import { isStillAllowed } from "./still-allowed.ts";
 
@@ -33,7 +33,10 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       return;
     }
     const { secrets, orgKeys = [] } = exchange.generation.egress;
-    if (secrets.length === 0 && orgKeys.length === 0) return next(exchange);
+    if (secrets.length === 0 && orgKeys.length === 0) {
+      await next(exchange);
+      return;
+    }
     const endpoint = tokenEndpointOf(exchange);
     if (endpoint !== undefined && (await takeTokens(exchange)) === "gone") {
       exchange.end = "aborted";
@@ -60,11 +63,11 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
       resigning?.sign();
       if (exchange.injected.length > 0) guardAnswer(runtime, exchange, forms);
       for (const name of exchange.secretsInjected) runtime.metrics.secretInjected(name, exchange.target?.host.text ?? "");
-      return next(exchange);
+      await next(exchange);
     };
     const place = async (turn?: RefreshTurn): Promise<Misplaced | "gone" | undefined> => {
       const refuseBody = (found: Misplaced): void => block(runtime, exchange, found);
-      const signing = await resign(exchange, secrets, scopes, runtime.limits.inspectBytes, refuseBody);
+      const signing = isSigned(secrets) ? await resign(exchange, secrets, scopes, runtime.limits.inspectBytes, refuseBody) : undefined;
       if (signing === "gone" || (signing !== undefined && "finding" in signing)) return signing;
       resigning = signing;
       const inHead = substitute(exchange, secrets, scopes);
@@ -74,10 +77,13 @@ export function secretsInterceptor(runtime: Runtime, forms: FormsOfSecrets): Int
         if (put !== undefined && put !== "renewed") return put;
         isRenewed = put === "renewed";
       }
-      return inBody(runtime, exchange, secrets, forms);
+      return await inBody(runtime, exchange, secrets, forms);
     };
     // a refresh token is good for one refresh, so the next one waits for what the one before it brought
-    if (refreshing === undefined) return pass();
+    if (refreshing === undefined) {
+      await pass();
+      return;
+    }
     const end = await refreshing.endpoint.exclusive(pass);
     if (end !== "done") refuseTurn(exchange, refreshing, end);
   };

@@ -19,6 +19,11 @@ export type Resigning = { sign(): void };
 type Credential = { readonly id: GatewaySecret; readonly key: GatewaySecret; readonly token: GatewaySecret | undefined };
 type Found = { readonly claim: Claim; readonly time: string; readonly place: "header" | "query" };
 
+/** Whether there is a credential among them that requests are signed with. */
+export function isSigned(secrets: readonly GatewaySecret[]): boolean {
+  return secrets.some(({ scheme }) => scheme === "sigv4");
+}
+
 /**
  * A request to AWS that was signed inside with placeholder credentials is signed again with the real ones, in the header and in the
  * query (presigned) alike. Its signature must be right: so nothing is signed that the sandbox did not mean, and in the way it was meant.
@@ -34,7 +39,7 @@ export async function resign(
   refuse: (found: Misplaced) => void,
 ): Promise<Resigning | Misplaced | "gone" | undefined> {
   const { target } = exchange;
-  if (target === undefined || !secrets.some(({ scheme }) => scheme === "sigv4")) return undefined;
+  if (target === undefined) return undefined;
   const bound = secrets.filter((secret) => secret.scheme === "sigv4" && scopes.isBound(secret, target.host));
   const found = signatureOf(exchange);
   if (found === undefined) return undefined;
