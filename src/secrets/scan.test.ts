@@ -85,6 +85,19 @@ describe("a text in a body", () => {
     expect(cut(`${PLACEHOLDER.slice(0, -1)}!${PLACEHOLDER.slice(1)}`, 3).some((piece) => scan.write(piece) !== -1)).toBe(false);
   });
 
+  it("is found where false beginnings of it overlap, and nowhere else, wherever the bytes are cut", () => {
+    const text = "aabaabaac";
+    const forms = formsOf(text, text);
+    for (const before of ["", "a", "aab", "aabaabaab", "aabaabaabaab", "xaabaabaa"]) {
+      for (const [whole, isThere] of [[`${before}${text}z`, true] as const, [`${before}aabaabaad${before}`, false] as const]) {
+        for (let size = 1; size <= whole.length; size += 1) {
+          const scan = new StreamScan(forms);
+          expect([whole, size, cut(whole, size).some((piece) => scan.write(piece) !== -1)]).toEqual([whole, size, isThere]);
+        }
+      }
+    }
+  });
+
   it("is found in a large body at every place near the end of a window", () => {
     const needles = needlesOf(formsOf(PLACEHOLDER, PLACEHOLDER));
     const body = Buffer.alloc(400_000, "x");

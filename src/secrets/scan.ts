@@ -4,31 +4,25 @@ import { type Needles, needlesOf } from "./needles.ts";
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
- * Finds any of some texts in bytes that come in pieces of any size. Holds no more than the longest text, searches with the engine's
- * own `indexOf`.
+ * Finds any of some texts in bytes that come in pieces of any size. Of a piece only an end is kept that could be the beginning of a
+ * text; searches with the engine's own `indexOf`.
  */
 export class StreamScan {
   readonly #needles: Needles;
-  readonly #overlap: number;
-  #tail = NOTHING;
+  #held = NOTHING;
 
   constructor(forms: readonly Form[]) {
     this.#needles = needlesOf(forms);
-    this.#overlap = Math.max(0, this.#needles.longest - 1);
   }
 
   /** number of a text that this piece completes; -1 when there is none */
   write(piece: Buffer): number {
-    if (this.#overlap === 0) return -1;
-    if (this.#tail.length > 0) {
-      const acrossSeam = this.#needles.find(Buffer.concat([this.#tail, piece.subarray(0, this.#overlap)]));
-      if (acrossSeam !== -1) return acrossSeam;
-    }
-    const found = this.#needles.find(piece);
+    const bytes = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
+    const found = this.#needles.find(bytes);
     if (found !== -1) return found;
-    const rest = piece.length >= this.#overlap ? piece : Buffer.concat([this.#tail, piece]);
+    const from = this.#needles.beginning(bytes);
     // a copy: a view would keep the whole piece alive
-    this.#tail = Buffer.from(rest.subarray(Math.max(0, rest.length - this.#overlap)));
+    this.#held = from === bytes.length ? NOTHING : Buffer.from(bytes.subarray(from));
     return -1;
   }
 }
