@@ -92,7 +92,7 @@ export interface Client extends Disposable {
   auditVerify(request?: z.input<typeof auditVerifyRequest>, call?: CallOptions): Promise<AuditReport>;
   auditReplay(request: z.input<typeof auditReplayRequest>, call?: CallOptions): Promise<string>;
   auditDead(options: CallOptions & { readonly sink: string; readonly last?: number }): Promise<readonly DeadLetterInfo[]>;
-  policyLog(options?: TailOptions): Promise<readonly (ExchangeEvent | DecisionEvent)[]>;
+  policyLog(options?: TailOptions & { readonly denied?: boolean }): Promise<readonly (ExchangeEvent | DecisionEvent)[]>;
   budgets(call?: CallOptions): Promise<readonly BudgetReport[]>;
   setBudget(id: string, budget: BudgetRequest, call?: CallOptions): Promise<BudgetReport>;
   removeBudget(id: string, call?: CallOptions): Promise<string>;
@@ -186,7 +186,8 @@ export function createClient(options: ClientOptions): Client {
     auditVerify: (body = {}, c) => post("/audit/verify", { ...c, body }),
     auditReplay: (body, c) => post("/audit/replay", { ...c, body }),
     auditDead: ({ sink, last, ...c }) => get("/audit/dead", { ...c, query: { sink, last } }),
-    policyLog: ({ last, since, sandbox: name, ...c } = {}) => get("/policy/log", { ...c, query: { last, since, sandbox: name } }),
+    policyLog: ({ last, since, sandbox: name, denied, ...c } = {}) =>
+      get("/policy/log", { ...c, query: { last, since, sandbox: name, ...(denied === true ? { denied: "true" } : {}) } }),
     policy: (c) => get("/policy", c),
     setPolicy: (body, c) => call("PUT", "/policy", { ...c, body }),
     policyCheck: (query, c) => get("/policy/check", { ...c, query }),

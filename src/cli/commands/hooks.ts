@@ -7,6 +7,7 @@ import { readHidden } from "../hidden-value.ts";
 import { showDeadLetters } from "../dead-letters.ts";
 import { checkFlags } from "../flag-values.ts";
 import { count, printable } from "../output.ts";
+import { countOf } from "../read-events.ts";
 import { table } from "../table.ts";
 
 type AddFlags = {
@@ -97,9 +98,14 @@ export async function test(cli: Cli, name: string, flags: { readonly json?: bool
   return result.delivered ? 0 : 1;
 }
 
-export async function dead(cli: Cli, name: string, flags: { readonly purge?: boolean; readonly json?: boolean }): Promise<number> {
+export async function dead(
+  cli: Cli,
+  name: string,
+  flags: { readonly lines: string; readonly purge?: boolean; readonly json?: boolean },
+): Promise<number> {
+  const last = Math.min(10_000, countOf(flags.lines));
   using client = await connect(cli);
-  const { dead_letters: letters } = await client.hookDeliveries(name);
+  const { dead_letters: letters } = await client.hookDeliveries(name, { last });
   showDeadLetters(cli, letters, flags.json === true);
   if (flags.purge === true && letters.length > 0) cli.output.note(await client.replayHook(name, { purge: true }));
   return 0;

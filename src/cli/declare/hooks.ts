@@ -41,6 +41,7 @@ export function declareHooks(program: Command, lazily: Lazily): void {
     .command("dead")
     .description("events that the target will never take as they are, with the reason")
     .argument("<name>")
+    .option("-n, --lines <n>", "how many", "100")
     .option("--purge", "and remove them all")
     .option("--json", "print them as JSON lines")
     .action(lazily(async () => (await import("../commands/hooks.ts")).dead));
