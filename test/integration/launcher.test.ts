@@ -141,6 +141,23 @@ describe("the launcher", () => {
     expect((await begin(launcher, shell("exit 3")).ended).end).toEqual({ kind: "exited", code: 3 });
   });
 
+  test("that dies while its last words are on their way leaves no socket open here", async () => {
+    await using dir = await tempDir({ mode: 0o755 });
+    // stands in for it: sends a socket for a sandbox that is not known, and tells the end of the known one when that was closed
+    const program = join(dir.path, "launcher");
+    const script = `#!${process.execPath}
+const net = require("node:net");
+const path = ${JSON.stringify(join(dir.path, "socket"))};
+const server = net.createServer((socket) => process.send({ sandbox: 99, init: 1 }, socket)).listen(path, () => {
+  const client = net.connect(path).resume();
+  client.on("close", () => process.send({ sandbox: 1, ended: { code: 7, signal: 0, said: "closed" } }));
+});
+`;
+    await writeFile(program, script, { mode: 0o755 });
+    const { ended } = begin(new Launcher(() => program, silentLog), shell("exit 0"));
+    expect(await ended).toEqual({ end: { kind: "exited", code: 7 }, said: "closed" });
+  });
+
   test("ends with its parent", async () => {
     const path = guestProgram("launcher");
     const { stderr, status } = spawnSync(path, ["--parent", "1"], { encoding: "utf8", stdio: ["ignore", "ignore", "pipe"] });

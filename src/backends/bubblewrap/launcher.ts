@@ -106,8 +106,12 @@ export class Launcher {
   #onMessage(running: Running, message: unknown, handle: unknown): void {
     if (!isReport(message)) return;
     const launched = running.launched.get(message.sandbox);
-    if (launched === undefined) return;
-    if (handle instanceof Socket || handle instanceof Server || handle instanceof DatagramSocket) launched.socket(handle, message.tcp);
+    const socket = handle instanceof Socket || handle instanceof Server || handle instanceof DatagramSocket ? handle : undefined;
+    if (launched === undefined) {
+      // the launcher's end was known before its last words were read
+      if (socket instanceof Socket) socket.destroy();
+      else socket?.close();
+    } else if (socket !== undefined) launched.socket(socket, message.tcp);
     else if (message.ready !== undefined) launched.ready();
     else if (message.ended !== undefined) {
       running.launched.delete(message.sandbox);

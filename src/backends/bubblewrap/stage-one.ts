@@ -161,8 +161,11 @@ export class StageOne {
 
   #onSocket(socket: Socket | Server | DatagramSocket, port: number | undefined): void {
     if (socket instanceof DatagramSocket) this.#dns = socket;
-    else if (!(socket instanceof Server)) this.#init = socket;
-    else if (port !== undefined) this.#tcp.set(port, socket);
+    else if (!(socket instanceof Server)) {
+      this.#init = socket;
+      // until the init's client has it, its end tells
+      socket.on("error", () => socket.destroy());
+    } else if (port !== undefined) this.#tcp.set(port, socket);
   }
 
   #onEnd(end: Exclude<ProcessEnd, { readonly kind: "stopped" }>, said: string): void {
