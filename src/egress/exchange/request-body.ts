@@ -191,10 +191,11 @@ export class PassingBody extends Readable {
   watch(onChunk: (chunk: Buffer) => void): void {
     const before = this.#onChunk;
     for (const chunk of this.#prefix) onChunk(chunk);
-    this.#onChunk = (chunk) => {
+    const both = (chunk: Buffer): void => {
       before(chunk);
       onChunk(chunk);
     };
+    this.#onChunk = both;
   }
 
   /** True: more is wanted. */

@@ -186,7 +186,8 @@ function guardAnswer(runtime: Runtime, exchange: Exchange, forms: FormsOfSecrets
   exchange.socketFilters.push({
     opened: (_headers, cut) => {
       echo.passBody();
-      frames.onBroken = () => cut([policyClose("what the server sent could not be searched for a key")]);
+      const unreadable = (): void => cut([policyClose("what the server sent could not be searched for a key")]);
+      frames.onBroken = unreadable;
     },
     incoming: (chunk) => {
       const pieces = frames.write(chunk);
