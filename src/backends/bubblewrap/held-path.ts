@@ -2,6 +2,7 @@ import { accessSync, closeSync, constants, fstatSync, openSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { AppError, errnoOf } from "../../base/error.ts";
 import type { FileOwner } from "../../sandbox/backend.ts";
+import { isOutOfDescriptors, outOfDescriptors } from "./stage-one.ts";
 
 /** Not among Node's constants; asm-generic/fcntl.h, the same on x86-64 and arm64. */
 const O_PATH = 0o10000000;
@@ -61,6 +62,7 @@ function descend(above: number, part: string, here: string, what: string, isInne
   try {
     next = openSync(`/proc/self/fd/${above}/${part}`, O_PATH | constants.O_NOFOLLOW);
   } catch (error) {
+    if (isOutOfDescriptors(error)) throw outOfDescriptors(error);
     const missing = errnoOf(error) === "ENOENT";
     throw new AppError("VALIDATION", missing ? `${what}: ${here} does not exist` : `${what}: ${here} cannot be opened`, { cause: error });
   }

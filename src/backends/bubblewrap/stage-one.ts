@@ -42,7 +42,11 @@ export function inheritedFd(index: number): number {
   return FD.first + index;
 }
 
-function outOfDescriptors(cause: unknown): AppError {
+export function isOutOfDescriptors(error: unknown): boolean {
+  return errnoOf(error) === "EMFILE" || errnoOf(error) === "ENFILE";
+}
+
+export function outOfDescriptors(cause: unknown): AppError {
   return new AppError("LIMIT_EXCEEDED", "agentkernel is out of file descriptors for another sandbox", {
     cause,
     hint: "raise the limit (ulimit -n) or stop some sandboxes",
@@ -55,7 +59,7 @@ export function assertDescriptors(count: number): void {
   try {
     for (let i = 0; i < count; i += 1) taken.push(openSync("/dev/null", "r"));
   } catch (error) {
-    if (errnoOf(error) !== "EMFILE" && errnoOf(error) !== "ENFILE") throw error;
+    if (!isOutOfDescriptors(error)) throw error;
     throw outOfDescriptors(error);
   } finally {
     for (const fd of taken) closeSync(fd);
