@@ -97,7 +97,7 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
 /** The limits of V8's heap that the front in bin/ gives a server, which one in the background is to have as well; none without a front. */
 function heapLimits(flags: readonly string[]): readonly string[] {
   const own = flags.filter((flag) => flag.startsWith("--max-semi-space-size="));
-  return own.length === 0 ? [] : [...own, "--scavenger-max-new-space-capacity-mb=4"];
+  return own.length === 0 ? [] : [...own, "--scavenger-max-new-space-capacity-mb=1"];
 }
 
 /** What the server said when it ended, as its own fault where it named one; what stands before `from` is of earlier ones. */

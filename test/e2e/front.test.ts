@@ -15,9 +15,9 @@ it("finds itself by a relative path, whatever CDPATH says", () => {
 
 it.each([
   { args: ["--version"], also: "" },
-  { args: ["serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=4" },
-  { args: ["--config", "/a file", "serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=4" },
-  { args: ["--config=/a file", "serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=4" },
+  { args: ["serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=1" },
+  { args: ["--config", "/a file", "serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=1" },
+  { args: ["--config=/a file", "serve", "--help"], also: ",--scavenger-max-new-space-capacity-mb=1" },
 ])("bounds the parts of the heap that would only grow: $args", ({ args, also }) => {
   const said = "process.stderr.write(process.execArgv.join())";
   const env = { PATH: "/usr/bin:/bin", HOME: "/nonexistent", NODE_OPTIONS: `--import=data:text/javascript,${said}` };

@@ -63,7 +63,7 @@ describe("a sandbox in a server that the command line started", requires("bwrap"
   it("has the limit of its heap, in the background too", async () => {
     await run("create", "box", "--no-workspace");
     const flags = readFileSync(`/proc/${serverPid()}/cmdline`, "latin1").split("\0").slice(1, 3);
-    expect(flags).toEqual(["--max-semi-space-size=16", "--scavenger-max-new-space-capacity-mb=4"]);
+    expect(flags).toEqual(["--max-semi-space-size=16", "--scavenger-max-new-space-capacity-mb=1"]);
   });
 
   it("passes stdin of an exec on and keeps bytes exact", async () => {
