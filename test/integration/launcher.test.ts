@@ -147,6 +147,7 @@ describe("the launcher", () => {
     const program = join(dir.path, "launcher");
     const script = `#!${process.execPath}
 const net = require("node:net");
+process.once("disconnect", () => process.exit());
 const path = ${JSON.stringify(join(dir.path, "socket"))};
 const server = net.createServer((socket) => process.send({ sandbox: 99, init: 1 }, socket)).listen(path, () => {
   const client = net.connect(path).resume();
