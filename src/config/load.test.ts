@@ -355,7 +355,7 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
     /keep one/,
   ],
   ["[egress]\nca_file = 'roots.pem'", /egress\.ca_file must be absolute/, /begins with \/ or ~\//],
-  ["[secrets]\n'1K' = 'a.com'", /secrets\.1K is not the name of a variable/, /underscores/],
+  ["[secrets]\n'1K' = 'a.com'", /secrets\.1K has a name that is not the name of a variable/, /underscores/],
   ["[secrets]\nK = 1", /secrets\.K must be a host or a table/, /api\.example\.com/],
   // not TOML at all
   ["port = ", /^\/etc\/a\.toml:1:\d+: /, /docs\/reference/],
