@@ -44,11 +44,16 @@ export function sayIssue(issue: z.core.$ZodIssue, notation: "toml" | "json" = "t
         ? { message: "is too long", remedy: `at most ${issue.maximum}${unitOf(issue.origin)}` }
         : { message: "is too large", remedy: `at most ${issue.maximum}` };
     case "invalid_key":
-      if (/^(?:is|has|must) /.test(issue.issues[0]?.message ?? "")) return { message: `has a name that ${issue.issues[0]?.message ?? ""}` };
-      return { message: "is not the name of a variable", remedy: "write letters, digits and underscores" };
+      return nameWords(issue.issues[0], notation);
     default:
       return { message: "is not valid" };
   }
+}
+
+/** The key of an entry that is not one, as those who made the rule say it. */
+function nameWords(rule: z.core.$ZodIssue | undefined, notation: "toml" | "json"): IssueWords {
+  const words = rule === undefined ? { message: "is not valid" } : sayIssue(rule, notation);
+  return { ...words, message: `has a name that ${words.message}` };
 }
 
 function unitOf(origin: string): string {
