@@ -19,7 +19,7 @@ import { openEventLog } from "../../src/events/open-log.ts";
 import { createMetrics } from "../../src/metrics/create-metrics.ts";
 import { createProviderTable } from "../../src/providers/table.ts";
 import { openStore } from "../../src/store/open-store.ts";
-import { createCostOf } from "../../src/usage/genai-prices.ts";
+import { createCostOf, loadPrices } from "../../src/usage/genai-prices.ts";
 import { dnsQuery, noProviders, testPolicy } from "../support/gateway/fixture.ts";
 import { hookDelivery } from "./hook-delivery.ts";
 import { parameters, serve } from "./program.ts";
@@ -39,6 +39,8 @@ export type GatewayReady = {
 export type GatewayState = { readonly cpuMs: number; readonly rss: number; readonly peakRss: number; readonly recorded: number };
 
 const options = parameters<GatewayParameters>();
+// as in the product: without its prices the gateway does not begin
+loadPrices();
 const { home } = options;
 const [clock, log, metrics] = [systemClock, silentLog, createMetrics()];
 for (const name of ["authority", "events"]) mkdirSync(join(home, name), { mode: 0o700 });

@@ -1,5 +1,5 @@
 import { writeFile } from "node:fs/promises";
-import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
@@ -74,6 +74,7 @@ async function emitted(home: string): Promise<string> {
   const dir = join(home, "package", "dist", "program");
   mkdirSync(dir, { recursive: true });
   copyFileSync(new URL("../../package.json", import.meta.url), join(home, "package", "package.json"));
+  symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), join(home, "package", "node_modules"));
   const input = { gateway: fileURLToPath(new URL("./gateway-program.ts", import.meta.url)) };
   await using bundle = await rolldown({ input, platform: "node", onLog: () => undefined });
   await bundle.write({ dir, entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" });
