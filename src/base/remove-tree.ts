@@ -16,7 +16,8 @@ const MAX_NAMED = 10_000;
 /**
  * Removes a tree whose content was made by somebody else, whatever it looks like; one that is not there is fine. Symlinks are removed,
  * not followed, and every name is resolved against a directory that is held: where root removes what another user owns, that user may
- * be swapping entries meanwhile (Node's own `rm` goes by paths, and would empty what a link leads to).
+ * be swapping entries meanwhile (Node's own `rm` goes by paths, and would empty what a link leads to). Several may remove the same tree
+ * at once, as two processes do that clear up after a third: what another took first is gone, and that is all that is asked for.
  */
 export async function removeTree(path: string): Promise<void> {
   let top: Held;
@@ -25,40 +26,54 @@ export async function removeTree(path: string): Promise<void> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return;
     // a link, or a file
-    if (errnoOf(error) === "ELOOP" || errnoOf(error) === "ENOTDIR") return unlink(path);
+    if (errnoOf(error) === "ELOOP" || errnoOf(error) === "ENOTDIR") return unlink(path).catch(gone);
     throw error;
   }
   let lifted = 0;
   const lift = (from: Buffer): void =>
     renameSync(
       from,
-      freeName(top, () => `.lifted-${lifted++}`),
+      freeName(top, () => `.lifted-${process.pid}-${lifted++}`),
     );
   try {
     await empty(top, 0, lift);
+  } catch (error) {
+    gone(error);
   } finally {
     top[Symbol.dispose]();
   }
-  await rmdir(path);
+  await rmdir(path).catch(gone);
+}
+
+function gone(error: unknown): void {
+  if (errnoOf(error) !== "ENOENT") throw error;
 }
 
 /** Empties a directory. What lies too deep is lifted to the top, whose turn it then is: no path is ever long, and few descriptors are held. */
 async function empty(directory: Held, depth: number, lift: (from: Buffer) => void): Promise<void> {
-  for (let found = await removeFiles(directory); found.length > 0; found = await removeFiles(directory)) {
+  let more = true;
+  for (let found = await removeFiles(directory); found.length > 0 && more; found = await removeFiles(directory)) {
+    // a file system that lists what is not there would keep us here forever
+    more = false;
     for (let at = 0; at < found.length; at += AT_ONCE) {
       const emptied: Buffer[] = [];
       for (const name of found.slice(at, at + AT_ONCE)) {
         const path = directory.entry(name);
-        // also where it is only moved: it gets another "..", which needs the right to write into it
-        using below = hold(path);
-        if (depth === MAX_HELD) lift(path);
-        else {
-          await empty(below, depth + 1, lift);
-          emptied.push(path);
+        try {
+          // also where it is only moved: it gets another "..", which needs the right to write into it
+          using below = hold(path);
+          if (depth === MAX_HELD) lift(path);
+          else {
+            await empty(below, depth + 1, lift);
+            emptied.push(path);
+          }
+          more = true;
+        } catch (error) {
+          gone(error);
         }
       }
       // not before they are closed, and never in this thread: the file system frees what they took with the last of both
-      await Promise.all(emptied.map((path) => rmdir(path)));
+      await Promise.all(emptied.map((path) => rmdir(path).catch(gone)));
       await turn();
     }
   }
@@ -79,7 +94,7 @@ async function removeFiles(directory: Held): Promise<readonly string[]> {
         if (entry === null) more = false;
         else (entry.isDirectory() ? directories : files).push(entry.name);
       }
-      await Promise.all(files.map((name) => unlink(directory.entry(name))));
+      await Promise.all(files.map((name) => unlink(directory.entry(name)).catch(gone)));
     }
   } finally {
     listing.closeSync();

@@ -82,6 +82,19 @@ describe("removeTree", () => {
     expect(existsSync(tree)).toBe(false);
   });
 
+  it("does not mind others that remove the same at the same time", async () => {
+    for (let round = 0; round < 20; round++) {
+      const tree = join(base, "tree");
+      for (let i = 0; i < 40; i++) {
+        mkdirSync(join(tree, `d${i}`, "e", "f"), { recursive: true });
+        writeFileSync(join(tree, `d${i}`, "file"), "");
+        writeFileSync(join(tree, `file${i}`), "");
+      }
+      await Promise.all([removeTree(tree), removeTree(tree), removeTree(tree)]);
+      expect(existsSync(tree)).toBe(false);
+    }
+  });
+
   it("does nothing where nothing is", async () => {
     await removeTree(join(base, "nothing"));
   });
