@@ -8,7 +8,8 @@ import { AppError, errnoOf, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { DetachedExec, DetachedLogs } from "../schema/api.ts";
 import type { SandboxExec } from "./exec.ts";
-import type { DetachedRepository, StoredExec } from "./record.ts";
+import type { StoredExec } from "../schema/stored-exec.ts";
+import type { DetachedRepository } from "./record.ts";
 
 /** Bytes kept of each stream of a detached command; what comes after is read and dropped, so that the command never blocks. */
 const LOG_BYTES = 16 * 1024 ** 2;

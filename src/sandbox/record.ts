@@ -1,5 +1,7 @@
 import type { ProfileName, SandboxState } from "../schema/api.ts";
+import type { SecretFileDefinition } from "../schema/secret-file-definition.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
+import type { StoredExec } from "../schema/stored-exec.ts";
 import type { EnforcedBy, FileOwner, Mount } from "./backend.ts";
 
 export type LimitName = "memory" | "cpu" | "pids" | "files" | "disk";
@@ -24,33 +26,6 @@ export type SecretBindingRecord = {
   readonly ownValue?: string;
 };
 
-/** A file of the host with logins, and where it stands inside. */
-export type SecretFileRecord = {
-  readonly name: string;
-  /** on the host, absolute */
-  readonly path: string;
-  /** below the home directory inside */
-  readonly inside: string;
-  /** by JSON pointer, and where each may go */
-  readonly tokens: readonly {
-    readonly at: string;
-    readonly hosts?: readonly string[];
-    readonly methods?: readonly string[];
-    readonly paths?: readonly string[];
-  }[];
-  readonly keep: readonly string[];
-  readonly refresh?: {
-    readonly url: string;
-    readonly tokens: Readonly<Record<string, string>>;
-    readonly expiresAt?: string;
-    readonly refreshedAt?: string;
-    readonly scopes?: string;
-    readonly clientIds?: readonly string[];
-    readonly clientId?: string;
-    readonly parameters?: readonly string[];
-  };
-};
-
 /** A sandbox as it is kept over restarts. Never holds a secret's value or a placeholder. */
 export type SandboxRecord = {
   readonly uuid: string;
@@ -71,7 +46,7 @@ export type SandboxRecord = {
   /** which secret goes to which host, never a value */
   readonly secrets: readonly SecretBindingRecord[];
   /** files with logins that it is given with placeholders in them; what of them is a token, never one */
-  readonly secretFiles?: readonly SecretFileRecord[];
+  readonly secretFiles?: readonly SecretFileDefinition[];
   readonly mounts: readonly Mount[];
   readonly workspace?: { readonly path: string; readonly mode: "direct" | "copy"; readonly owner?: FileOwner; readonly apply?: boolean };
   /** made for one command, and gone with it */
@@ -105,19 +80,6 @@ export interface SandboxRepository {
   /** keeps the row for usage queries, frees the name */
   remove(uuid: string): void;
 }
-
-/** A command that runs on after its caller has gone. */
-export type StoredExec = {
-  readonly id: string;
-  readonly sandboxUuid: string;
-  readonly command: readonly string[];
-  /** inside the sandbox */
-  readonly pid: number;
-  readonly status: "running" | "completed" | "failed";
-  readonly exitCode: number | null;
-  /** ms since 1970 */
-  readonly startedAt: number;
-};
 
 /** Where detached commands are kept; the store implements it. */
 export interface DetachedRepository {

@@ -6,6 +6,7 @@ import type { Hook, HookTarget } from "./hook.ts";
 import type { OcsfVersion } from "./ocsf-version.ts";
 import type { OperatorShape } from "./operator-shapes.ts";
 import type { SecretFileSection } from "./secret-file.ts";
+import type { SecretFileDefinition } from "./secret-file-definition.ts";
 import type { SecretReference } from "./secret-reference.ts";
 
 /** Limits that somebody set; absent: not set. */
@@ -39,30 +40,8 @@ export type BindingSettings = {
   readonly paths?: readonly string[];
 };
 
-export type SecretFileSettings = {
-  readonly name: string;
-  /** absolute; absent: where the agent of that name keeps it */
-  readonly path?: string;
-  /** below the home directory, without `~/` */
-  readonly inside?: string;
-  readonly tokens?: readonly {
-    readonly at: string;
-    readonly hosts?: readonly string[];
-    readonly methods?: readonly string[];
-    readonly paths?: readonly string[];
-  }[];
-  readonly keep?: readonly string[];
-  readonly refresh?: {
-    readonly url: string;
-    readonly tokens: Readonly<Record<string, string>>;
-    readonly expiresAt?: string;
-    readonly refreshedAt?: string;
-    readonly scopes?: string;
-    readonly clientIds?: readonly string[];
-    readonly clientId?: string;
-    readonly parameters?: readonly string[];
-  };
-};
+/** As the file says it; what it leaves out is known of the agent of that name. */
+export type SecretFileSettings = Pick<SecretFileDefinition, "name"> & Partial<SecretFileDefinition>;
 
 export type BudgetSettings = {
   readonly id: string;

@@ -4,7 +4,8 @@ import type { GatewaySecret, Upstream } from "../../egress/gateway.ts";
 import { compilePolicy } from "../../policy/compile.ts";
 import { HOST_NAME, policyInputFor } from "../../policy/policy-input.ts";
 import type { Policy, RuleInput } from "../../policy/policy.ts";
-import type { SandboxRecord, SecretFileRecord } from "../../sandbox/record.ts";
+import type { SandboxRecord } from "../../sandbox/record.ts";
+import type { SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 import type { PriceFile } from "../../schema/price-file.ts";
 import { PROFILES } from "../../schema/profile.ts";
 import type { Config, EgressRuleSettings } from "../../schema/settings.ts";
@@ -126,7 +127,7 @@ export function hostPortUpstreams(ports: readonly number[] = []): readonly Upstr
 }
 
 /** Where the tokens of a file may go. */
-function hostsOfFile({ name, tokens, refresh }: SecretFileRecord): readonly { readonly name: string; readonly host: string }[] {
+function hostsOfFile({ name, tokens, refresh }: SecretFileDefinition): readonly { readonly name: string; readonly host: string }[] {
   const hosts = [...tokens.flatMap((token) => token.hosts ?? []), ...(refresh === undefined ? [] : [new URL(refresh.url).hostname])];
   return [...new Set(hosts)].map((host) => ({ name, host }));
 }

@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Clock } from "../../base/clock.ts";
 import { messageOf } from "../../base/error.ts";
 import type { Log } from "../../base/log.ts";
-import type { SecretFileDefinition } from "../../secrets/files/definition.ts";
+import type { SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 import { journalEntries, LoginJournal } from "../../secrets/files/journal.ts";
 import { onTopOf, type Renewal, renewedText } from "../../secrets/files/renewal.ts";
 import { readSecretFile, removeUnfinished, writeSecretFile } from "../../secrets/files/store.ts";

@@ -5,10 +5,11 @@ import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
 import type { RefreshGrant, RefreshTurn, TokenEndpoint, TurnEnd } from "../../egress/gateway.ts";
-import type { SandboxRecord, SecretFileRecord } from "../../sandbox/record.ts";
+import type { SandboxRecord } from "../../sandbox/record.ts";
+import type { FileRefresh, SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 import type { SecretFileSettings } from "../../schema/settings.ts";
 import { type Credentials, grantOf, newTokens, readCredentials, renewedAnswer } from "../../secrets/files/credentials.ts";
-import { defineSecretFile, type FileRefresh, KNOWN_SECRET_FILES } from "../../secrets/files/definition.ts";
+import { defineSecretFile, KNOWN_SECRET_FILES } from "../../secrets/files/definition.ts";
 import { isObject, type Json, mapStrings } from "../../secrets/files/json-pointer.ts";
 import { looksLikeToken, maskToken } from "../../secrets/files/mask.ts";
 import { type FileSecret, OpenSecretFile } from "../../secrets/files/open-file.ts";
@@ -62,7 +63,7 @@ export class SecretFiles {
   }
 
   /** Reads `NAME` or `NAME:PATH`. @throws VALIDATION, NOT_FOUND for a file that cannot be given */
-  define(text: string): SecretFileRecord {
+  define(text: string): SecretFileDefinition {
     const { configured, home, forbidden } = this.#options;
     const colon = text.indexOf(":");
     const name = colon === -1 ? text : text.slice(0, colon);
@@ -143,7 +144,7 @@ export class SecretFiles {
     }
   }
 
-  #read(definition: SecretFileRecord): Credentials {
+  #read(definition: SecretFileDefinition): Credentials {
     return readCredentials(this.#options.renewals.read(definition), definition);
   }
 

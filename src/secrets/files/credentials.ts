@@ -1,6 +1,6 @@
 import { AppError } from "../../base/error.ts";
 import { checkSecretValue } from "../value.ts";
-import type { FileRefresh, SecretFileDefinition } from "./definition.ts";
+import type { FileRefresh, SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 import { isObject, type Json, mapStrings, valueAt, withValueAt } from "./json-pointer.ts";
 import { clientsOf, endOf, looksLikeToken } from "./mask.ts";
 

@@ -3,7 +3,7 @@ import { type AuthHeader, defaultAuthHeader } from "../auth-header.ts";
 import type { RandomSource } from "../placeholder.ts";
 import type { Credentials } from "./credentials.ts";
 import { shownCredentials } from "./credentials.ts";
-import type { FileToken, SecretFileDefinition } from "./definition.ts";
+import type { FileToken, SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 import { claimsOf, maskToken } from "./mask.ts";
 
 /** A token as the gateway needs it: like a secret of a variable, with the file that it belongs to. */

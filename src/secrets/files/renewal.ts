@@ -1,5 +1,5 @@
 import { readCredentials, refreshedCredentials } from "./credentials.ts";
-import type { FileRefresh, SecretFileDefinition } from "./definition.ts";
+import type { FileRefresh, SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 
 /** Values by pointer. */
 export type TokensAt = Readonly<Record<string, string>>;

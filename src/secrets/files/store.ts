@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { AppError, errnoOf } from "../../base/error.ts";
-import type { SecretFileDefinition } from "./definition.ts";
+import type { SecretFileDefinition } from "../../schema/secret-file-definition.ts";
 
 const MAX_BYTES = 256 * 1024;
 
