@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { once } from "node:events";
 import { gzipSync } from "node:zlib";
@@ -82,6 +82,20 @@ async function place(
 
 const chat = (content: string): string => JSON.stringify({ model: "gpt-5-mini", stream: false, messages: [{ role: "user", content }] });
 
+/** A request of the inside whose body the test writes itself. */
+async function upload(fixture: Fixture, headers: Record<string, string> = {}): Promise<ClientRequest> {
+  return httpsRequest({
+    host: "127.0.0.1",
+    port: await fixture.reach(HOST, 443),
+    servername: HOST,
+    ca: fixture.gateway.authorityPem,
+    method: "POST",
+    path: "/upload",
+    headers: { host: HOST, ...headers },
+    agent: false,
+  });
+}
+
 test("whoever decides gets the beginning of the request's body, and what is sent is the same", async () => {
   await using stack = new AsyncDisposableStack();
   const { fixture, judged, arrived } = await place(stack, { before: 1_000 });
@@ -145,17 +159,7 @@ test("events carry both bodies, without real values, keys and what was added on 
 test("a body that comes slowly is in the event although it was sent piece by piece", async () => {
   await using stack = new AsyncDisposableStack();
   const { fixture, arrived } = await place(stack, { request: 10, response: 10 });
-  const port = await fixture.reach(HOST, 443);
-  const request = httpsRequest({
-    host: "127.0.0.1",
-    port,
-    servername: HOST,
-    ca: fixture.gateway.authorityPem,
-    method: "POST",
-    path: "/upload",
-    headers: { host: HOST },
-    agent: false,
-  });
+  const request = await upload(fixture);
   request.write("12345");
   await waitFor(() => fixture.seen.decisions.length === 1, { what: "the request to be announced before its body ends" });
   request.write("67890");
@@ -171,23 +175,12 @@ test("a body that comes slowly is in the event although it was sent piece by pie
 test("a client that waits for an answer before it ends its body is not held up: what there is in time is shown, and goes on", async () => {
   await using stack = new AsyncDisposableStack();
   const { fixture, judged, arrived } = await place(stack, { before: 100, request: 100 }, { limits: { lookTimeoutMs: 300 } });
-  const open = async (headers: Record<string, string>): Promise<ReturnType<typeof httpsRequest>> =>
-    httpsRequest({
-      host: "127.0.0.1",
-      port: await fixture.reach(HOST, 443),
-      servername: HOST,
-      ca: fixture.gateway.authorityPem,
-      method: "POST",
-      path: "/upload",
-      headers: { host: HOST, ...headers },
-      agent: false,
-    });
   // without a length, with one that is not reached, and without a byte
-  const streaming = await open({});
+  const streaming = await upload(fixture);
   streaming.write("first part, ");
-  const waiting = await open({ "content-length": "20" });
+  const waiting = await upload(fixture, { "content-length": "20" });
   waiting.write("1234567890");
-  const silent = await open({ expect: "100-continue" });
+  const silent = await upload(fixture, { expect: "100-continue" });
   silent.flushHeaders();
   await once(silent, "continue", { signal: AbortSignal.timeout(20_000) });
   const asked = await waitFor(() => judged.length === 3 && judged);
@@ -218,16 +211,7 @@ test("a denial reaches a client that has not ended its body, and nothing was sen
   await using stack = new AsyncDisposableStack();
   const deny = (): ReturnType<Judge["judge"]> => Promise.resolve({ verdict: "deny", rule: "hook:strict", reason: "late" });
   const { fixture, arrived } = await place(stack, { before: 100 }, { limits: { lookTimeoutMs: 300 }, hook: { judge: deny } });
-  const request = httpsRequest({
-    host: "127.0.0.1",
-    port: await fixture.reach(HOST, 443),
-    servername: HOST,
-    ca: fixture.gateway.authorityPem,
-    method: "POST",
-    path: "/upload",
-    headers: { host: HOST },
-    agent: false,
-  });
+  const request = await upload(fixture);
   request.on("error", () => undefined);
   request.write("begin");
   const [response] = (await once(request, "response", { signal: AbortSignal.timeout(20_000) })) as [IncomingMessage];
@@ -275,16 +259,7 @@ test("an announced request carries its body, and one that policy denies is never
 test("a client that leaves while its body is held ends the exchange, and nothing is asked or sent", async () => {
   await using stack = new AsyncDisposableStack();
   const { fixture, judged, arrived } = await place(stack, { before: 100 });
-  const request = httpsRequest({
-    host: "127.0.0.1",
-    port: await fixture.reach(HOST, 443),
-    servername: HOST,
-    ca: fixture.gateway.authorityPem,
-    method: "POST",
-    path: "/upload",
-    headers: { host: HOST, "content-length": "50" },
-    agent: false,
-  });
+  const request = await upload(fixture, { "content-length": "50" });
   request.on("error", () => undefined);
   request.write("half of it");
   await once(request, "socket");

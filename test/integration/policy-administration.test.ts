@@ -1,40 +1,7 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { createApp, type OwnedApp } from "../../src/app/create-app.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import { prepareState } from "../../src/config/prepare-state.ts";
-import { statePaths } from "../../src/config/paths.ts";
-import type { Caller } from "../../src/app/facade.ts";
-import { tempDir } from "../support/temp.ts";
+import type { OwnedApp } from "../../src/app/create-app.ts";
+import { TEST_CALLER as caller, appSetting as setting } from "../support/app-setting.ts";
 import { waitFor } from "../support/wait-for.ts";
-
-const caller: Caller = { actor: { kind: "user", user_id: "me" }, requestId: "req_test" };
-
-type Setting = AsyncDisposable & {
-  readonly app: OwnedApp;
-  readonly beside: () => Promise<OwnedApp>;
-  readonly write: (toml: string) => Promise<void>;
-};
-
-/** Apps over one state directory and one configuration file. */
-async function setting(first: string): Promise<Setting> {
-  const stack = new AsyncDisposableStack();
-  const dir = stack.use(await tempDir());
-  const variables: Record<string, string> = { AGENTKERNEL_HOME: dir.path, HOME: dir.path };
-  const env = { get: (name: string) => variables[name], names: () => Object.keys(variables) };
-  const uid = process.getuid?.() ?? 0;
-  const paths = statePaths(env, uid);
-  await mkdir(paths.state, { recursive: true });
-  await prepareState(paths, uid);
-  const file = join(dir.path, "test.toml");
-  const write = (toml: string): Promise<void> => writeFile(file, toml);
-  const read = async () => (await loadConfig({ env, uid, file })).config;
-  await write(first);
-  const open = async (): Promise<OwnedApp> =>
-    stack.use(await createApp({ config: await read(), paths, env, reload: read }, { isServer: true, hasMetrics: false }));
-  return { app: await open(), beside: open, write, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
 
 const rules = (...hosts: readonly string[]): string => hosts.map((host) => `[[egress.rules]]\nhost = "${host}"\n`).join("");
 const locked = (host: string): string => `[egress]\nlocked = true\n${rules(host)}`;

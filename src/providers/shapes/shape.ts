@@ -34,6 +34,18 @@ export type ReaderResult = {
   readonly pending: boolean;
 };
 
+/** Of a response that said nothing. */
+export const NOTHING_READ: ReaderResult = {
+  usage: null,
+  outputIsPlaceholder: false,
+  final: false,
+  responseModel: null,
+  responseId: null,
+  serviceTier: null,
+  failed: false,
+  pending: false,
+};
+
 /** Reads one response; is given the values at `Shape.response` in the order in which they stand. */
 export interface ResponseReader {
   wants(slot: string): boolean;

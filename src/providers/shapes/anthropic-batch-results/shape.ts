@@ -2,7 +2,7 @@ import type { ExtraUsage, Usage } from "../../../schema/usage.ts";
 import { asName, sumKnown, usageOf } from "../fields.ts";
 import { ANTHROPIC_USAGE_FIELDS, anthropicUsage } from "../anthropic-messages/usage.ts";
 import { MergedFields } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 
 /** The results of an Anthropic batch: JSON lines, one message each, of possibly several models. Fetched again they are the same. */
@@ -59,14 +59,10 @@ class BatchResultsReader implements ResponseReader {
     const [first, ...others] = this.#models;
     const extra = others.map(([model, usage]) => partOf(model, usage));
     return {
+      ...NOTHING_READ,
       usage: first === undefined ? null : extra.length === 0 ? first[1] : { ...first[1], extra: [...(first[1].extra ?? []), ...extra] },
-      outputIsPlaceholder: false,
-      final: false,
       responseModel: first?.[0] ?? null,
-      responseId: null,
       serviceTier: "batch",
-      failed: false,
-      pending: false,
     };
   }
 }

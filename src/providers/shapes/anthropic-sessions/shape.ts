@@ -2,7 +2,7 @@ import type { ResponseFacts } from "../../types.ts";
 import { responseFactsOf } from "../../websocket/call-facts.ts";
 import { ANTHROPIC_USAGE_FIELDS, anthropicUsage } from "../anthropic-messages/usage.ts";
 import { asFields, asName, MergedFields } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 
 /**
@@ -70,13 +70,7 @@ class SessionReader implements ResponseReader {
 
   result(): ReaderResult {
     return {
-      usage: null,
-      outputIsPlaceholder: false,
-      final: false,
-      responseModel: null,
-      responseId: null,
-      serviceTier: null,
-      failed: false,
+      ...NOTHING_READ,
       // what the session uses comes with its events
       pending: !this.#overflowed,
     };

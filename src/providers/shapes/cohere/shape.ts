@@ -1,5 +1,5 @@
 import { asName, MergedFields } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import { COHERE_USAGE_FIELDS, cohereUsage } from "./usage.ts";
 
@@ -46,14 +46,11 @@ class CohereReader implements ResponseReader {
   result(): ReaderResult {
     const fields = this.#usage.fields;
     return {
+      ...NOTHING_READ,
       usage: fields === null ? null : cohereUsage(fields, this.#options.operation),
-      outputIsPlaceholder: false,
       final: this.#finish !== null,
-      responseModel: null,
       responseId: this.#id,
-      serviceTier: null,
       failed: this.#finish === "ERROR" || this.#finish === "ERROR_TOXIC",
-      pending: false,
     };
   }
 }

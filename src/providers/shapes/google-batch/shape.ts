@@ -1,6 +1,6 @@
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "../google-generate-content/usage.ts";
 import { asFields, asName, MergedFields, sumKnown, usageOf } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import type { Usage } from "../../../schema/usage.ts";
 
@@ -40,13 +40,11 @@ class GoogleBatchReader implements ResponseReader {
 
   result(): ReaderResult {
     return {
+      ...NOTHING_READ,
       usage: this.#done ? this.#sum : null,
-      outputIsPlaceholder: false,
       final: this.#done,
       responseModel: this.#model,
-      responseId: null,
       serviceTier: "batch",
-      failed: false,
       pending: !this.#done,
     };
   }

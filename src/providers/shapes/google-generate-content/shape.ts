@@ -1,5 +1,5 @@
 import { asName, MergedFields } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "./usage.ts";
 
@@ -65,14 +65,12 @@ class GenerateContentReader implements ResponseReader {
   result(): ReaderResult {
     const fields = this.#usage.fields;
     return {
+      ...NOTHING_READ,
       usage: fields === null ? null : googleUsage(fields, this.#options.operation),
-      outputIsPlaceholder: false,
       final: this.#finished,
       responseModel: this.#model,
       responseId: this.#id,
-      serviceTier: null,
       failed: this.#failed,
-      pending: false,
     };
   }
 }

@@ -2,6 +2,7 @@ import { contextAfter, readerFacts, requestFactsOf, responseFactsOf } from "../.
 import type { Found, SessionOptions, SocketAsk, SocketEnd, SocketSession, SocketShape } from "../../websocket/session.ts";
 import { asCount, asName, MergedFields } from "../fields.ts";
 import { GOOGLE_USAGE_FIELDS, googleUsage } from "../google-generate-content/usage.ts";
+import { NOTHING_READ } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 
 /**
@@ -94,7 +95,7 @@ class GoogleLiveSession implements SocketSession {
     const usage = fields === null ? null : googleUsage(fields);
     this.#contextTokens = contextAfter(usage) ?? this.#contextTokens;
     const request = requestFactsOf({ model: this.#model, maxOutputTokens: this.#maxOutputTokens });
-    const response = how === null ? responseFactsOf(usage) : readerFacts({ ...NOTHING, usage }, how, this.#textBytes);
+    const response = how === null ? responseFactsOf(usage) : readerFacts({ ...NOTHING_READ, usage }, how, this.#textBytes);
     this.#options.emit({ operation: this.#options.operation, request, response, wasAsked: this.#asked });
     this.#asked = false;
     this.#isWaiting = false;
@@ -104,14 +105,3 @@ class GoogleLiveSession implements SocketSession {
     this.#over = false;
   }
 }
-
-const NOTHING = {
-  usage: null,
-  outputIsPlaceholder: false,
-  final: false,
-  responseModel: null,
-  responseId: null,
-  serviceTier: null,
-  failed: false,
-  pending: false,
-} as const;

@@ -1,5 +1,5 @@
 import { asCount, sumKnown, usageOf } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 
 /** Google's `:predict`: text embeddings count per prediction and in characters, Imagen is paid by the picture. */
@@ -54,14 +54,9 @@ class PredictReader implements ResponseReader {
     const isKnown = this.#tokens !== null || Object.keys(units).length > 0;
     const output = this.#tokens !== null && this.#options.operation === "embeddings" ? 0 : null;
     return {
+      ...NOTHING_READ,
       usage: isKnown ? usageOf({ input: this.#tokens, output, units }) : null,
-      outputIsPlaceholder: false,
-      final: false,
-      responseModel: null,
-      responseId: null,
-      serviceTier: null,
       failed: this.#failed,
-      pending: false,
     };
   }
 }

@@ -1,5 +1,5 @@
 import { asName, MergedFields } from "../fields.ts";
-import type { ReaderOptions, ReaderResult, ResponseReader, Shape } from "../shape.ts";
+import { NOTHING_READ, type ReaderOptions, type ReaderResult, type ResponseReader, type Shape } from "../shape.ts";
 import { responsePaths } from "../slots.ts";
 import { withBreakdown } from "./breakdown.ts";
 import { withCopilotSplit } from "./copilot.ts";
@@ -86,14 +86,13 @@ class ChatReader implements ResponseReader {
     const fields = this.#usage.fields;
     const usage = fields === null ? null : openaiUsage(fields, { provider, reasoningMayBeOutside: true });
     return {
+      ...NOTHING_READ,
       usage: withBreakdown(withCopilotSplit(usage, this.#copilot), this.#breakdown, provider),
-      outputIsPlaceholder: false,
       final: this.#finished,
       responseModel: this.#model,
       responseId: this.#id,
       serviceTier: this.#tier,
       failed: this.#failed,
-      pending: false,
     };
   }
 }
