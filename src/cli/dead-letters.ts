@@ -3,6 +3,9 @@ import type { Cli } from "./cli.ts";
 import { jsonText } from "./output.ts";
 import { table } from "./table.ts";
 
+/** so many are shown at a time, by the API as well */
+export const MAX_DEAD_LETTERS = 10_000;
+
 /** Events that a stream or hook will never take as they are, with the reason. */
 export function showDeadLetters({ output }: Cli, letters: readonly DeadLetterInfo[], isJson: boolean): void {
   if (isJson) for (const letter of letters) output.out(jsonText(letter));

@@ -38,6 +38,6 @@ function fits(event: Event, { sandbox, types, denied }: EventQuery, isDenied: (e
 }
 
 /** What `-n` says. @throws VALIDATION */
-export function countOf(text: string): number {
-  return wholeNumber("-n", text, { min: 1, max: 100_000 });
+export function countOf(text: string, max = 100_000): number {
+  return wholeNumber("-n", text, { min: 1, max });
 }

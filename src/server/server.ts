@@ -71,6 +71,7 @@ class ControlServer implements Server {
   readonly #halted = new AbortController();
   readonly #http: ReturnType<typeof createHttpApp>;
   readonly #upgrades: Upgrades;
+  readonly #refusals: RefusalRecorder;
   readonly #servers: HttpServer[] = [];
   readonly #connections = new Set<Socket>();
   #requests = 0;
@@ -89,14 +90,14 @@ class ControlServer implements Server {
     };
     const recording = { append: (event: NewEvent) => app.events.log.append(event), clock: this.#clock };
     const admissions = new AdmissionRecorder(recording);
-    const refusals = new RefusalRecorder(recording);
+    this.#refusals = new RefusalRecorder(recording);
     const authenticator = new Authenticator({
       ...options.auth,
       keys: options.auth?.keys ?? [],
       onAdmitted: (admission, request) => admissions.record(admission, request),
       onRefused: (refusal, request) => {
         admissions.refused(refusal.actor);
-        refusals.record(refusal, request);
+        this.#refusals.record(refusal, request);
       },
     });
     const shared = { app, rules, authenticator, log, stopping: this.#stopping.signal, halted: this.#halted.signal };
@@ -178,6 +179,7 @@ class ControlServer implements Server {
     await closed;
     clearTimeout(halt);
     this.#halted.abort();
+    this.#refusals[Symbol.dispose]();
   }
 
   #halt(): void {

@@ -5,7 +5,7 @@ import type { EventType } from "../../schema/event.ts";
 import { NATIVE_OCSF_VERSION, OCSF_VERSIONS } from "../../schema/ocsf-version.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
-import { showDeadLetters } from "../dead-letters.ts";
+import { MAX_DEAD_LETTERS, showDeadLetters } from "../dead-letters.ts";
 import { eventLine } from "../event-line.ts";
 import { oneOf } from "../flag-values.ts";
 import { jsonText, printable } from "../output.ts";
@@ -133,7 +133,7 @@ type DeadFlags = { readonly sink: string; readonly lines: string; readonly purge
 /** `agentkernel audit dead`: what a stream will never take as it is. */
 export async function dead(cli: Cli, flags: DeadFlags): Promise<number> {
   using client = await connect(cli);
-  const letters = await client.auditDead({ sink: flags.sink, last: Math.min(10_000, countOf(flags.lines)) });
+  const letters = await client.auditDead({ sink: flags.sink, last: countOf(flags.lines, MAX_DEAD_LETTERS) });
   showDeadLetters(cli, letters, flags.json === true);
   if (flags.purge === true && letters.length > 0) cli.output.note(await client.auditReplay({ sink: flags.sink, purge: true }));
   return 0;

@@ -4,7 +4,7 @@ import { hook, type HookInfo } from "../../schema/hook.ts";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connect.ts";
 import { readHidden } from "../hidden-value.ts";
-import { showDeadLetters } from "../dead-letters.ts";
+import { MAX_DEAD_LETTERS, showDeadLetters } from "../dead-letters.ts";
 import { checkFlags } from "../flag-values.ts";
 import { count, printable } from "../output.ts";
 import { countOf } from "../read-events.ts";
@@ -103,7 +103,7 @@ export async function dead(
   name: string,
   flags: { readonly lines: string; readonly purge?: boolean; readonly json?: boolean },
 ): Promise<number> {
-  const last = Math.min(10_000, countOf(flags.lines));
+  const last = countOf(flags.lines, MAX_DEAD_LETTERS);
   using client = await connect(cli);
   const { dead_letters: letters } = await client.hookDeliveries(name, { last });
   showDeadLetters(cli, letters, flags.json === true);
