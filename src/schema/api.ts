@@ -35,7 +35,6 @@ export type SecretBinding = z.infer<typeof secretBinding>;
 
 export const mountRequest = z.strictObject({ source: z.string(), target: z.string(), read_only: z.boolean().prefault(false) });
 
-/** What `run` and `create` share: the place, its limits, its way out. */
 /** One line each: they stand in events, tables and names of metrics. */
 const labels = z
   .record(
@@ -44,6 +43,7 @@ const labels = z
   )
   .refine((all) => Object.keys(all).length <= 64, "must be at most 64");
 
+/** What `run` and `create` share: the place, its limits, its way out. */
 const place = {
   image: z.string().optional(),
   profile: profileName.optional(),

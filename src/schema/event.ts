@@ -215,7 +215,7 @@ export const llmEvent = z.strictObject({
 /**
  * A caller of the API was let in or turned away. One event is written for each session of a caller that is let in: a credential from an
  * address by a way in, until 15 minutes pass without a request, an hour has passed, or somebody was refused at that address. Refusals are
- * written one by one, up to 60 a minute.
+ * written one by one, up to 60 a minute, and of those beyond one for each address when the minute is over.
  */
 export const authEvent = z.strictObject({
   ...base,
@@ -224,7 +224,7 @@ export const authEvent = z.strictObject({
   /** of the request that made the event */
   path: z.string(),
   reason: z.string().optional(),
-  /** requests that the event stands for: this one, and those since the event before that were not written one by one */
+  /** requests that the event stands for; absent: one */
   count: z.int().positive().optional(),
 });
 
