@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { matchesPath, normalisePath, parsePathPattern } from "./path.ts";
+import { cpuMs } from "../../test/support/cpu-time.ts";
 
 describe("normalisePath", () => {
   it.each([
@@ -131,9 +132,10 @@ describe("path patterns", () => {
     const segments = parsePathPattern(`/${"**/a/".repeat(60)}b`);
     const stars = parsePathPattern(`/${"*a".repeat(300)}b`);
     if ("kind" in segments || "kind" in stars) throw new Error("refused");
-    const before = performance.now();
-    expect(matchesPath(segments, `/${"a/".repeat(2000)}c`)).toBe(false);
-    expect(matchesPath(stars, `/${"a".repeat(5000)}c`)).toBe(false);
-    expect(performance.now() - before).toBeLessThan(2000);
+    const spent = cpuMs(() => {
+      expect(matchesPath(segments, `/${"a/".repeat(2000)}c`)).toBe(false);
+      expect(matchesPath(stars, `/${"a".repeat(5000)}c`)).toBe(false);
+    });
+    expect(spent).toBeLessThan(2000);
   });
 });

@@ -102,7 +102,7 @@ describe("a sandbox in a server that the command line started", requires("bwrap"
     expect(processesOf("12345").length).toBeGreaterThan(0);
     process.kill(serverPid(), "SIGKILL");
     await waitFor(() => processesOf("12345").length === 0, { what: "the sandbox's processes to end", timeoutMs: 10_000 });
-    await waitFor(() => processesOf(`AGENTKERNEL_SANDBOX=${box}`).length === 0, { what: "the end of the rest", timeoutMs: 5_000 });
+    await waitFor(() => processesOf(`AGENTKERNEL_SANDBOX=${box}`).length === 0, { what: "the end of the rest", timeoutMs: 20_000 });
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(home);
 
     const listed = JSON.parse((await run("ls", "--json")).stdout.toString()) as { name: string; state: string; reason: string }[];

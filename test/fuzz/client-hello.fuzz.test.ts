@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { readClientHello } from "../../src/egress/tls/client-hello.ts";
 import { clientHello } from "../support/gateway/hello.ts";
 import { fuzz } from "../support/fuzz.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 test("no bytes make the parser throw, and what it answers is one of its three answers", async () => {
   await fuzz(
@@ -40,7 +41,8 @@ test("a mutated hello never yields a name that is not in its bytes", async () =>
 
 test("16 KB of one-byte records cost little", async () => {
   const bytes = Buffer.concat(Array.from({ length: 3000 }, (_, i) => Buffer.from([0x16, 3, 1, 0, 1, i === 0 ? 1 : 0])));
-  const startedAt = performance.now();
-  for (let i = 0; i < 100; i += 1) readClientHello(bytes);
-  expect(performance.now() - startedAt).toBeLessThan(1000);
+  const spent = cpuMs(() => {
+    for (let i = 0; i < 100; i += 1) readClientHello(bytes);
+  });
+  expect(spent).toBeLessThan(1000);
 });

@@ -7,6 +7,7 @@ import { SyntheticResolver } from "../../src/egress/accept/dns.ts";
 import { SyntheticAddresses } from "../../src/egress/accept/synthetic.ts";
 import { dnsQuery } from "../support/gateway/fixture.ts";
 import { fuzz } from "../support/fuzz.ts";
+import { cpuMs } from "../support/cpu-time.ts";
 
 test("no bytes make the parser throw; a question that was read stands unchanged in its answer", async () => {
   await fuzz(
@@ -64,8 +65,10 @@ test("the resolver answers hostile messages with at most one address of its own 
   );
 });
 
-test("64 KB of anything is judged in bounded time", async () => {
-  const startedAt = performance.now();
-  for (const fill of [0, 1, 63, 64, 0xc0, 0xff]) readQuery(Buffer.concat([dnsQuery("a.com").subarray(0, 12), Buffer.alloc(65_000, fill)]));
-  expect(performance.now() - startedAt).toBeLessThan(200);
+test("64 KB of anything is judged in bounded time", () => {
+  const head = dnsQuery("a.com").subarray(0, 12);
+  for (const fill of [0, 1, 63, 64, 0xc0, 0xff]) {
+    const message = Buffer.concat([head, Buffer.alloc(65_000, fill)]);
+    expect(cpuMs(() => readQuery(message))).toBeLessThan(100);
+  }
 });

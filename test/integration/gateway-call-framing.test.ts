@@ -113,11 +113,11 @@ test.each(PROTOCOLS)("V62: a comment between events reaches the client before an
   const [answer] = at.answers;
   const last = 'data: {"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":8,"total_tokens":20}}\n\ndata: [DONE]\n\n';
   for (const text of [": keep-alive\n\n", ": keep-alive\n\n", 'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', ": keep-alive\n\n"]) {
-    const got = once(body, "data", { signal: AbortSignal.timeout(5_000) });
+    const got = once(body, "data", { signal: AbortSignal.timeout(20_000) });
     answer?.write(text);
     expect(String((await got)[0])).toBe(text);
   }
-  const got = once(body, "data", { signal: AbortSignal.timeout(5_000) });
+  const got = once(body, "data", { signal: AbortSignal.timeout(20_000) });
   answer?.end(last);
   expect(String((await got)[0])).toBe(last);
   await waitFor(() => at.fixture.seen.calls.length === 1);
@@ -147,7 +147,7 @@ test.each(PROTOCOLS)(
     });
     const chunks: Buffer[] = [];
     opened.body.on("data", (chunk: Buffer) => chunks.push(chunk));
-    const [error] = (await once(opened.body, "error", { signal: AbortSignal.timeout(5_000) }).catch((caught: unknown) => [caught])) as [
+    const [error] = (await once(opened.body, "error", { signal: AbortSignal.timeout(20_000) }).catch((caught: unknown) => [caught])) as [
       Error,
     ];
     expect(error.message).toMatch(/aborted|closed|reset|NGHTTP2/i);

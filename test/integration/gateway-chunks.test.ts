@@ -81,7 +81,7 @@ describe.each(["h1", "h2"])("over %s", (protocol) => {
       const stream = session.request({ ":method": "POST", ":path": path, ...headers });
       stream.end(body);
       // the head comes before there is any body
-      await once(stream, "response", { signal: AbortSignal.timeout(5_000) });
+      await once(stream, "response", { signal: AbortSignal.timeout(20_000) });
       answer = stream;
     }
     const received: Buffer[] = [];

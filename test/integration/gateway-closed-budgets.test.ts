@@ -75,7 +75,7 @@ test.each(PROTOCOLS)(
     await ended;
     // no ending of its own: a client must not take the half for the whole
     expect(cut.body.readableEnded).toBe(false);
-    await waitFor(() => at.closed() === 1, { timeoutMs: 1_000, what: "the upstream to be closed" });
+    await waitFor(() => at.closed() === 1, { timeoutMs: 5_000, what: "the upstream to be closed" });
     await waitFor(() => at.fixture.seen.calls.length === 1);
     expect(at.fixture.seen.calls[0]).toMatchObject({
       call_outcome: "aborted",

@@ -68,7 +68,7 @@ async function leave(at: Setting, protocol: Protocol = "http/1.1"): Promise<Serv
 test.each(PROTOCOLS)("V44: the provider is told at once, and what it did not say is estimated (%s)", async (protocol) => {
   await using at = await setting(false);
   const answer = await leave(at, protocol);
-  await waitFor(() => answer.destroyed, { timeoutMs: 1_000, what: "the upstream to be cancelled" });
+  await waitFor(() => answer.destroyed, { timeoutMs: 5_000, what: "the upstream to be cancelled" });
   await waitFor(() => at.fixture.seen.calls.length === 1);
   expect(at.fixture.seen.calls[0]).toMatchObject({
     call_outcome: "aborted",
@@ -125,10 +125,10 @@ test.each(PROTOCOLS)("V96: a new policy and the end of the sandbox end it at onc
   await using at = await setting(true);
   const first = await leave(at, protocol);
   at.fixture.attachment.update({ ...at.fixture.egress, policy: testPolicy([], {}, 2) });
-  await waitFor(() => first.destroyed, { timeoutMs: 1_000 });
+  await waitFor(() => first.destroyed, { timeoutMs: 5_000 });
   at.fixture.attachment.update({ ...at.fixture.egress, policy: testPolicy([HOST], {}, 3) });
   const second = await leave(at, protocol);
   await at.fixture.attachment[Symbol.asyncDispose]();
-  await waitFor(() => second.destroyed, { timeoutMs: 1_000 });
+  await waitFor(() => second.destroyed, { timeoutMs: 5_000 });
   await waitFor(() => at.fixture.seen.calls.length === 2);
 });

@@ -101,7 +101,7 @@ test("V89: a stream that its client resets ends its upstream request and no othe
   endless.on("error", () => undefined);
   await once(endless, "response");
   endless.close(constants.NGHTTP2_CANCEL);
-  await waitFor(() => closed === 1, { timeoutMs: 1_000 });
+  await waitFor(() => closed === 1, { timeoutMs: 5_000 });
   expect((await answer(client.request({ ":path": "/", ":authority": HOST }).end())).body.toString()).toBe("fine");
 });
 
@@ -126,12 +126,12 @@ test("V89: a client that says GOAWAY is served what it asked for before; one tha
   for (const stream of streams) stream.on("error", () => undefined);
   await waitFor(() => waiting.length === 4);
   gone.destroy();
-  await waitFor(() => closed === 3, { timeoutMs: 1_000, what: "the upstream requests to end" });
+  await waitFor(() => closed === 3, { timeoutMs: 5_000, what: "the upstream requests to end" });
   await waitFor(() => fixture.seen.exchanges.length === 4);
   expect(fixture.seen.exchanges.map(({ end }) => end)).toEqual(["complete", "aborted", "aborted", "aborted"]);
   // a gateway that goes away says so
   await using kept = await session(fixture);
-  const goaway = once(kept, "goaway", { signal: AbortSignal.timeout(5_000) });
+  const goaway = once(kept, "goaway", { signal: AbortSignal.timeout(20_000) });
   await once(kept, "remoteSettings");
   await fixture.attachment[Symbol.asyncDispose]();
   await Promise.race([goaway, once(kept, "close")]);
@@ -152,7 +152,7 @@ test("V86: early hints, 100-continue and an answer that comes before 5 MB are se
   const polite = client.request({ ":method": "POST", ":path": "/", ":authority": HOST, expect: "100-continue" });
   const informed: number[] = [];
   polite.on("headers", (headers) => informed.push(Number(headers[":status"])));
-  await once(polite, "continue", { signal: AbortSignal.timeout(5_000) });
+  await once(polite, "continue", { signal: AbortSignal.timeout(20_000) });
   const answered = answer(polite);
   polite.end("body");
   expect((await answered).body.toString()).toBe("done");

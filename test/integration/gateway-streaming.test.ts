@@ -105,7 +105,7 @@ test("a client that leaves ends the upstream request at once", async () => {
   const response = await openInside(fixture, `https://${HOST}/`);
   await once(response, "data");
   response.destroy();
-  await waitFor(() => upstreamClosed, { timeoutMs: 1_000, what: "the upstream to see the abort" });
+  await waitFor(() => upstreamClosed, { timeoutMs: 5_000, what: "the upstream to see the abort" });
   await waitFor(() => fixture.seen.exchanges.length === 1);
   expect(fixture.seen.exchanges[0]).toMatchObject({ end: "aborted", status: 200, decision: "allow" });
 });
@@ -122,7 +122,7 @@ test("a client that leaves while it uploads ends the upstream request", async ()
   upload.write("begin");
   await waitFor(() => upstream.requests.length === 1);
   upload.destroy();
-  await waitFor(() => aborted, { timeoutMs: 1_000 });
+  await waitFor(() => aborted, { timeoutMs: 5_000 });
   await waitFor(() => fixture.seen.exchanges[0]?.end === "aborted");
 });
 

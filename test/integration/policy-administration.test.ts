@@ -109,7 +109,7 @@ test("a process beside takes over what another changed, and both count the same 
   await using at = await setting(rules("a.com"));
   const beside = await at.beside();
   await at.app.policy.put(caller, { rules: [{ host: "a.com", effect: "deny" }] });
-  await waitFor(async () => (await verdict(beside, "a.com")) === "deny", { what: "the other process", timeoutMs: 5_000 });
+  await waitFor(async () => (await verdict(beside, "a.com")) === "deny", { what: "the other process", timeoutMs: 20_000 });
   expect((await beside.policy.get()).generation).toBe(2);
   // both change at once: nobody's change is lost without being told
   const both = await Promise.allSettled([

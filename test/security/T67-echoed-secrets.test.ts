@@ -235,7 +235,7 @@ test("events pass one by one while the answer is searched", async () => {
   await using fixture = await gatewayFixture({ allow: [KEY_HOST], upstreams: [upstream.override(KEY_HOST)], secrets: [KEY] });
   const response = await openInside(fixture, `https://${KEY_HOST}/`, { headers: BEARER });
   for (const text of ['data: {"token":"s"}\n\n', "data: sk-proj-\n\n", `data: ${REAL}\n\n`]) {
-    const got = once(response, "data", { signal: AbortSignal.timeout(2_000) });
+    const got = once(response, "data", { signal: AbortSignal.timeout(20_000) });
     send(text);
     expect(String((await got)[0])).toBe(text.replace(REAL, PLACEHOLDER));
   }

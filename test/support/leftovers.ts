@@ -43,5 +43,5 @@ export async function expectNoChildren(except: RegExp = /(?!)/): Promise<void> {
     descendants()
       .map((child) => child.command)
       .filter((command) => !except.test(command));
-  await waitFor(() => left().length === 0, { timeoutMs: 5_000, what: `children to end: ${left().join("; ")}` });
+  await waitFor(() => left().length === 0, { timeoutMs: 20_000, what: `children to end: ${left().join("; ")}` });
 }

@@ -38,5 +38,5 @@ export async function runIn(
 
 /** Connects to a port inside, as soon as something listens there. */
 export async function dialWhenUp(sandbox: BackendSandbox, port: number): Promise<Duplex> {
-  return waitFor(async () => sandbox.dial(port, { signal: AbortSignal.timeout(5000) }), { what: `a listener on port ${port}` });
+  return waitFor(async () => sandbox.dial(port, { signal: AbortSignal.timeout(20_000) }), { what: `a listener on port ${port}` });
 }

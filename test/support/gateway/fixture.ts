@@ -195,7 +195,7 @@ async function askUdp(port: number, message: Uint8Array): Promise<Buffer | undef
   try {
     socket.bind(0, "127.0.0.1");
     await once(socket, "listening");
-    const answer = once(socket, "message", { signal: AbortSignal.timeout(2_000) });
+    const answer = once(socket, "message", { signal: AbortSignal.timeout(20_000) });
     socket.send(message, port, "127.0.0.1");
     const [bytes] = (await answer) as [Buffer];
     return bytes;
