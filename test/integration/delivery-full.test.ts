@@ -19,7 +19,7 @@ function openSmall(place: LogPlace, onFull: "drop_oldest" | "block" | "deny"): P
   });
 }
 
-/** Appends until the log has taken so many bytes, or until it refuses or waits for longer than a second. */
+/** Appends until the log has taken so many bytes, or until it refuses or waits for seconds. */
 async function fill(
   log: ChainedEventLog,
   bytes: number,
@@ -28,7 +28,7 @@ async function fill(
   for (let taken = 0; taken < bytes; taken += 1_300) {
     const appending = log.append(change("r", { reason: "x".repeat(1_000) }));
     try {
-      const done = await Promise.race([appending, delay(1_500, undefined)]);
+      const done = await Promise.race([appending, delay(5_000, undefined)]);
       if (done === undefined) return { ids, end: "waiting", pending: appending };
       ids.push(done.id);
     } catch (error) {
