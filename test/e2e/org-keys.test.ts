@@ -81,6 +81,16 @@ describe("keys of the organisation", requires("bwrap", "curl"), () => {
       .filter(({ type }) => type === "llm.call")
       .map(({ sandbox, provider, key_source }) => `${sandbox} ${provider} ${key_source}`);
     expect(new Set(calls)).toEqual(new Set(["plain openai org", "plain anthropic org", "own openai sandbox", "own openai none"]));
+
+    // a secret that is gone is missed where it was used
+    const forgotten = await at.run(["secret", "rm", "ORG_ANTHROPIC", "OWN_KEY"]);
+    expect(forgotten.stderr.split("\n").filter((line) => line.startsWith("warning"))).toEqual([
+      "warning: ORG_ANTHROPIC was the key for anthropic, which has none now: agentkernel secret set ORG_ANTHROPIC, or llm keys rm anthropic",
+    ]);
+    from = before();
+    await inside("plain", messages);
+    // what opened the host was the key
+    expect(keysSince(from)).toEqual([]);
     for (const value of [...Object.values(ORG), OWN]) expect(shown.join("") + audit).not.toContain(value);
   });
 });

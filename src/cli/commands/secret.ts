@@ -34,5 +34,12 @@ export async function remove(cli: Cli, names: readonly string[]): Promise<number
     await client.removeSecret(name);
     cli.output.note(`secret ${name} is forgotten`);
   }
+  // keys are kept by name: one that is set again holds at once
+  for (const { target, vault_key_name: name, available } of await client.llmKeys()) {
+    if (names.includes(name) && !available)
+      cli.output.note(
+        `warning: ${name} was the key for ${target}, which has none now: agentkernel secret set ${name}, or llm keys rm ${target}`,
+      );
+  }
   return 0;
 }
