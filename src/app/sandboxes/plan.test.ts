@@ -50,3 +50,8 @@ it.each([
   const planning = planSandbox(contextOf(new Set()), { name: "one", ...request }, undefined);
   await expect(planning).rejects.toMatchObject({ code: "VALIDATION", message: expect.stringContaining(option) });
 });
+
+it("refuses a time to live that is over at once", async () => {
+  const context = contextOf(new Set());
+  await expect(planSandbox(context, { name: "one" }, context.now())).rejects.toMatchObject({ code: "VALIDATION" });
+});

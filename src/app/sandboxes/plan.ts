@@ -44,6 +44,8 @@ export async function planSandbox(
   const limits = limitsFor(config.sandbox, profile, { memory_mb: request.memory_mb, vcpus: request.vcpus, pids: request.pids });
   const now = context.now();
   const end = expiresAt ?? (config.sandbox.ttlMs === null ? undefined : now + config.sandbox.ttlMs);
+  if (end !== undefined && end <= now)
+    throw new AppError("VALIDATION", "its time would be over before it begins", { hint: "write a ttl of 2h, say, or leave it out" });
   if (request.workspace === undefined || request.workspace === null) refuseWithoutWorkspace(request);
   const secrets = await bindingsOf(context, profile.network === "none" ? [] : config.secrets, request, uuid);
   try {
