@@ -23,6 +23,7 @@ import type { ProviderId } from "../schema/provider.ts";
 import type { LlmKeyInfo, LlmKeyRequest } from "../schema/llm-key.ts";
 import type { Hook, HookInfo, HookTestResult } from "../schema/hook.ts";
 import type { ExecSignal, ExitStatus } from "../sandbox/backend.ts";
+import type { WorkspaceResult } from "../sandbox/workspace/session.ts";
 import type { PolicyChange, PolicyCheck, PolicyReport, SecretInfo } from "../schema/api.ts";
 
 /**
@@ -85,17 +86,7 @@ export type RunningSandboxExec = RunningExec & {
   readonly finished: Promise<WorkspaceOutcome>;
 };
 
-export type WorkspaceOutcome = {
-  readonly created: number;
-  readonly modified: number;
-  readonly deleted: number;
-  /** changed files that run on the host later */
-  readonly sensitive: readonly string[];
-  readonly applied: boolean;
-  /** where the copy was kept, when it was not applied */
-  readonly keptAt?: string;
-  /** why it was not applied although it should have been */
-  readonly conflict?: string;
+export type WorkspaceOutcome = WorkspaceResult & {
   /** writes a kept copy back after all */
   readonly apply?: () => Promise<WorkspaceOutcome>;
 };

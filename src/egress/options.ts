@@ -8,6 +8,7 @@ import type { CostOfCall } from "../usage/cost.ts";
 import type { DecisionEvent, ExchangeEvent, FindingEvent, LlmEvent } from "../schema/event.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { ProviderTable } from "../providers/recognize.ts";
+import type { BoundSecret } from "../secrets/prepare.ts";
 import type { Judge } from "./judge.ts";
 import type { CallGate } from "./admission.ts";
 
@@ -32,26 +33,8 @@ export type UpstreamProxy = {
   readonly ca?: string;
 };
 
-/** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
-export type GatewaySecret = {
-  /** environment variable inside */
-  readonly name: string;
-  readonly placeholder: string;
-  readonly value: Secret;
-  /** host pattern it is bound to */
-  readonly host: string;
-  /** header it belongs into, lower-case */
-  readonly header: string;
-  /** `bearer` puts `Bearer ` before it, `raw` nothing */
-  readonly scheme: "bearer" | "raw" | "sigv4";
-  /** further headers that the host's clients put it into */
-  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" }[];
-  /** methods it may be used with; undefined: every one */
-  readonly methods?: readonly string[];
-  /** path patterns it may be used for; undefined: the host's default scope, else every path */
-  readonly paths?: readonly string[];
-  /** parameter of the query that it may stand in, too */
-  readonly query?: string;
+/** A secret with what the gateway has to know beside its binding. */
+export type GatewaySecret = BoundSecret & {
   /** it was taken away while the sandbox runs: its placeholder is refused everywhere */
   readonly isRevoked?: true;
   /** secret file that it is a token of */

@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 import { GENESIS } from "./chain.ts";
+import { parseJson } from "./parse-json.ts";
 
 /**
  * A signed statement about a chain. `checkpoint`: everything up to `seq` is on disk. `seal`: the same, and the segment is
@@ -69,13 +70,7 @@ export function hashCheckpointLine(line: string): string {
 export function parseCheckpoint(line: string): SignedCheckpoint | undefined {
   const body = LINE.exec(line)?.[1];
   if (body === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(body);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const value = parseJson(body);
   return isBody(value)
     ? {
         kind: value.kind,

@@ -5,6 +5,7 @@ import { errnoOf } from "../base/error.ts";
 import type { Event } from "../schema/event.ts";
 import { parseLine } from "./chain.ts";
 import { listSegments } from "./layout.ts";
+import { parseJson } from "./parse-json.ts";
 
 /** Longer than any line of ours, so that a block and what is left of the one before hold a whole line soon. */
 const BLOCK = 128 * 1024;
@@ -32,16 +33,11 @@ export async function* newestFirst(dir: string, chain: string): AsyncGenerator<E
 
 /** The JSON of an event; undefined when it is none. */
 export function parseEvent(json: string): Event | undefined {
-  try {
-    const value: unknown = JSON.parse(json);
-    // what stands in the log was checked when it was made; a changed line is for `verify` to find
-    return typeof value === "object" && value !== null && "type" in value && "timestamp" in value && "id" in value
-      ? (value as Event)
-      : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const value = parseJson(json);
+  // what stands in the log was checked when it was made; a changed line is for `verify` to find
+  return typeof value === "object" && value !== null && "type" in value && "timestamp" in value && "id" in value
+    ? (value as Event)
+    : undefined;
 }
 
 /** Whole lines from the end to the beginning, without their newlines; an unfinished last one is left out. */

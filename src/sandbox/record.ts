@@ -1,6 +1,7 @@
 import type { ProfileName, SandboxState } from "../schema/api.ts";
 import type { SecretFileDefinition } from "../schema/secret-file-definition.ts";
 import type { SecretReference } from "../schema/secret-reference.ts";
+import type { AuthHeader, SecretScheme } from "../schema/secret-scheme.ts";
 import type { StoredExec } from "../schema/stored-exec.ts";
 import type { EnforcedBy, FileOwner, Mount } from "./backend.ts";
 
@@ -11,9 +12,9 @@ export type SecretBindingRecord = {
   readonly name: string;
   readonly host: string;
   readonly header: string;
-  readonly scheme: "bearer" | "raw" | "sigv4";
+  readonly scheme: SecretScheme;
   /** further headers that the host's clients use */
-  readonly others?: readonly { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" }[];
+  readonly others?: readonly AuthHeader[];
   /** what it may be used for; absent: every method, the host's default paths, no query parameter */
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { streamStatus } from "./delivery.ts";
 import { secretFileRequest } from "./secret-file.ts";
+import { SECRET_SCHEMES } from "./secret-scheme.ts";
 
 /** Bodies and answers of the HTTP API (`docs/reference/api.md` is made from them). Canonical units on the wire. */
 
@@ -22,7 +23,7 @@ export const secretBinding = z.strictObject({
   host: z.string().min(1).max(260),
   /** default by host, mostly `authorization` */
   header: z.string().max(64).optional(),
-  scheme: z.enum(["bearer", "raw", "sigv4"]).optional(),
+  scheme: z.enum(SECRET_SCHEMES).optional(),
   /** parameter of the URL that it may stand in, too */
   query: z.string().max(64).optional(),
   methods: z.array(z.string().max(32)).max(32).optional(),

@@ -8,6 +8,7 @@ import { proxySection } from "./hook.ts";
 import { modelHost, operatorProvider } from "./operator-provider.ts";
 import { secretFileSection } from "./secret-file.ts";
 import { secretReference } from "./secret-reference.ts";
+import { SECRET_SCHEMES } from "./secret-scheme.ts";
 
 /**
  * `agentkernel.toml`, as written. Everything is optional and absence is the safest value. `docs/reference/config.md` is made from the
@@ -207,7 +208,7 @@ const binding = z
           .optional()
           .meta({ description: "where the value is; absent: the environment's variable of that name, then the vault" }),
         header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
-        scheme: z.enum(["bearer", "raw", "sigv4"]).optional().meta({
+        scheme: z.enum(SECRET_SCHEMES).optional().meta({
           description: "`bearer` puts `Bearer ` before it, `sigv4` signs requests to AWS again; default by name, host and header",
         }),
         query: z.string().optional().meta({ description: "parameter of the URL that it may stand in, too; absent: none" }),

@@ -8,6 +8,7 @@ import type { OperatorShape } from "./operator-shapes.ts";
 import type { SecretFileSection } from "./secret-file.ts";
 import type { SecretFileDefinition } from "./secret-file-definition.ts";
 import type { SecretReference } from "./secret-reference.ts";
+import type { SecretScheme } from "./secret-scheme.ts";
 
 /** Limits that somebody set; absent: not set. */
 export type LimitSettings = {
@@ -34,7 +35,7 @@ export type BindingSettings = {
   readonly from?: SecretReference;
   readonly host: string;
   readonly header?: string;
-  readonly scheme?: "bearer" | "raw" | "sigv4";
+  readonly scheme?: SecretScheme;
   readonly query?: string;
   readonly methods?: readonly string[];
   readonly paths?: readonly string[];

@@ -1,7 +1,5 @@
+import type { AuthHeader } from "../schema/secret-scheme.ts";
 import { awsRole } from "./sigv4.ts";
-
-/** How a host takes its credential. `bearer` puts `Bearer ` before it, `raw` nothing; `sigv4` signs the request with it. */
-export type AuthHeader = { readonly header: string; readonly scheme: "bearer" | "raw" | "sigv4" };
 
 const BEARER: AuthHeader = { header: "authorization", scheme: "bearer" };
 

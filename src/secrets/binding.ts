@@ -1,6 +1,7 @@
 import { AppError } from "../base/error.ts";
 import { Secret } from "../base/secret.ts";
-import { defaultAuthHeader, headerError, type AuthHeader, otherAuthHeaders, SIGNED } from "./auth-header.ts";
+import type { AuthHeader, SecretScheme } from "../schema/secret-scheme.ts";
+import { defaultAuthHeader, headerError, otherAuthHeaders, SIGNED } from "./auth-header.ts";
 import { awsRole } from "./sigv4.ts";
 
 /** What a binding may be narrowed or widened by, beside the header. */
@@ -60,7 +61,7 @@ export type BindingParts = BindingScope & {
   readonly name: string;
   readonly host: string;
   readonly header?: string;
-  readonly scheme?: "bearer" | "raw" | "sigv4";
+  readonly scheme?: SecretScheme;
 };
 
 /** From parts, as `[secrets]` of the configuration and the API's full form give them. @throws VALIDATION */

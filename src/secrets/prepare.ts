@@ -1,25 +1,12 @@
-import type { AuthHeader } from "./auth-header.ts";
 import { AppError } from "../base/error.ts";
 import type { Secret } from "../base/secret.ts";
-import type { Binding, BindingScope } from "./binding.ts";
+import type { Binding } from "./binding.ts";
 import { createPlaceholder, type RandomSource } from "./placeholder.ts";
 import { awsRole } from "./sigv4.ts";
 import { checkSecretValue } from "./value.ts";
 
 /** A secret that the gateway puts into requests to one host; the sandbox holds the placeholder. */
-export type BoundSecret = BindingScope & {
-  /** environment variable inside */
-  readonly name: string;
-  readonly placeholder: string;
-  readonly value: Secret;
-  /** host pattern it is bound to */
-  readonly host: string;
-  /** header it belongs into, lower-case */
-  readonly header: string;
-  readonly scheme: "bearer" | "raw" | "sigv4";
-  /** further headers that it may stand in */
-  readonly others?: readonly AuthHeader[];
-};
+export type BoundSecret = Binding & { readonly placeholder: string; readonly value: Secret };
 
 export type PreparedSecrets = {
   /** for the gateway */

@@ -6,7 +6,8 @@ import { VERSION } from "../../base/version.ts";
 import type { Judge, JudgedRequest, Judgement, WantedBodies } from "../../egress/gateway.ts";
 import { maskBody } from "../../events/redact.ts";
 import type { AddressVet, HttpClient } from "../../events/sinks/http-client.ts";
-import { excerpt, field, parseReply } from "../../events/sinks/judge-reply.ts";
+import { field, parseJson } from "../../events/parse-json.ts";
+import { excerpt } from "../../events/sinks/judge-reply.ts";
 import { webhookHeaders } from "../../events/sinks/standard-webhooks.ts";
 import type { ShownBody } from "../../schema/event.ts";
 import type { Hook } from "../../schema/hook.ts";
@@ -156,7 +157,7 @@ export class DecisionHooks implements Judge, AsyncDisposable {
     if (deadline.aborted) throw new Error(`no decision within ${hook.timeout_ms} ms`);
     if ("failure" in reply) throw new Error(reply.failure);
     if (reply.status !== 200) throw new Error(`HTTP ${reply.status}`);
-    const answer = parseReply(reply.body);
+    const answer = parseJson(reply.body);
     const verdict = field(answer, "verdict");
     if (verdict === "allow") return { verdict };
     if (verdict !== "deny") throw new Error("the answer has no verdict");

@@ -1,16 +1,7 @@
 import { newId } from "../../base/id.ts";
-import type { Caller, Downstream, Exchange } from "./exchange.ts";
-import type { RequestHead } from "./headers.ts";
+import type { Exchange } from "./exchange.ts";
 
-export type NewExchange = {
-  readonly connection: Caller;
-  readonly downstream: Downstream;
-  readonly method: string;
-  readonly rawTarget: string;
-  readonly request: RequestHead;
-  readonly isUpgrade: boolean;
-  readonly startedAt: number;
-};
+export type NewExchange = Pick<Exchange, "connection" | "downstream" | "method" | "rawTarget" | "request" | "isUpgrade" | "startedAt">;
 
 /** An exchange at its beginning: nothing known but what the sandbox sent. */
 export function newExchange(start: NewExchange): Exchange {

@@ -3,6 +3,7 @@ import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { isChainId } from "../chain.ts";
+import { membersOf, parseJson } from "../parse-json.ts";
 import type { ReadCursor } from "../read-forward.ts";
 import { appendDurably, replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";
@@ -97,17 +98,10 @@ export async function syncSegment(path: string): Promise<void> {
 }
 
 function parseCursor(text: string): ReadonlyMap<string, ReadCursor> | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  if (typeof value !== "object" || value === null || !("chains" in value) || typeof value.chains !== "object" || value.chains === null)
-    return undefined;
+  const { chains: written } = membersOf(parseJson(text));
+  if (typeof written !== "object" || written === null) return undefined;
   const chains = new Map<string, ReadCursor>();
-  for (const [chain, cursor] of Object.entries(value.chains as Record<string, unknown>)) {
+  for (const [chain, cursor] of Object.entries(membersOf(written))) {
     if (!isChainId(chain) || !isCursor(cursor)) return undefined;
     chains.set(chain, cursor);
   }

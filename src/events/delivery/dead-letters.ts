@@ -3,6 +3,7 @@ import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { forEachLine } from "../lines.ts";
+import { membersOf, parseJson } from "../parse-json.ts";
 import { parseEvent } from "../read-backward.ts";
 import type { Event } from "../../schema/event.ts";
 import { appendDurably, replaceFile } from "./atomic-file.ts";
@@ -99,16 +100,7 @@ async function eachLetter(path: string, visit: (letter: DeadLetter) => boolean):
 }
 
 function parseLetter(text: string): DeadLetter | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const { time, reason, chain, seq, event } = (typeof value === "object" && value !== null ? value : {}) as Readonly<
-    Record<string, unknown>
-  >;
+  const { time, reason, chain, seq, event } = membersOf(parseJson(text));
   const parsed = parseEvent(JSON.stringify(event ?? null));
   if (
     typeof time !== "string" ||

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { newId } from "../../base/id.ts";
+import { membersOf, parseJson } from "../parse-json.ts";
 import { replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";
 
@@ -42,14 +43,7 @@ function requestsDirectory(dir: string, sink: string): string {
 }
 
 function parseRequest(text: string): DeliveryRequest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const { kind, sinceMs } = (typeof value === "object" && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
+  const { kind, sinceMs } = membersOf(parseJson(text));
   if (kind === "resume" || kind === "replay_dead" || kind === "purge_dead") return { kind };
   return kind === "replay" && typeof sinceMs === "number" ? { kind, sinceMs } : undefined;
 }

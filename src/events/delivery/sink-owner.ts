@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
+import { membersOf, parseJson } from "../parse-json.ts";
 import { replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";
 import type { SinkOwner } from "./sink-spec.ts";
@@ -39,11 +40,10 @@ export async function foreignSinks(dir: string, config: string | null, nowMs: nu
 
 async function readOwner(path: string): Promise<SinkOwner | undefined> {
   try {
-    const value = JSON.parse(await readFile(path, "utf8")) as Partial<SinkOwner> | null;
-    const { config, place } = value ?? {};
+    const { config, place } = membersOf(parseJson(await readFile(path, "utf8")));
     return typeof config === "string" && typeof place === "string" ? { config, place } : undefined;
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || error instanceof SyntaxError) return undefined;
+    if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }

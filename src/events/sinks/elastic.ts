@@ -1,7 +1,8 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Event } from "../../schema/event.ts";
 import type { HttpClient } from "./http-client.ts";
-import { excerpt, field, judgeReply, parseReply, reasonOf } from "./judge-reply.ts";
+import { field, parseJson } from "../parse-json.ts";
+import { excerpt, judgeReply, reasonOf } from "./judge-reply.ts";
 import { DELIVERED, type Flat, flatten, type Poison, type Sink, type SinkAnswer, type SinkBatch } from "./sink.ts";
 
 export type ElasticOptions = {
@@ -42,7 +43,7 @@ export function createElastic(options: ElasticOptions, client: HttpClient): Sink
       const reply = await client.post(url, headers, bodyOf(flat, batch, options.index), signal);
       const judged = judgeReply(reply, options.clock.now());
       if ("failure" in reply || judged.kind !== "delivered") return judged;
-      return judgeItems(parseReply(reply.body), flat) ?? { kind: "retry", reason: `the answer is not one of _bulk: ${reasonOf(reply)}` };
+      return judgeItems(parseJson(reply.body), flat) ?? { kind: "retry", reason: `the answer is not one of _bulk: ${reasonOf(reply)}` };
     },
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };

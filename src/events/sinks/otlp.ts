@@ -2,7 +2,8 @@ import type { Clock } from "../../base/clock.ts";
 import type { Event } from "../../schema/event.ts";
 import { idOf } from "./elastic.ts";
 import type { HttpClient } from "./http-client.ts";
-import { excerpt, field, judgeReply, parseReply, reasonOf } from "./judge-reply.ts";
+import { field, parseJson } from "../parse-json.ts";
+import { excerpt, judgeReply, reasonOf } from "./judge-reply.ts";
 import { DELIVERED, flatten, type Sink, type SinkBatch } from "./sink.ts";
 
 export type OtlpOptions = {
@@ -38,7 +39,7 @@ export function createOtlp(options: OtlpOptions, client: HttpClient): Sink {
       const reply = await client.post(url.href, headers, JSON.stringify(requestOf(batch, options, now)), signal);
       const judged = judgeReply(reply, now);
       if ("failure" in reply || judged.kind !== "delivered") return judged;
-      const answer = parseReply(reply.body);
+      const answer = parseJson(reply.body);
       if (reply.body.trim() !== "" && (typeof answer !== "object" || answer === null)) {
         return { kind: "retry", reason: `the answer is not one of OTLP: ${reasonOf(reply)}` };
       }

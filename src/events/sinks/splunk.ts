@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../base/clock.ts";
 import type { HttpClient, HttpReply } from "./http-client.ts";
-import { field, judgeReply, parseReply, reasonOf } from "./judge-reply.ts";
+import { field, parseJson } from "../parse-json.ts";
+import { judgeReply, reasonOf } from "./judge-reply.ts";
 import { DELIVERED, flatten, type Sink, type SinkAnswer, type SinkBatch } from "./sink.ts";
 
 export type SplunkOptions = {
@@ -57,7 +58,7 @@ export function createSplunk(options: SplunkOptions, client: HttpClient): Sink {
           ? judged
           : { kind: "retry", reason: `acknowledgement: ${"failure" in reply ? reply.failure : reasonOf(reply)}` };
       }
-      if (field(field(parseReply(reply.body), "acks"), String(ackId)) === true) return DELIVERED;
+      if (field(field(parseJson(reply.body), "acks"), String(ackId)) === true) return DELIVERED;
       if (clock.monotonic() >= deadline) return { kind: "retry", reason: `no acknowledgement of ${ackId} within ${ackMs / 1000} s` };
       await delay(waitMs, undefined, { signal }).catch(() => "the signal ends the wait; the next question sees it");
       if (signal.aborted) return { kind: "retry", reason: "stopped while waiting for the acknowledgement" };
@@ -68,7 +69,7 @@ export function createSplunk(options: SplunkOptions, client: HttpClient): Sink {
       const flat = flatten(batch.items);
       const reply = await client.post(url.href, headers, bodyOf(batch, options), signal);
       if ("failure" in reply) return judgeReply(reply, clock.now());
-      const answer = parseReply(reply.body);
+      const answer = parseJson(reply.body);
       if (reply.status === 200) {
         if (field(answer, "code") !== 0) return { kind: "retry", reason: `HTTP 200 without code 0: ${reasonOf(reply)}` };
         const ackId = field(answer, "ackId");

@@ -1,5 +1,6 @@
 import { Secret } from "../../base/secret.ts";
-import { type AuthHeader, defaultAuthHeader } from "../auth-header.ts";
+import type { AuthHeader } from "../../schema/secret-scheme.ts";
+import { defaultAuthHeader } from "../auth-header.ts";
 import type { RandomSource } from "../placeholder.ts";
 import type { Credentials } from "./credentials.ts";
 import { shownCredentials } from "./credentials.ts";

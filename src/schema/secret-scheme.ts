@@ -1,0 +1,7 @@
+/** How a credential stands in its header: `bearer` puts `Bearer ` before it, `raw` nothing; `sigv4` signs the request with it. */
+export const SECRET_SCHEMES = ["bearer", "raw", "sigv4"] as const;
+
+export type SecretScheme = (typeof SECRET_SCHEMES)[number];
+
+/** A header that carries a credential. */
+export type AuthHeader = { readonly header: string; readonly scheme: SecretScheme };
