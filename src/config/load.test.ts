@@ -306,6 +306,22 @@ const bad: readonly (readonly [string, RegExp, RegExp])[] = [
     /proxy\.hooks\[0\]\.mode is decide for something else/,
     /on_request and a webhook/,
   ],
+  ...(
+    [
+      ["event = 'on_llm'\ntimeout_ms = 500", /timeout_ms is for decisions/],
+      ["event = 'on_llm'\ncache_ttl = 5", /cache_ttl is for decisions/],
+      ["event = 'on_request'\nfilter = { model = 'gpt-*' }", /filter\.model is not for on_request/],
+      ["event = 'on_request'\nmode = 'decide'\nfilter = { model = 'gpt-*' }", /filter\.model is not for on_request/],
+      ["event = 'on_request'\nfilter = { status = '5xx' }", /filter\.status is not for on_request/],
+      ["event = 'on_request'\nmode = 'decide'\nfilter = { decision = 'deny' }", /filter\.decision is one that no event/],
+      ["event = 'on_deny'\nfilter = { model = 'gpt-*' }", /filter\.model is not for on_deny/],
+      ["event = 'on_deny'\nfilter = { decision = 'allow' }", /filter\.decision is one that no event/],
+      ["event = 'on_response'\ninclude_body = true\nfilter = { model = 'gpt-*' }", /include_body is not for a filter by model/],
+    ] as const
+  ).map(
+    ([keys, message]) =>
+      [`[[proxy.hooks]]\nname = 'h'\n${keys}\ntarget = { type = 'webhook', url = 'http://x' }`, message, /remove it/] as const,
+  ),
   ["[[proxy.hooks]]\nname = 'h'\nevent = 'on_deny'\ntarget = { type = 'audit' }\nfilter = { status = '2' }", /filter\.status/, /2xx/],
   [
     "[[proxy.hooks]]\nname = 'h'\nevent = 'on_deny'\ntarget = { type = 'webhook', url = 'ftp://x' }",

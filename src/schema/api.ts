@@ -83,6 +83,7 @@ export type CreateSandboxRequest = z.infer<typeof createSandboxRequest>;
 export const runRequest = z.strictObject({
   ...place,
   command,
+  /** taken for clients that send it: every sandbox is started in the one way that there is */
   fast: z.boolean().optional(),
   workdir: z.string().optional(),
   stdin: z.string().optional(),
@@ -323,6 +324,7 @@ export const policyChange = z.strictObject({
   default: z.enum(["deny", "allow"]).optional(),
   mode: z.enum(["enforce", "observe"]).optional(),
   locked: z.boolean().optional(),
+  /** not read: it shows */
   sandboxes: z.array(z.unknown()).optional(),
 });
 export type PolicyChange = z.infer<typeof policyChange>;

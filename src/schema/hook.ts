@@ -33,7 +33,7 @@ const hookTarget = z
       rotate_size: z
         .union([size, z.int().min(1)], { error: "must be a size: 64MiB" })
         .prefault("64MiB")
-        .meta({ description: "the file is renamed past this size; nothing is removed" }),
+        .meta({ title: "size", description: "the file is renamed past this size; nothing is removed" }),
     }),
     z.strictObject({ type: z.literal("audit") }),
   ])
@@ -65,6 +65,15 @@ export const hookName = z
   .string()
   .regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/, "is not a name: write up to 63 letters, digits, dots and hyphens");
 
+const DECISION_MS = 2_000;
+
+/** Keys of a filter that events of this kind never have: the hook would never be told, and a decision never be asked for. */
+const UNKNOWN_OF: Readonly<Partial<Record<HookEvent, readonly (keyof HookFilter)[]>>> = {
+  on_request: ["model", "status"],
+  on_deny: ["model"],
+  on_budget: ["host", "provider", "model", "decision", "status"],
+};
+
 const MODE_HINT = "write decide only with on_request and a webhook";
 
 export const hook = z
@@ -81,7 +90,12 @@ export const hook = z
       .enum(["notify", "decide"])
       .prefault("notify")
       .meta({ description: "`decide`: the webhook of an `on_request` hook answers whether a request may leave" }),
-    timeout_ms: z.int().min(50).max(30_000).prefault(2_000).meta({ description: "how long a decision may take; then it is a denial" }),
+    timeout_ms: z
+      .int()
+      .min(50)
+      .max(30_000)
+      .prefault(DECISION_MS)
+      .meta({ description: "how long a decision may take; then it is a denial" }),
     cache_ttl: z
       .number()
       .min(0)
@@ -96,26 +110,31 @@ export const hook = z
         description:
           "how much of a body `on_request` hooks get of the request, `on_response` hooks of both, secrets masked; `true` is 16KiB, the most that an event has room for; decisions may have up to 256KiB. Such bodies lie in the audit log, and are shown to these hooks alone",
       }),
-    batch: z.int().min(1).max(1_000).optional().meta({ description: "events that are sent at once, as an array; absent: one, by itself" }),
+    batch: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .meta({ description: "events that are sent at once, to a webhook as an array; absent: one, by itself" }),
   })
   .superRefine((value, context) => {
     if (value.mode === "decide" && (value.event !== "on_request" || value.target.type !== "webhook"))
       context.addIssue({ code: "custom", path: ["mode"], message: `is decide for something else: ${MODE_HINT}` });
     if (value.target.type !== "webhook" && (value.secret !== undefined || value.secrets !== undefined))
       context.addIssue({ code: "custom", path: ["secret"], message: "is for webhooks: remove it" });
-    for (const key of Object.keys(value.filter ?? {}))
-      if (value.event === "on_budget" && key !== "sandbox" && key !== "label")
-        context.addIssue({
-          code: "custom",
-          path: ["filter", key],
-          message: "is not for on_budget: write sandbox or label, which fit the budget's scope",
-        });
+    for (const { path, message } of deadFilters(value)) context.addIssue({ code: "custom", path: ["filter", ...path], message });
+    if (value.mode !== "decide" && value.timeout_ms !== DECISION_MS)
+      context.addIssue({ code: "custom", path: ["timeout_ms"], message: 'is for decisions: remove it, or write mode = "decide"' });
+    if (value.mode !== "decide" && value.cache_ttl > 0)
+      context.addIssue({ code: "custom", path: ["cache_ttl"], message: 'is for decisions: remove it, or write mode = "decide"' });
     const body = bodyLimit(value);
     const most = value.mode === "decide" ? DECIDE_BODY : EVENT_BODY;
     const refuseBody = (message: string): void => context.addIssue({ code: "custom", path: ["include_body"], message });
     if (body > 0 && value.event !== "on_request" && value.event !== "on_response")
       refuseBody("is for on_request and on_response: remove it");
     else if (body > 0 && value.target.type === "audit") refuseBody("is for webhooks and files: remove it");
+    else if (body > 0 && value.filter?.model !== undefined)
+      refuseBody("is not for a filter by model, since events with a model carry no bodies: remove it");
     else if (body > most) refuseBody(`is too much: write ${most / 1024}KiB or less`);
     if (value.mode === "decide" && body > 0 && value.cache_ttl > 0)
       context.addIssue({
@@ -127,6 +146,21 @@ export const hook = z
       context.addIssue({ code: "custom", path: ["batch"], message: "is not for decisions: remove it" });
   });
 export type Hook = z.output<typeof hook>;
+
+type Dead = { readonly path: readonly (keyof HookFilter)[]; readonly message: string };
+
+function deadFilters({ event, mode, filter = {} }: Pick<Hook, "event" | "mode" | "filter">): readonly Dead[] {
+  const unknown = (UNKNOWN_OF[event] ?? []).filter((key) => filter[key] !== undefined);
+  const message =
+    event === "on_budget"
+      ? "is not for on_budget: write sandbox or label, which fit the budget's scope"
+      : `is not for ${event}, whose events have none: remove it`;
+  const isContrary = (event === "on_deny" && filter.decision === "allow") || (mode === "decide" && filter.decision === "deny");
+  return [
+    ...unknown.map((key): Dead => ({ path: [key], message })),
+    ...(isContrary ? [{ path: ["decision"], message: "is one that no event of this hook has: remove it" } satisfies Dead] : []),
+  ];
+}
 export type HookTarget = Hook["target"];
 
 /** As the API takes and shows it: secrets as `{ vault = "NAME" }` once they are kept, never their values. */

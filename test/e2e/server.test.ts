@@ -81,6 +81,7 @@ describe("a sandbox in a server that the command line started", requires("bwrap"
       what: "the output",
       timeoutMs: 10_000,
     });
+    expect((await run("logs", "-n", "1", "box", id)).stderr).toContain("--lines, --follow and --json are for events");
   });
 
   it("refuses a second sandbox of the same name, and a name that is none", async () => {

@@ -57,6 +57,7 @@ describe("the envelope", () => {
 describe("validation", () => {
   it.each([
     ["POST", "/run", { command: [] }, "body.command"],
+    ["GET", "/audit/export?ocsf_version=1.6.0", undefined, "ocsf_version is for format=ocsf"],
     ["POST", "/run", { command: ["a", 1] }, "body.command.1"],
     ["POST", "/run", { command: ["a"], colour: "red" }, "colour"],
     ["POST", "/run", {}, "body.command"],

@@ -47,7 +47,15 @@ test("rules of the file are read-only, and the refusal names the file", async ()
   await refused({ rules: [{ id: "egress.rules[1]", host: "file.com", effect: "allow" }] });
   await refused({ locked: true });
   await refused({ mode: "observe" });
+  await refused({ default: "allow" });
+  await refused({ file: "/etc/other.toml" });
   expect(await policy.get()).toEqual(before);
+});
+
+test("a question about a sandbox and a profile at once is refused", async () => {
+  await using at = await setting("");
+  const asked = at.app.policy.check({ url: "https://a.com/", sandbox: "web", profile: "permissive" });
+  await expect(asked).rejects.toMatchObject({ code: "VALIDATION" });
 });
 
 test("a wrong rule, one beyond a locked list and a stale generation change nothing", async () => {

@@ -46,6 +46,8 @@ export function createPolicyService(options: PolicyServiceOptions): PolicyServic
 
   return {
     async check({ url, sandbox, profile }) {
+      if (sandbox !== undefined && profile !== undefined)
+        throw new AppError("VALIDATION", "give a sandbox or a profile, not both", { hint: "a sandbox has its own profile" });
       const target = URL.parse(url);
       if (target === null || !/^https?:$/.test(target.protocol))
         throw new AppError("VALIDATION", `${url} is not an http or https URL`, { hint: "write https://host/path" });
@@ -147,7 +149,8 @@ function fieldsOf({ host, ports, methods, paths, effect }: EgressRuleSettings) {
 
 /** What is the file's is changed in the file. */
 function refuseChangedSettings(generation: EgressGeneration, change: PolicyChange): void {
-  const { egress } = generation.config;
+  const { egress, file } = generation.config;
+  if (change.file !== undefined && change.file !== file) throw readOnly(generation, "file");
   for (const key of ["default", "mode", "locked"] as const) {
     if (change[key] !== undefined && change[key] !== egress[key]) throw readOnly(generation, `egress.${key}`);
   }

@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { expect, it } from "vitest";
 import { AppError } from "../../base/error.ts";
 import type { SecretBindingRecord } from "../../sandbox/record.ts";
@@ -54,4 +55,12 @@ it.each([
 it("refuses a time to live that is over at once", async () => {
   const context = contextOf(new Set());
   await expect(planSandbox(context, { name: "one" }, context.now())).rejects.toMatchObject({ code: "VALIDATION" });
+});
+
+it.each([
+  ["apply", { apply: false }, "worked on directly"],
+  ["copy", { copy: false, profile: "restrictive" }, "works on copies alone"],
+] as const)("refuses %s where it would not hold", async (_option, request, why) => {
+  const planning = planSandbox(contextOf(new Set()), { name: "one", workspace: tmpdir(), ...request }, undefined);
+  await expect(planning).rejects.toMatchObject({ code: "VALIDATION", message: expect.stringContaining(why) });
 });

@@ -135,13 +135,24 @@ async function workspaceOf(
     case "none":
       return undefined;
     case "direct":
+      if (request.apply === false) throw unmet("apply is false, but the workspace is worked on directly", "ask for a copy, too");
       return { path: plan.path, mode: "direct", ...(plan.owner === undefined ? {} : { owner: plan.owner }) };
     case "copy":
+      if (request.copy === false)
+        throw unmet(
+          `copy is false, but ${profileCopies ? "the profile works on copies alone" : "a sandbox never writes to a directory of root's directly"}`,
+          "leave out copy, or ask for apply, which writes its changes back",
+        );
       // a copy that nobody asked for is how root's own directory is worked on: its changes go back
       return { path: plan.path, mode: "copy", apply: request.apply ?? !asked };
     default:
       return plan satisfies never;
   }
+}
+
+/** What was said about a workspace and would not hold. */
+function unmet(message: string, hint: string): AppError {
+  return new AppError("VALIDATION", message, { hint });
 }
 
 async function mountsOf(context: PlanContext, request: CreateSandboxRequest): Promise<readonly Mount[]> {

@@ -10,11 +10,11 @@ export async function logs(
   cli: Cli,
   name: string,
   exec: string | undefined,
-  flags: { readonly lines: string; readonly follow?: boolean; readonly json?: boolean },
+  flags: { readonly lines?: string; readonly follow?: boolean; readonly json?: boolean },
 ): Promise<number> {
   if (exec !== undefined) {
-    if (flags.follow === true || flags.json === true) {
-      throw new AppError("VALIDATION", "--follow and --json are for events, not for the output of a command", {
+    if (flags.follow === true || flags.json === true || flags.lines !== undefined) {
+      throw new AppError("VALIDATION", "--lines, --follow and --json are for events, not for the output of a command", {
         hint: "agentkernel exec NAME -- CMD shows output as it comes",
       });
     }
@@ -24,7 +24,7 @@ export async function logs(
     return 0;
   }
   let isEmpty = true;
-  for await (const event of readEvents(cli, { last: countOf(flags.lines), sandbox: name }, flags.follow === true)) {
+  for await (const event of readEvents(cli, { last: countOf(flags.lines ?? "50"), sandbox: name }, flags.follow === true)) {
     isEmpty = false;
     cli.output.out(flags.json === true ? jsonText(event) : eventLine(event));
   }

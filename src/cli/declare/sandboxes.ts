@@ -63,7 +63,7 @@ export function declareSandboxes(program: Command, lazily: Lazily): void {
     .description("show what was recorded about a sandbox, or the output of a detached command")
     .argument("<name>")
     .argument("[exec]", "id of a detached command")
-    .option("-n, --lines <n>", "how many events", "50")
+    .option("-n, --lines <n>", 'how many events (default: "50")')
     .option("-f, --follow", "and the events that follow, until it is interrupted")
     .option("--json", "print events as JSON lines")
     .action(lazily(async () => (await import("../commands/logs.ts")).logs));

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { AppError } from "../../base/error.ts";
 import { parseSince } from "../../base/duration.ts";
 import { auditReplayRequest, auditReport, auditVerifyRequest, chainHead, deadLetter, exportFormat } from "../../schema/delivery.ts";
 import { NATIVE_OCSF_VERSION, ocsfVersion } from "../../schema/ocsf-version.ts";
@@ -36,12 +37,14 @@ export const auditRoutes: readonly Route[] = [
       query: z.strictObject({
         since: z.string().max(64).optional(),
         format: exportFormat.prefault("event"),
-        ocsf_version: ocsfVersion.prefault(NATIVE_OCSF_VERSION),
+        ocsf_version: ocsfVersion.optional(),
       }),
     },
     async ({ app, caller, query, clock, signal }) => {
       const sinceMs = query.since === undefined ? 0 : parseSince(query.since, clock.now());
-      const format = query.format === "ocsf" ? query.ocsf_version : query.format;
+      if (query.format !== "ocsf" && query.ocsf_version !== undefined)
+        throw new AppError("VALIDATION", "query: ocsf_version is for format=ocsf", { hint: "leave it out, or add format=ocsf" });
+      const format = query.format === "ocsf" ? (query.ocsf_version ?? NATIVE_OCSF_VERSION) : query.format;
       const body = linesOf(await app.audit.export(caller, { sinceMs, format }), signal);
       return new Response(body, { headers: { "content-type": "application/x-ndjson" } });
     },

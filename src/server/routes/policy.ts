@@ -21,7 +21,8 @@ export const policyRoutes: readonly Route[] = [
       tag: "Policy",
       summary: "Replace the rules made over the API",
       description:
-        "Takes what `GET /policy` answers, changed. Rules of the file may be left out and must not differ. " +
+        "Takes what `GET /policy` answers, changed. Rules of the file may be left out and must not differ, nor must `file`, `default`, `mode` " +
+        "and `locked`; `generation` must be the one in force, and `sandboxes`, which only shows, is not read. " +
         "Connections whose verdict changed are closed; what is wrong changes nothing.",
       answer: { kind: "json", schema: policyReport },
       errors: ["CONFLICT", "NOT_FOUND", "POLICY_DENIED", "CONFIG_INVALID"],

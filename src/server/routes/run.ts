@@ -26,7 +26,8 @@ export const runRoutes: readonly Route[] = [
       path: "/run",
       tag: "Run",
       summary: "Run one command in a fresh sandbox",
-      description: "A non-zero exit code is data, not an error. The sandbox is removed when the command has ended or the client has gone.",
+      description:
+        "A non-zero exit code is data, not an error. The sandbox is removed when the command has ended or the client has gone. `fast` is taken for clients that send it, and changes nothing: every sandbox starts alike.",
       answer: { kind: "json", schema: runOutput },
       errors: RUN_ERRORS,
     },
