@@ -1,24 +1,26 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { chown } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { detectCgroups } from "../../src/backends/bubblewrap/cgroup-layout.ts";
 import { sweepGroups } from "../../src/backends/bubblewrap/cgroup.ts";
-import { parseHolderName } from "../../src/backends/bubblewrap/holder-name.ts";
+import { holderName, parseHolderName } from "../../src/backends/bubblewrap/holder-name.ts";
 import { processesOf } from "../../src/backends/bubblewrap/stray-processes.ts";
 import { readPoolRange } from "../../src/backends/bubblewrap/uid-pool.ts";
 import { guestProgram } from "../../src/backends/init/program.ts";
 import { bubblewrapHarness } from "../support/bubblewrap-harness.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { ownIdentity } from "../../src/base/process-identity.ts";
 import { missingReason, requires } from "../support/requires.ts";
 import { tempDir } from "../support/temp.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 const MAKER = fileURLToPath(new URL("../support/sandbox-maker.ts", import.meta.url));
+const source = (file: string): string => new URL(`../../src/backends/bubblewrap/${file}`, import.meta.url).href;
 const KILLS = missingReason("long") === undefined ? 100 : 12;
 
 /** Starts the maker and kills it dead a random time after its first output; the children of the maker are its sandboxes. */
@@ -117,6 +119,25 @@ test("out of descriptors, a start is refused and nothing runs", requires("bwrap"
   await once(child, "exit");
   for (const line of seen.split("\n").filter((text) => text.startsWith("failed"))) expect(line).toMatch(/LIMIT_EXCEEDED|EMFILE/);
   await assertNothingLives(uid);
+});
+
+test("several that start at once sweep what a dead process left", requires("bwrap", "root"), async () => {
+  const cgroups = detectCgroups();
+  if (cgroups === undefined) return;
+  const { pid } = spawnSync("true");
+  const sweep = `const { detectCgroups } = await import(${JSON.stringify(source("cgroup-layout.ts"))});
+    const { sweepGroups } = await import(${JSON.stringify(source("cgroup.ts"))});
+    await new Promise((resolve) => process.stdin.once("data", resolve));
+    sweepGroups(detectCgroups(), { warn: () => undefined });
+    process.exit(0);`;
+  const sweepers = Array.from({ length: 4 }, () =>
+    spawn(process.execPath, ["--input-type=module", "-e", sweep], { stdio: ["pipe", "ignore", "inherit"] }),
+  );
+  const left = Array.from({ length: 400 }, (_, at) => holderName({ ...ownIdentity(), pid, startTicks: "1" }, `left-${at}`));
+  for (const parent of cgroups.parents) for (const name of left) mkdirSync(join(parent, name));
+  for (const { stdin } of sweepers) stdin.write("go");
+  expect(await Promise.all(sweepers.map(async (sweeper) => (await once(sweeper, "exit"))[0]))).toEqual([0, 0, 0, 0]);
+  for (const parent of cgroups.parents) expect(readdirSync(parent).filter((name) => left.includes(name))).toEqual([]);
 });
 
 test("what a start finds running under a sandbox uid that nobody holds, it kills", requires("bwrap", "root"), async () => {

@@ -6,7 +6,7 @@
 import { mkdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { createBubblewrapBackend } from "../../src/backends/bubblewrap/backend.ts";
-import { AppError } from "../../src/base/error.ts";
+import { AppError, messageOf } from "../../src/base/error.ts";
 import { newUuid } from "../../src/base/id.ts";
 import { silentLog } from "../../src/base/log.ts";
 import { ownedBy } from "./bubblewrap-harness.ts";
@@ -51,7 +51,7 @@ async function worker(): Promise<void> {
     try {
       await make(next);
     } catch (error) {
-      writeSync(1, `failed ${error instanceof AppError ? error.code : String(error)}\n`);
+      writeSync(1, `failed ${error instanceof AppError ? `${error.code}: ${messageOf(error)}` : String(error)}\n`);
     }
   }
 }

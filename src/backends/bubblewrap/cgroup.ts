@@ -96,7 +96,7 @@ export function sweepGroups(layout: CgroupLayout, log: Log): number {
       const made = parseHolderName(entry.name);
       if (!entry.isDirectory() || made === undefined || livenessOf(made.holder) !== "dead") continue;
       const path = join(parent, entry.name);
-      for (const pid of readFileSync(join(path, "cgroup.procs"), "latin1").split("\n").filter(Boolean)) {
+      for (const pid of membersOf(path)) {
         try {
           process.kill(Number(pid), "SIGKILL");
           log.warn("killed a process that was left behind in a sandbox's control group", { pid: Number(pid) });
@@ -109,6 +109,17 @@ export function sweepGroups(layout: CgroupLayout, log: Log): number {
     }
   }
   return removed;
+}
+
+/** None where another process that starts swept it first. */
+function membersOf(group: string): readonly string[] {
+  try {
+    return readFileSync(join(group, "cgroup.procs"), "latin1").split("\n").filter(Boolean);
+  } catch (error) {
+    // ENODEV: it went between open and read
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENODEV") return [];
+    throw error;
+  }
 }
 
 function tryRemove(path: string): boolean {

@@ -13,7 +13,7 @@ import type { Opened } from "./launch-request.ts";
 import type { Launcher } from "./launcher.ts";
 import type { Machine } from "./machine.ts";
 import { BubblewrapSandbox } from "./sandbox.ts";
-import { assertDescriptors, inheritedFd, raceSignal, SECCOMP_FD, StageOne } from "./stage-one.ts";
+import { assertDescriptors, inheritedFd, outOfDescriptors, raceSignal, SECCOMP_FD, StageOne } from "./stage-one.ts";
 import { killStrays } from "./stray-processes.ts";
 import { INSIDE_INIT } from "./system-files.ts";
 
@@ -190,11 +190,9 @@ async function attachNetwork(spec: SandboxSpec, stage: StageOne, signal: AbortSi
   const listeners = await stage.listeners(signal);
   if (spec.network.kind === "none") return;
   const missing = spec.network.ports.filter((port) => !listeners.tcp.has(port));
+  // they were sent: another start took the descriptors that there were for them
   if (missing.length > 0 || listeners.dns === undefined)
-    throw new AppError(
-      "SANDBOX_START_FAILED",
-      `the sandbox's listening sockets did not all arrive (missing: ${missing.join(", ") || "dns"})`,
-    );
+    throw outOfDescriptors(new Error(`the sandbox's listening sockets did not all arrive (missing: ${missing.join(", ") || "dns"})`));
   await raceSignal(spec.network.attach(listeners), signal);
   stage.handOver();
 }
