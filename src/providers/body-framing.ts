@@ -1,6 +1,7 @@
 import { EventStreamParser, type EventStreamMessage, type EventStreamSink } from "./eventstream.ts";
-import { JsonScanner, type JsonSink } from "./json/scanner.ts";
+import { giveBackScanner, takeScanner } from "./json/free-scanners.ts";
 import type { PathNode } from "./json/paths.ts";
+import type { JsonScanner, JsonSink, ScanResult } from "./json/scanner.ts";
 import { SseParser, type SseField, type SseSink } from "./sse.ts";
 
 const LF = 0x0a;
@@ -34,7 +35,9 @@ export type DocumentSink = JsonSink & { document?(): void };
  */
 export class BodyFraming implements SseSink, EventStreamSink {
   readonly #sink: DocumentSink;
-  readonly #scanner: JsonScanner;
+  readonly #paths: PathNode;
+  /** while a document is open */
+  #scanner: JsonScanner | undefined;
   /** made once the body is known to be of their kind */
   #sse: SseParser | undefined;
   #messages: EventStreamParser | undefined;
@@ -55,7 +58,7 @@ export class BodyFraming implements SseSink, EventStreamSink {
 
   constructor(paths: PathNode, sink: DocumentSink, contentType: string | undefined) {
     this.#sink = sink;
-    this.#scanner = new JsonScanner(paths, sink, VALUE_CAP);
+    this.#paths = paths;
     const type = (contentType ?? "").toLowerCase();
     this.#saysSse = type.includes("event-stream");
     this.#saysMessages = type.includes("amazon.eventstream");
@@ -79,9 +82,7 @@ export class BodyFraming implements SseSink, EventStreamSink {
       // an event without its blank line counts: the connection's end ended it
       this.#endEvent();
     } else if (this.#kind === "json") {
-      const result = this.#scanner.finish();
-      if (result === "complete") this.#endDocument();
-      else if (result !== "empty") this.#broken += 1;
+      if (isBroken(this.#endDocument())) this.#broken += 1;
     } else if (this.#kind === "eventstream" && (this.#messages?.failed === true || this.#messages?.open === true)) {
       this.#broken += 1;
     }
@@ -125,15 +126,15 @@ export class BodyFraming implements SseSink, EventStreamSink {
         const line = chunk.indexOf(LF, i);
         if (line < 0) return;
         this.#resync = false;
-        this.#scanner.reset();
         i = line + 1;
         continue;
       }
-      i = this.#scanner.write(chunk, i, chunk.length);
-      if (this.#scanner.done) {
+      const scanner = this.#opened();
+      i = scanner.write(chunk, i, chunk.length);
+      if (scanner.done) {
         this.#endDocument();
-        this.#scanner.reset();
-      } else if (this.#scanner.failed) {
+      } else if (scanner.failed) {
+        this.#endDocument();
         this.#broken += 1;
         // a bad line of NDJSON costs that line; anything else cannot be trusted past the fault
         if (this.#documents === 0 && !this.#saysLines) this.#kind = "unknown";
@@ -150,7 +151,7 @@ export class BodyFraming implements SseSink, EventStreamSink {
   field(kind: SseField): void {
     if (kind !== "data") return;
     // lines of one event are joined by LF
-    if (this.#dataLines > 0) this.#scanner.write(NEW_LINE, 0, 1);
+    if (this.#dataLines > 0) this.#opened().write(NEW_LINE, 0, 1);
     this.#dataLines += 1;
   }
 
@@ -159,8 +160,7 @@ export class BodyFraming implements SseSink, EventStreamSink {
     const maybeDone = this.#dataBytes === 0 ? buffer[from] === OPEN_BRACKET : this.#doneText !== "";
     if (maybeDone && this.#dataBytes < 6) this.#doneText += buffer.toString("latin1", from, Math.min(to, from + 6));
     this.#dataBytes += to - from;
-    const stopped = this.#scanner.write(buffer, from, to);
-    if (stopped < to) this.#scanner.write(buffer, stopped, to);
+    this.#scan(buffer, from, to);
   }
 
   dataEnd(): void {
@@ -173,15 +173,14 @@ export class BodyFraming implements SseSink, EventStreamSink {
 
   #endEvent(): void {
     if (this.#dataLines === 0) return;
-    const result = this.#scanner.finish();
-    if (result === "complete") this.#endDocument();
-    else if (this.#dataBytes === 6 && this.#doneText === "[DONE]") this.#done = true;
-    else if (result !== "empty") this.#broken += 1;
-    this.#scanner.reset();
+    const result = this.#endDocument();
+    if (this.#dataBytes === 6 && this.#doneText === "[DONE]") this.#done = true;
+    else if (isBroken(result)) this.#broken += 1;
     this.#dataBytes = 0;
     this.#dataLines = 0;
     this.#doneText = "";
   }
+
   message({ headers, payload }: EventStreamMessage): void {
     const kind = headers.get(":message-type");
     if (kind === "exception" || kind === "error") {
@@ -189,22 +188,43 @@ export class BodyFraming implements SseSink, EventStreamSink {
       return;
     }
     const document = headers.get(":event-type") === "chunk" ? innerDocument(payload) : payload;
-    const stopped = this.#scanner.write(document, 0, document.length);
-    if (stopped < document.length) this.#scanner.write(document, stopped, document.length);
-    const result = this.#scanner.finish();
-    if (result === "complete") this.#endDocument();
-    else if (result !== "empty") this.#broken += 1;
-    this.#scanner.reset();
+    this.#scan(document, 0, document.length);
+    if (isBroken(this.#endDocument())) this.#broken += 1;
   }
 
   skipped(): void {
     this.#skipped = true;
   }
 
-  #endDocument(): void {
-    this.#documents += 1;
-    this.#sink.document?.();
+  #opened(): JsonScanner {
+    this.#scanner ??= takeScanner(this.#paths, this.#sink, VALUE_CAP);
+    return this.#scanner;
   }
+
+  #scan(buffer: Buffer, from: number, to: number): void {
+    const scanner = this.#opened();
+    const stopped = scanner.write(buffer, from, to);
+    // behind the document only white space may stand: the scanner fails on the rest
+    if (stopped < to) scanner.write(buffer, stopped, to);
+  }
+
+  /** Whatever was open. */
+  #endDocument(): ScanResult {
+    const scanner = this.#scanner;
+    if (scanner === undefined) return "empty";
+    this.#scanner = undefined;
+    const result = scanner.finish();
+    giveBackScanner(scanner);
+    if (result === "complete") {
+      this.#documents += 1;
+      this.#sink.document?.();
+    }
+    return result;
+  }
+}
+
+function isBroken(result: ScanResult): boolean {
+  return result === "incomplete" || result === "failed";
 }
 
 /** InvokeModel wraps each event of the model in base64; what is not wrapped is read as it is. */

@@ -95,6 +95,44 @@ describe("the tap", () => {
     });
   });
 
+  it("keeps streams apart that are read in turn, wherever their pieces are cut", async () => {
+    const anthropic: Recognition = { ...chat, provider: "anthropic", shape: "anthropic-messages", operation: "messages" };
+    const streams = Array.from({ length: 40 }, (_, i) => {
+      const isChat = i % 2 === 0;
+      const events = isChat
+        ? [
+            `{"model":"gpt-${i}","choices":[{"delta":{"content":"${"x".repeat(i)}"}}]}`,
+            `{"choices":[],"usage":{"prompt_tokens":${i}}}`,
+            "[DONE]",
+          ]
+        : [
+            `{"type":"message_start","message":{"model":"claude-${i}","usage":{"input_tokens":${i},"output_tokens":1}}}`,
+            `{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":${i * 3}}}`,
+            '{"type":"message_stop"}',
+          ];
+      // every seventh breaks off within an event, and its scanner with it
+      const text = events.map((event) => `data: ${event}\n\n`).join("");
+      return {
+        i,
+        isChat,
+        rest: Buffer.from(i % 7 === 0 ? text.slice(0, -9) : text),
+        tap: createResponseTap(isChat ? chat : anthropic, SSE_HEAD),
+      };
+    });
+    for (let round = 0; streams.some(({ rest }) => rest.length > 0); round += 1) {
+      for (const stream of streams) {
+        const length = 1 + ((round * 31 + stream.i * 17) % 23);
+        stream.tap.write(stream.rest.subarray(0, length));
+        stream.rest = stream.rest.subarray(length);
+      }
+    }
+    for (const { i, isChat, tap } of streams) {
+      const { usage, responseModel } = await tap.end("complete");
+      expect(responseModel).toBe(isChat ? `gpt-${i}` : `claude-${i}`);
+      expect(usage).toMatchObject(isChat ? { input: i } : { input: i, output: i * 3 });
+    }
+  });
+
   it("skips a bad line of NDJSON and no other damage", async () => {
     const cohere: Recognition = { ...chat, provider: "cohere", shape: "cohere" };
     const lines =

@@ -2,6 +2,7 @@ import type { CallOutcome } from "../schema/provider.ts";
 import type { Usage } from "../schema/usage.ts";
 import { BodyFraming, type FramingReport } from "./body-framing.ts";
 import { asBuffer, createBodyDecoder, TAP_LIMITS, type BodyDecoder } from "./decode/body-decoder.ts";
+import { parseContentEncoding } from "./decode/coding.ts";
 import type { DecodeEnd } from "./decode/decoder.ts";
 import type { JsonSink } from "./json/scanner.ts";
 import type { BodyHeaders } from "./request-reader.ts";
@@ -37,7 +38,8 @@ class ShapeTap implements ResponseTap, JsonSink {
   readonly #head: ResponseHead;
   readonly #reader: ResponseReader;
   readonly #framing: BodyFraming;
-  readonly #decoder: BodyDecoder | null;
+  /** `plain`: there is nothing to undo; null: it is not read */
+  readonly #decoder: BodyDecoder | "plain" | null;
   #textBytes = 0;
   #usageDropped = false;
   /** a fault of ours while reading; the body passes on */
@@ -49,11 +51,12 @@ class ShapeTap implements ResponseTap, JsonSink {
     this.#head = head;
     this.#reader = shape.read({ provider: recognition.provider, operation: recognition.operation, header: head.header });
     this.#framing = new BodyFraming(shape.response, this, head.headers.contentType);
-    this.#decoder = this.#isRead() ? createBodyDecoder(head.headers.contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk)) : null;
+    this.#decoder = this.#isRead() ? this.#decoderOf(head.headers.contentEncoding) : null;
   }
 
   write(chunk: Uint8Array): void {
-    this.#decoder?.write(asBuffer(chunk));
+    if (this.#decoder === "plain") this.#read(asBuffer(chunk));
+    else this.#decoder?.write(asBuffer(chunk));
   }
 
   take(): readonly ResponseFacts[] {
@@ -61,7 +64,7 @@ class ShapeTap implements ResponseTap, JsonSink {
   }
 
   async end(how: How): Promise<ResponseFacts> {
-    const decoded = this.#decoder === null ? "complete" : await this.#decoder.end();
+    const decoded = this.#decoder === null || this.#decoder === "plain" ? "complete" : await this.#decoder.end();
     const framing = this.#framing.end();
     const result = this.#reader.result();
     const over = how === "complete" || this.#isOver(result, framing);
@@ -78,6 +81,12 @@ class ShapeTap implements ResponseTap, JsonSink {
   /** An error's body has no usage that counts (its tokens were not billed), and what does not count need not be read. */
   #isRead(): boolean {
     return this.#head.status < 300 && this.#recognition.billable;
+  }
+
+  /** Most streams are plain: what undoes nothing would be more objects to fetch from memory for every event. */
+  #decoderOf(contentEncoding: string | undefined): BodyDecoder | "plain" | null {
+    if (parseContentEncoding(contentEncoding)?.length === 0) return "plain";
+    return createBodyDecoder(contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk));
   }
 
   #read(chunk: Buffer): void {

@@ -50,9 +50,9 @@ for (const byte of Buffer.from("0123456789-tfnNI")) SCALAR_START[byte] = 1;
  * and is lenient inside strings and numbers: a document that JSON.parse takes is `complete` here, not always the reverse.
  */
 export class JsonScanner {
-  readonly #root: PathNode;
-  readonly #sink: JsonSink;
-  readonly #cap: number;
+  #root: PathNode;
+  #sink: JsonSink;
+  #cap: number;
   readonly #matcher = new KeyMatcher();
   #state = VALUE;
   #started = false;
@@ -89,17 +89,21 @@ export class JsonScanner {
     return this.#state === FAILED;
   }
 
-  reset(): void {
+  /** For the next document, which may be another one's. */
+  reset(root = this.#root, sink = this.#sink, cap = this.#cap): void {
+    this.#root = root;
+    this.#sink = sink;
+    this.#cap = cap;
     this.#state = VALUE;
     this.#started = false;
     this.#abandoned = false;
     this.#offset = 0;
     this.#depth = 0;
     this.#tracked = 0;
-    this.#pending = this.#root;
+    this.#pending = root;
     this.#textSlot = null;
     this.#captureSlot = null;
-    this.#captured = [];
+    if (this.#captured.length > 0) this.#captured = [];
     this.#capturedBytes = 0;
     this.#matcher.reset();
   }
