@@ -2,7 +2,7 @@
 export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   run: [
     "agentkernel run -- sh",
-    "agentkernel run --allow registry.npmjs.org -- npm ci",
+    "agentkernel run --allow packages.example.com -- npm ci",
     "agentkernel run --secret OPENAI_API_KEY:api.openai.com --timeout 15m -- my-agent",
     "agentkernel run --copy --no-tty --json -- make test",
   ],
@@ -77,8 +77,8 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "hooks test": ["agentkernel hooks test chat"],
   "hooks dead": ["agentkernel hooks dead chat"],
   "hooks replay": ["agentkernel hooks replay chat --since 2h", "agentkernel hooks replay chat --dead"],
-  "policy check": ["agentkernel policy check https://api.github.com/repos", "agentkernel policy check https://pypi.org/ --sandbox web"],
-  "policy allow": ["agentkernel policy allow api.github.com", "agentkernel policy allow '*.npmjs.org' --sandbox web"],
+  "policy check": ["agentkernel policy check https://api.github.com/repos", "agentkernel policy check https://packages.example.com/ --sandbox web"],
+  "policy allow": ["agentkernel policy allow api.github.com", "agentkernel policy allow '*.packages.example.com' --sandbox web"],
   "policy deny": ["agentkernel policy deny telemetry.example.com"],
   "policy ls": ["agentkernel policy ls"],
   "policy rm": ["agentkernel policy rm 'api.rules[1]'"],
