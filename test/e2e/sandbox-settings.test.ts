@@ -37,7 +37,9 @@ describe("[sandbox]", requires("bwrap"), () => {
       ["--cpus", "1.5"],
       ["--pids", "100"],
     ] as const)
-      expect((await run(at, "true", option, value)).stderr, option).toMatch(/error\[FORBIDDEN\]: .* is more than the .* that the operator permits/);
+      expect((await run(at, "true", option, value)).stderr, option).toMatch(
+        /error\[FORBIDDEN\]: .* is more than the .* that the operator permits/,
+      );
   }, 60_000);
 
   it("ttl ends and removes sandboxes by itself", async () => {

@@ -20,28 +20,26 @@ export interface Served extends AsyncDisposable {
 
 export async function served(
   toml: string | ((place: Installation) => Promise<string>),
-  { args = ["--port", "0"], env = {} }: { readonly args?: readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
+  {
+    args = () => ["--port", "0"],
+    env = {},
+  }: { readonly args?: (place: Installation) => readonly string[]; readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Served> {
   await using stack = new AsyncDisposableStack();
   const place = stack.use(await installation());
   await place.configure(typeof toml === "string" ? toml : await toml(place));
-  const child = startCli(["serve", ...args], { home: place.home, cwd: place.workspace, env });
+  const child = startCli(["serve", ...args(place)], { home: place.home, cwd: place.workspace, env });
   let output = "";
   let errors = "";
   child.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
   child.stderr?.on("data", (chunk: Buffer) => (errors += chunk.toString()));
-  const ended = new Promise((resolve) => child.once("close", resolve));
+  const ended = new Promise<never>((_, reject) => child.once("close", () => reject(new Error(`the server ended: ${errors}`))));
   stack.defer(async () => {
     child.kill("SIGTERM");
-    await ended;
+    await ended.catch(() => "as it should");
   });
-  const url = await waitFor(
-    () => {
-      if (child.exitCode !== null) throw new Error(`it ended: ${errors}`);
-      return /listening on (http:\/\/\S+)/.exec(output)?.[1];
-    },
-    { what: "the server", timeoutMs: 30_000 },
-  );
+  const listening = waitFor(() => /listening on (http:\/\/\S+)/.exec(output)?.[1], { what: "the server", timeoutMs: 30_000 });
+  const url = await Promise.race([listening, ended]);
   const all = stack.move();
   return {
     place,
