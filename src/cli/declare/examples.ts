@@ -77,7 +77,10 @@ export const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   "hooks test": ["agentkernel hooks test chat"],
   "hooks dead": ["agentkernel hooks dead chat"],
   "hooks replay": ["agentkernel hooks replay chat --since 2h", "agentkernel hooks replay chat --dead"],
-  "policy check": ["agentkernel policy check https://api.github.com/repos", "agentkernel policy check https://packages.example.com/ --sandbox web"],
+  "policy check": [
+    "agentkernel policy check https://api.github.com/repos",
+    "agentkernel policy check https://packages.example.com/ --sandbox web",
+  ],
   "policy allow": ["agentkernel policy allow api.github.com", "agentkernel policy allow '*.packages.example.com' --sandbox web"],
   "policy deny": ["agentkernel policy deny telemetry.example.com"],
   "policy ls": ["agentkernel policy ls"],
