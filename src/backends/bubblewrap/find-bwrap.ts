@@ -1,8 +1,10 @@
 import type { BigIntStats } from "node:fs";
 import { readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { ignore } from "../../base/background.ts";
 import { AppError, errnoOf, messageOf } from "../../base/error.ts";
 import { runProcess } from "../../base/process.ts";
+import { draftIn } from "./stage-directory.ts";
 
 export type Bwrap = { readonly path: string; readonly version: readonly [number, number, number] };
 
@@ -64,7 +66,7 @@ async function knownVersion(path: string, info: BigIntStats, memory: string | un
   const remembered = known === key ? parseBwrapVersion(said) : undefined;
   if (remembered !== undefined) return remembered;
   const version = await versionOf(path);
-  const temporary = `${memory}.${process.pid}`;
+  const temporary = draftIn(dirname(memory));
   const writing = writeFile(temporary, `${key}\nbubblewrap ${version.join(".")}\n`, { mode: 0o600 }).then(() => rename(temporary, memory));
   ignore(writing, "the next start asks again");
   return version;

@@ -1,7 +1,9 @@
-import { chmod, lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { ownIdentity } from "../../base/process-identity.ts";
+import { holderName } from "./holder-name.ts";
 import { StageDirectory } from "./stage-directory.ts";
 
 let base: string;
@@ -54,4 +56,18 @@ test("a directory holds files, links and directories, readable whatever the umas
 test("a directory that others can write to is refused", async () => {
   await chmod(base, 0o777);
   await expect(StageDirectory.open(base)).rejects.toMatchObject({ code: "STATE_UNUSABLE" });
+});
+
+test("what a start that was killed left half made is removed, what another makes is not", async () => {
+  const path = join(base, "s");
+  const stage = await StageDirectory.open(path);
+  const whole = await stage.file("whole");
+  const ofNow = holderName(ownIdentity(), "0a");
+  const ofDead = { ...ownIdentity(), startTicks: "1" };
+  await writeFile(join(path, `.${ofNow}`), "");
+  await writeFile(join(path, `.${holderName(ofDead, "0b")}`), "");
+  await mkdir(join(path, `.${holderName(ofDead, "0c")}`, "ssl"), { recursive: true });
+  // as two starts do
+  await Promise.all([StageDirectory.open(path), StageDirectory.open(path)]);
+  expect((await readdir(path)).sort()).toEqual([`.${ofNow}`, basename(whole), "scratch"].sort());
 });

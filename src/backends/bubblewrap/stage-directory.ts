@@ -1,7 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, link, lstat, mkdir, open, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, errnoOf } from "../../base/error.ts";
+import { livenessOf, ownIdentity } from "../../base/process-identity.ts";
+import { removeTree } from "../../base/remove-tree.ts";
+import { holderName, parseHolderName } from "./holder-name.ts";
 import type { TreeEntry } from "./host-tree.ts";
 
 /**
@@ -32,6 +35,7 @@ export class StageDirectory {
       });
     if ((info.mode & 0o055) !== 0o055) await chmod(path, 0o755);
     await mkdir(join(path, "scratch"), { recursive: true, mode: 0o755 });
+    await removeDrafts(path);
     return new StageDirectory(path);
   }
 
@@ -93,7 +97,7 @@ export class StageDirectory {
   async #place(content: Buffer, mode: number): Promise<string> {
     const target = join(this.path, `${createHash("sha256").update(content).digest("hex")}-${mode.toString(8)}`);
     if (await isComplete(target, content.length)) return target;
-    const temporary = join(this.path, `.${process.pid}.${randomBytes(6).toString("hex")}`);
+    const temporary = draftIn(this.path);
     try {
       const handle = await open(temporary, "wx", mode);
       try {
@@ -109,6 +113,19 @@ export class StageDirectory {
       await rm(temporary, { force: true });
     }
     return target;
+  }
+}
+
+/** A name for what is not whole yet, which says who makes it. */
+export function draftIn(directory: string): string {
+  return join(directory, `.${holderName(ownIdentity(), randomBytes(6).toString("hex"))}`);
+}
+
+/** Of processes that were killed. */
+async function removeDrafts(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    const draft = name.startsWith(".") ? parseHolderName(name.slice(1)) : undefined;
+    if (draft !== undefined && livenessOf(draft.holder) === "dead") await removeTree(join(directory, name));
   }
 }
 
@@ -141,7 +158,7 @@ async function placeTree(target: string, entries: Readonly<Record<string, TreeEn
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
   }
-  const temporary = join(dirname(target), `.${process.pid}.${randomBytes(6).toString("hex")}`);
+  const temporary = draftIn(dirname(target));
   try {
     await makeDirectory(temporary);
     for (const [name, entry] of Object.entries(entries)) {
