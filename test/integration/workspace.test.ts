@@ -53,6 +53,18 @@ describe("a copied workspace", () => {
     expect(readlinkSync(join(copy, "link"))).toBe("a.txt");
   });
 
+  it("whose list of what it was like is damaged is kept, and says so", async () => {
+    const made = await session();
+    writeFileSync(join(made.copy, "new.txt"), "new");
+    for (const damaged of ["", "{", "{}"]) {
+      writeFileSync(join(sandboxDir, "workspace.json"), damaged);
+      expect(await made.finish(true)).toMatchObject({ applied: false, keptAt: made.copy, conflict: expect.stringContaining("is damaged") });
+      await expect(new WorkspaceCopySession(original, sandboxDir).prepare()).rejects.toMatchObject({ code: "STATE_UNUSABLE" });
+    }
+    expect(readFileSync(join(made.copy, "new.txt"), "utf8")).toBe("new");
+    expect(existsSync(join(original, "new.txt"))).toBe(false);
+  });
+
   it("writes back what was created, changed and deleted, and forgets the copy", async () => {
     const made = await session();
     writeFileSync(join(made.copy, "new.txt"), "new");

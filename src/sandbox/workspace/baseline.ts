@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { errnoOf } from "../../base/error.ts";
+import { AppError, errnoOf } from "../../base/error.ts";
 import type { StoredRow } from "./baseline-schema.ts";
 import type { Entry, Manifest } from "./manifest.ts";
 
@@ -21,7 +21,7 @@ export async function saveBaseline(file: string, baseline: Baseline): Promise<vo
   await rename(`${file}.new`, file);
 }
 
-/** The saved baseline; undefined when there is none. */
+/** The saved baseline; undefined when there is none. @throws STATE_UNUSABLE for one that is damaged */
 export async function loadBaseline(file: string): Promise<Baseline | undefined> {
   let text: string;
   try {
@@ -32,8 +32,23 @@ export async function loadBaseline(file: string): Promise<Baseline | undefined> 
   }
   // only a workspace that was copied needs it, and a start does not
   const { storedBaseline } = await import("./baseline-schema.ts");
-  const data = storedBaseline.parse(JSON.parse(text));
+  const read = storedBaseline.safeParse(valueOf(text));
+  if (!read.success)
+    throw new AppError("STATE_UNUSABLE", `${file}, the list of what the copy was like, is damaged`, {
+      hint: "remove the sandbox: its copy is kept, and its path is told",
+    });
+  const { data } = read;
   return { original: data.original, originalBefore: manifestOf(data.originalBefore), copyBefore: manifestOf(data.copyBefore) };
+}
+
+/** undefined: no JSON */
+function valueOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 function rowsOf(manifest: Manifest): unknown[] {

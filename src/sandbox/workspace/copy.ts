@@ -1,6 +1,6 @@
 import { lchown, lstat, mkdir } from "node:fs/promises";
 import { HeldDirectory } from "../../base/beneath.ts";
-import { AppError, errnoOf, messageOf } from "../../base/error.ts";
+import { AppError, isDiskFull, messageOf } from "../../base/error.ts";
 import { inParallel } from "../../base/in-parallel.ts";
 import { type Changes, changesBetween, isEmpty } from "./changes.ts";
 import { Descent } from "./descent.ts";
@@ -63,14 +63,10 @@ export async function copyWorkspace(
     return { original, copy, originalBefore, skipped };
   } catch (error) {
     if (error instanceof AppError || signal?.aborted === true) throw error;
-    throw new AppError(
-      errnoOf(error) === "ENOSPC" ? "DISK_FULL" : "VALIDATION",
-      `could not copy the workspace ${original}: ${messageOf(error)}`,
-      {
-        cause: error,
-        hint: "check that the directory is readable and that the disk has room, or choose another with --workspace DIR",
-      },
-    );
+    throw new AppError(isDiskFull(error) ? "DISK_FULL" : "VALIDATION", `could not copy the workspace ${original}: ${messageOf(error)}`, {
+      cause: error,
+      hint: "check that the directory is readable and that the disk has room, or choose another with --workspace DIR",
+    });
   }
 }
 

@@ -88,10 +88,11 @@ export class WorkspaceCopySession {
    * cannot be read or written back is kept: what a sandbox made of its copy must not keep it from being removed.
    */
   async finish(apply: boolean): Promise<WorkspaceResult> {
-    const baseline = await loadBaseline(this.#baselineFile);
-    if (baseline === undefined) return UNCHANGED;
+    let baseline: Baseline | undefined;
     let changes: Changes;
     try {
+      baseline = await loadBaseline(this.#baselineFile);
+      if (baseline === undefined) return UNCHANGED;
       changes = await copyChanges(this.copy, baseline.copyBefore);
     } catch (error) {
       const conflict = `what the sandbox changed cannot be told: ${messageOf(error)}; nothing was applied`;
