@@ -98,6 +98,12 @@ export function messageOf(error: unknown): string {
   return parts.join(": ").replace(/\s*\n\s*/g, " ");
 }
 
+/** Whether an error of the file system says that there is no room. */
+export function isDiskFull(error: unknown): boolean {
+  const errno = errnoOf(error);
+  return errno === "ENOSPC" || errno === "EDQUOT";
+}
+
 /** The system's error code (`ENOENT`, `EADDRINUSE`) of a thrown value, when it has one. */
 export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== "object" || error === null || !("code" in error)) return undefined;

@@ -1,8 +1,8 @@
-import { open, readFile, rename, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
-import { AppError, isErrorCode } from "../base/error.ts";
+import { AppError, errnoOf, isDiskFull, isErrorCode } from "../base/error.ts";
 import { startProcess } from "../base/process.ts";
 import { type Client, createClient } from "../client/client.ts";
 import { type CliConfig, loadCliConfig } from "./cli-config.ts";
@@ -14,6 +14,8 @@ const START_DEADLINE_MS = 15_000;
 /** ms between tries to start one, while another holds the lock and does not answer */
 const RESTART_MS = 1_000;
 const MAX_LOG_BYTES = 1024 ** 2;
+/** of what a server said that did not start; its fault stands at the end of a few lines */
+const MAX_SAID_BYTES = 64 * 1024;
 
 /** A client of this user's server; starts one in the background where none runs. */
 export async function connect(cli: Cli): Promise<Client> {
@@ -49,13 +51,7 @@ async function isServing(client: Client): Promise<boolean> {
 
 async function startInBackground(cli: Cli, config: CliConfig, client: Client): Promise<void> {
   const logFile = config.paths.serveLog;
-  // kept short, and never cut: a server that is just starting may be writing into it
-  const isLong = await stat(logFile).then(
-    ({ size }) => size > MAX_LOG_BYTES,
-    () => false,
-  );
-  if (isLong) await rename(logFile, `${logFile}.old`);
-  await using log = await open(logFile, "a", 0o600);
+  await using log = await openServerLog(logFile);
   const { size: logStart } = await log.stat();
   const main = fileURLToPath(new URL(`./main${extname(import.meta.url)}`, import.meta.url));
   const start = () => {
@@ -83,7 +79,7 @@ async function startInBackground(cli: Cli, config: CliConfig, client: Client): P
     if (child.isGone) {
       // 0: another one holds the lock; it is just starting, or just ending, and then another has to follow
       const end = await child.ended;
-      if (end.kind !== "exited" || end.code !== 0) throw await startFailure(logFile, logStart);
+      if (end.kind !== "exited" || end.code !== 0) throw await startFailure(log, logFile, logStart);
       if (Date.now() - startedAt > RESTART_MS) {
         child = start();
         startedAt = Date.now();
@@ -100,14 +96,48 @@ function heapLimits(flags: readonly string[]): readonly string[] {
   return own.length === 0 ? [] : [...own, "--scavenger-max-new-space-capacity-mb=1"];
 }
 
+/** Kept short, and never cut: a server that is just starting may be writing into it. */
+async function openServerLog(file: string): Promise<FileHandle> {
+  try {
+    const isLong = await stat(file).then(
+      ({ size }) => size > MAX_LOG_BYTES,
+      () => false,
+    );
+    // another command that starts one may have moved it first
+    if (isLong) await rename(file, `${file}.old`).catch((error: unknown) => ignoreAbsence(error));
+    return await open(file, "a+", 0o600);
+  } catch (error) {
+    throw unwritableLog(file, error);
+  }
+}
+
+function ignoreAbsence(error: unknown): void {
+  if (errnoOf(error) !== "ENOENT") throw error;
+}
+
+function unwritableLog(file: string, cause: unknown): AppError {
+  return new AppError(isDiskFull(cause) ? "DISK_FULL" : "STATE_UNUSABLE", `the server's log ${file} cannot be written`, {
+    cause,
+    hint: isDiskFull(cause)
+      ? "free space on its file system"
+      : `make it a file that you can write, or move it away: mv ${file} ${file}.old`,
+  });
+}
+
 /** What the server said when it ended, as its own fault where it named one; what stands before `from` is of earlier ones. */
-async function startFailure(logFile: string, from: number): Promise<AppError> {
-  const lines = (await readFile(logFile)).subarray(from).toString("utf8").trim().split("\n");
+async function startFailure(log: FileHandle, file: string, from: number): Promise<AppError> {
+  const { buffer, bytesRead } = await log.read({ buffer: Buffer.alloc(MAX_SAID_BYTES), position: from });
+  const lines = buffer.toString("utf8", 0, bytesRead).trim().split("\n");
   const at = lines.findLastIndex((line) => line.startsWith("error["));
   const [, code = "", message] = /^error\[([A-Z_]+)\]: (.*)$/.exec(lines[at] ?? "") ?? [];
   const hint = /^hint: (.*)$/.exec(lines[at + 1] ?? "")?.[1];
   if (message !== undefined && isErrorCode(code))
     return new AppError(code, `the server did not start: ${message}`, hint === undefined ? {} : { hint });
+  // one that said nothing may not have been able to
+  if (bytesRead === 0)
+    await log.write("\n").catch((error: unknown) => {
+      throw unwritableLog(file, error);
+    });
   return new AppError("SERVER_UNREACHABLE", `the server did not start: ${lines.at(-1) || "it said nothing"}`, {
     hint: "agentkernel doctor",
   });

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, errnoOf } from "../base/error.ts";
+import { AppError, errnoOf, isDiskFull } from "../base/error.ts";
 import type { StatePaths } from "./paths.ts";
 
 const OTHERS_WRITE = 0o002;
@@ -12,7 +12,7 @@ const OTHERS_SEARCH = 0o001;
  * Makes the state folders. As an ordinary user all of them are private (0700). As root, sandboxes run under other uids that have to
  * pass through the state folder and through the parents of it, so it is searchable (0711) and what lies beside the sandboxes is not.
  *
- * @throws STATE_UNUSABLE in one line, with the command that helps
+ * @throws STATE_UNUSABLE or DISK_FULL in one line, with what helps
  */
 export async function prepareState(paths: StatePaths, uid: number): Promise<void> {
   const shared = uid === 0 ? 0o711 : 0o700;
@@ -26,7 +26,10 @@ export async function prepareState(paths: StatePaths, uid: number): Promise<void
 
 async function makeFolder(path: string, mode: number, uid: number): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode });
+    // one that is no directory is told of below
+    await mkdir(path, { recursive: true, mode }).catch((error: unknown) => {
+      if (errnoOf(error) !== "EEXIST") throw error;
+    });
     const found = await lstat(path);
     if (!found.isDirectory())
       throw new AppError("STATE_UNUSABLE", `${path} is not a directory`, { hint: `move it away: mv ${path} ${path}.old` });
@@ -39,10 +42,7 @@ async function makeFolder(path: string, mode: number, uid: number): Promise<void
     if ((found.mode & 0o777) !== mode) await setMode(path, mode);
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError("STATE_UNUSABLE", `cannot prepare ${path}: ${errnoOf(error) ?? "failed"}`, {
-      cause: error,
-      hint: "make its parent writable, or set AGENTKERNEL_HOME",
-    });
+    throw cannotPrepare(path, error, "AGENTKERNEL_HOME");
   }
 }
 
@@ -55,11 +55,15 @@ async function makeConfigFolder(path: string, uid: number): Promise<void> {
     const made = await mkdir(path, { recursive: true, mode: 0o700 });
     if (made !== undefined && uid === 0) await setMode(path, 0o755);
   } catch (error) {
-    throw new AppError("STATE_UNUSABLE", `cannot prepare ${path}: ${errnoOf(error) ?? "failed"}`, {
-      cause: error,
-      hint: "make its parent writable, or set XDG_CONFIG_HOME",
-    });
+    throw cannotPrepare(path, error, "XDG_CONFIG_HOME");
   }
+}
+
+function cannotPrepare(path: string, error: unknown, variable: string): AppError {
+  return new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot prepare ${path}: ${errnoOf(error) ?? "failed"}`, {
+    cause: error,
+    hint: isDiskFull(error) ? "free space on its file system" : `make its parent writable, or set ${variable}`,
+  });
 }
 
 /** Through the descriptor, so that a folder swapped for a symlink after the check is not followed. */

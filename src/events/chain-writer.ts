@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ignore } from "../base/background.ts";
 import { timestamp, type Clock } from "../base/clock.ts";
-import { errnoOf } from "../base/error.ts";
+import { isDiskFull } from "../base/error.ts";
 import { formatLine, type Position, START } from "./chain.ts";
 import { CheckpointFile, type CheckpointTail, EMPTY_TAIL } from "./checkpoint-file.ts";
 import type { Checkpoint, CheckpointKind, Signer } from "./checkpoint.ts";
@@ -196,7 +196,7 @@ export class ChainWriter {
     try {
       await segment.file.truncate(segment.bytes);
       // out of space is the one failure after which the same descriptor can be used again
-      if (!isFull(cause)) this.#broken = cause;
+      if (!isDiskFull(cause)) this.#broken = cause;
     } catch (error) {
       this.#broken = error;
     }
@@ -208,12 +208,6 @@ export class ChainWriter {
       this.#unnamed.delete(path);
     }
   }
-}
-
-/** Whether an error of the file system says that there is no room. */
-export function isFull(error: unknown): boolean {
-  const errno = errnoOf(error);
-  return errno === "ENOSPC" || errno === "EDQUOT";
 }
 
 function chainOn(chain: string, from: Position, entries: readonly Entry[]): { readonly bytes: Buffer; readonly position: Position } {

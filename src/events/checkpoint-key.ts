@@ -2,11 +2,11 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { constants } from "node:fs";
 import { link, mkdir, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, errnoOf } from "../base/error.ts";
+import { AppError, errnoOf, isDiskFull } from "../base/error.ts";
 import { newId } from "../base/id.ts";
 import { keyIdOf, type Signer, type TrustedKeys } from "./checkpoint.ts";
 
-/** The installation's checkpoint key, an Ed25519 private key in PEM, made when there is none. @throws STATE_UNUSABLE */
+/** The installation's checkpoint key, an Ed25519 private key in PEM, made when there is none. @throws STATE_UNUSABLE, DISK_FULL */
 export async function loadOrCreateKey(file: string): Promise<Signer> {
   const found = await loadKey(file);
   if (found !== undefined) return found;
@@ -73,6 +73,9 @@ async function create(file: string): Promise<void> {
       await unlink(temporary);
     }
   } catch (error) {
-    throw new AppError("STATE_UNUSABLE", `cannot write the audit key ${file}`, { cause: error, hint: `make ${dirname(file)} writable` });
+    throw new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot write the audit key ${file}`, {
+      cause: error,
+      hint: isDiskFull(error) ? "free space on its file system" : `make ${dirname(file)} writable`,
+    });
   }
 }

@@ -1,9 +1,9 @@
 import { background } from "../base/background.ts";
 import type { Clock } from "../base/clock.ts";
-import { AppError, messageOf } from "../base/error.ts";
+import { AppError, isDiskFull, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { Event } from "../schema/event.ts";
-import { type ChainWriter, type Entry, isFull } from "./chain-writer.ts";
+import type { ChainWriter, Entry } from "./chain-writer.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
 /** One append, or (without event) a wait for everything before it. */
@@ -364,7 +364,7 @@ function isGap(event: Event): boolean {
 
 function asAppError(cause: unknown): AppError {
   if (cause instanceof AppError) return cause;
-  return isFull(cause)
+  return isDiskFull(cause)
     ? new AppError("DISK_FULL", "the audit log cannot be written: no space left", {
         cause,
         hint: "free space on the file system of the state directory; it goes on by itself",

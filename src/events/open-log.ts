@@ -1,11 +1,11 @@
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { background } from "../base/background.ts";
 import type { Clock } from "../base/clock.ts";
-import { AppError, messageOf } from "../base/error.ts";
+import { AppError, isDiskFull, messageOf } from "../base/error.ts";
 import { newId } from "../base/id.ts";
 import type { Log } from "../base/log.ts";
 import { auditLogEvent } from "./audit-log-event.ts";
-import { ChainWriter, isFull } from "./chain-writer.ts";
+import { ChainWriter } from "./chain-writer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { ChainedLog } from "./chained-log.ts";
 import { loadOrCreateKey } from "./checkpoint-key.ts";
@@ -115,9 +115,9 @@ export async function openEventLog(options: EventLogOptions): Promise<ChainedEve
     }
   } catch (error) {
     if (error instanceof AppError) throw error;
-    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot begin an audit chain in ${dir}: ${messageOf(error)}`, {
+    throw new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot begin an audit chain in ${dir}: ${messageOf(error)}`, {
       cause: error,
-      hint: isFull(error) ? "free space on its file system" : "make it a writable directory that you own, mode 0700",
+      hint: isDiskFull(error) ? "free space on its file system" : "make it a writable directory that you own, mode 0700",
     });
   }
 }
@@ -130,9 +130,9 @@ async function prepareDirectory(dir: string): Promise<void> {
     if (process.getuid?.() !== found.uid && process.getuid?.() !== 0) throw new Error(`it belongs to uid ${found.uid}`);
     if ((found.mode & 0o077) !== 0) await chmod(dir, 0o700);
   } catch (error) {
-    throw new AppError(isFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot use the audit directory ${dir}: ${messageOf(error)}`, {
+    throw new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `cannot use the audit directory ${dir}: ${messageOf(error)}`, {
       cause: error,
-      hint: `make it a writable directory that you own, mode 0700`,
+      hint: isDiskFull(error) ? "free space on its file system" : "make it a writable directory that you own, mode 0700",
     });
   }
 }

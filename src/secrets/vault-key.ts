@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { link, mkdir, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, errnoOf } from "../base/error.ts";
+import { AppError, errnoOf, isDiskFull } from "../base/error.ts";
 import { newId } from "../base/id.ts";
 import type { Secret } from "../base/secret.ts";
 
@@ -85,7 +85,7 @@ async function create(file: string): Promise<void> {
     await folder.sync();
   } catch (error) {
     // another process was first: its key is the one
-    if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT")
+    if (isDiskFull(error))
       throw new AppError("DISK_FULL", `the vault key ${file} cannot be made (${errnoOf(error)})`, {
         hint: "free space on its file system",
       });

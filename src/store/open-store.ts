@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { AppError, errnoOf, messageOf } from "../base/error.ts";
+import { AppError, isDiskFull, messageOf } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 import type { BudgetRequest } from "../schema/budget.ts";
 import { BudgetTable } from "./budgets.ts";
@@ -81,7 +81,7 @@ function prepareFile(file: string): void {
     closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     chmodSync(file, 0o600);
   } catch (error) {
-    if (errnoOf(error) === "ENOSPC")
+    if (isDiskFull(error))
       throw new AppError("DISK_FULL", `the state ${file} cannot be written: ${messageOf(error)}`, {
         cause: error,
         hint: "free space on its file system",

@@ -10,6 +10,8 @@ const FULL = 13;
 const CANTOPEN = 14;
 const PERM = 3;
 const NOTADB = 26;
+/** extended: the file of the WAL's index could not be made longer. What SQLite writes itself it calls FULL, this it does not */
+const IOERR_SHMSIZE = IOERR | (19 << 8);
 
 /** An error of SQLite as one of ours, with what to do about it; anything else unchanged. */
 export function translateSqlite(error: unknown, file: string): unknown {
@@ -39,6 +41,8 @@ export function translateSqlite(error: unknown, file: string): unknown {
         "make the file and its directory writable for this user, or set AGENTKERNEL_HOME to another directory",
       );
     case IOERR:
+      if (extendedCode(error) === IOERR_SHMSIZE)
+        return say("DISK_FULL", `the state ${file} cannot be written`, "free space on its file system");
       return say("STATE_UNUSABLE", `the file system failed under the state ${file}`, "check the disk: dmesg");
     default:
       return say("INTERNAL", `the state ${file} refused a statement`, "report this");
@@ -47,8 +51,23 @@ export function translateSqlite(error: unknown, file: string): unknown {
 
 /** SQLite's primary result code of an error that `node:sqlite` threw. */
 export function primaryCode(error: unknown): number | undefined {
+  const code = extendedCode(error);
+  return code === undefined ? undefined : code & 0xff;
+}
+
+function extendedCode(error: unknown): number | undefined {
   if (typeof error !== "object" || error === null || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
-  return error.errcode & 0xff;
+  return error.errcode;
+}
+
+/** SQLite itself was refused room. */
+export function isFullDatabase(error: unknown): boolean {
+  return primaryCode(error) === FULL;
+}
+
+/** Something else stands where a database was expected. */
+export function isNoDatabase(error: unknown): boolean {
+  return primaryCode(error) === NOTADB;
 }
 
 /** A unique index refused the row. */

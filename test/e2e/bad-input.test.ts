@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -171,6 +171,37 @@ describe("the machine", () => {
     } finally {
       execFileSync("umount", ["-l", full]);
     }
+  });
+
+  it("an installation whose disk is full, whichever of its files is refused", requires("bwrap", "root"), async () => {
+    const full = join(base, "full");
+    mkdirSync(full);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=16m,mode=0711", "tmpfs", full]);
+    const filler = join(full, "filler");
+    // of a checkout: what is not compiled needs no room
+    const env = { NODE_DISABLE_COMPILE_CACHE: "1" };
+    try {
+      const command = ["run", "--no-workspace", "--", "true"];
+      expect(await cli(command, { home: full, cwd: base, env })).toMatchObject({ code: 0, stderr: "" });
+      for (const free of [0, 4096, 12_288]) {
+        for (const args of [command, ["ls"]]) {
+          const { bavail, bsize } = statfsSync(full);
+          writeFileSync(filler, Buffer.alloc(bavail * bsize - free));
+          expectOneLine(await cli(args, { home: full, cwd: base, env }), 125, /^error\[DISK_FULL\]: /, /^hint: free space on /);
+          rmSync(filler);
+        }
+      }
+      expect(await cli(command, { home: full, cwd: base, env })).toMatchObject({ code: 0, stderr: "" });
+      expect(await cli(["audit", "verify"], { home: full, env })).toMatchObject({ code: 0 });
+    } finally {
+      await cli(["serve", "--stop"], { home: full, env });
+      execFileSync("umount", ["-l", full]);
+    }
+  });
+
+  it("a log of the server that is no file", async () => {
+    mkdirSync(join(home, "run", "serve.log"), { recursive: true });
+    expectOneLine(await cli(["ls"], { home }), 125, /^error\[STATE_UNUSABLE\]: the server's log .*EISDIR/, /^hint: .*mv /);
   });
 
   it("no user namespaces", requires("bwrap", "root"), async () => {

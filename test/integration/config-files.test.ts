@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { chmod, chown, mkdir, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { rootCertificates } from "node:tls";
@@ -133,6 +134,32 @@ describe("the state folders", () => {
       code: "STATE_UNUSABLE",
       message: expect.stringContaining("is not a directory"),
     });
+  });
+
+  it("that are files are named with what helps", async () => {
+    await using dir = await tempDir({ mode: 0o755 });
+    const paths = pathsIn(dir.path);
+    await put(paths.events, "");
+    await expect(prepareState(paths, uid)).rejects.toMatchObject({
+      code: "STATE_UNUSABLE",
+      hint: expect.stringContaining(`mv ${paths.events}`),
+    });
+  });
+
+  it("for which there is no room are a full disk", requires("root"), async () => {
+    await using dir = await tempDir({ mode: 0o755 });
+    const full = join(dir.path, "full");
+    await mkdir(full);
+    // room for the first folders alone
+    execFileSync("mount", ["-t", "tmpfs", "-o", "nr_inodes=4,mode=755", "tmpfs", full]);
+    try {
+      await expect(prepareState(pathsIn(full), uid)).rejects.toMatchObject({
+        code: "DISK_FULL",
+        hint: expect.stringContaining("free space"),
+      });
+    } finally {
+      execFileSync("umount", ["-l", full]);
+    }
   });
 
   it("are refused when they belong to somebody else", async () => {

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from "node:crypto";
 import { link, mkdir, open, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, errnoOf } from "../../base/error.ts";
+import { AppError, errnoOf, isDiskFull } from "../../base/error.ts";
 import type { Clock } from "../../base/clock.ts";
 import { mintCertificate } from "./mint.ts";
 
@@ -77,7 +77,10 @@ async function makeAuthority(directory: string, path: string, clock: Clock): Pro
   } catch (error) {
     const theirs = errnoOf(error) === "EEXIST" ? await readAuthority(path) : undefined;
     if (theirs !== undefined) return theirs;
-    throw new AppError("STATE_UNUSABLE", `could not write the authority's key ${path}`, { cause: error });
+    throw new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `could not write the authority's key ${path}`, {
+      cause: error,
+      hint: isDiskFull(error) ? "free space on its file system" : `make ${directory} writable`,
+    });
   } finally {
     await unlink(draft).catch((error: unknown) => {
       if (errnoOf(error) !== "ENOENT") throw error;
