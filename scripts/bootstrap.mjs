@@ -1,6 +1,6 @@
 /**
  * Everything that a fresh clone needs, then the program on the project's own Node 24. Plain JavaScript that Node 20 can run, no
- * dependency: this file runs before there is any.
+ * dependency: this and what it imports run before there is any.
  *
  *     node scripts/bootstrap.mjs setup            only the set-up
  *     node scripts/bootstrap.mjs start [ARG…]     … then `agentkernel demo`
@@ -16,17 +16,16 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isFile, isRoot, read, root, runQuietly, say, Unable } from "./set-up.mjs";
+import { sandboxUser } from "./sandbox-user.mjs";
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const nodePackage = `node-linux-${process.arch}`;
 const node24 = join(root, "node_modules", nodePackage, "bin", "node");
 const setupDir = join(root, ".setup");
-const isRoot = process.getuid?.() === 0;
 
 /** Exit code for "agentkernel itself could not": the same as the program's own. */
 const EXIT_UNABLE = 125;
 const LOCK_BUSY = 75;
-const SANDBOX_USER = "agentkernel";
 
 /** What a machine must have besides Node: any of `paths` says that it is there. */
 const PROGRAMS = [
@@ -41,44 +40,6 @@ const PROGRAMS = [
     apk: "linux-headers",
   },
 ];
-
-class Unable extends Error {}
-
-function say(line) {
-  process.stderr.write(`agentkernel set-up: ${line}\n`);
-}
-
-function isFile(path) {
-  return fs.statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-}
-
-function read(path) {
-  try {
-    return fs.readFileSync(path, "utf8");
-  } catch (error) {
-    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-    throw error;
-  }
-}
-
-/** Runs a command with its output shown only when it fails. */
-function runQuietly(what, command, args, options = {}) {
-  const result = spawnSync(command, args, {
-    cwd: root,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    maxBuffer: 64 << 20,
-    ...options,
-  });
-  if (result.error === undefined && result.status === 0) return;
-  const output = `${result.stdout ?? ""}${result.stderr ?? ""}`.trim();
-  // npm explains all its options after an error; what went wrong stands at the beginning, what a compiler means at the end
-  const lines = output.split("\n");
-  const shown = lines.length > 40 ? [...lines.slice(0, 20), `… ${lines.length - 40} more lines …`, ...lines.slice(-20)] : lines;
-  if (output) process.stderr.write(`${shown.join("\n")}\n`);
-  const reason = result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exited with ${result.status}`);
-  throw new Unable(`${what} failed: ${command} ${args.slice(0, 3).join(" ")} … ${reason}`);
-}
 
 // --- the steps: each has `missing()`, cheap, and `make()` ---
 
@@ -167,51 +128,6 @@ function asRoot(line) {
     .split(" && ")
     .map((part) => `sudo ${part}`)
     .join(" && ");
-}
-
-/** Root never runs a sandbox as itself: it has a user for that, with a range of subordinate uids so that each sandbox has its own. */
-const sandboxUser = {
-  name: "sandbox user",
-  missing() {
-    if (!isRoot) return false;
-    const exists = (read("/etc/passwd") ?? "").split("\n").some((line) => line.startsWith(`${SANDBOX_USER}:`));
-    return !exists || !hasSubIds("/etc/subuid") || !hasSubIds("/etc/subgid");
-  },
-  make() {
-    if (!(read("/etc/passwd") ?? "").split("\n").some((line) => line.startsWith(`${SANDBOX_USER}:`))) {
-      say(`adding the system user ${SANDBOX_USER}`);
-      const args = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin"];
-      runQuietly(`adding the user ${SANDBOX_USER}`, "useradd", [...args, SANDBOX_USER]);
-    }
-    for (const [file, option] of [
-      ["/etc/subuid", "--add-subuids"],
-      ["/etc/subgid", "--add-subgids"],
-    ]) {
-      if (hasSubIds(file)) continue;
-      const first = firstFreeSubId();
-      say(`giving ${SANDBOX_USER} the range ${first}–${first + 65535} in ${file}`);
-      runQuietly(`giving ${SANDBOX_USER} subordinate ids`, "usermod", [option, `${first}-${first + 65535}`, SANDBOX_USER]);
-    }
-  },
-};
-
-function subIdRanges(file) {
-  const rows = (read(file) ?? "").split("\n").map((line) => line.split(":"));
-  return rows.filter((row) => row.length === 3).map(([user, start, count]) => ({ user, start: Number(start), count: Number(count) }));
-}
-
-function hasSubIds(file) {
-  return subIdRanges(file).some((range) => range.user === SANDBOX_USER && range.count >= 65536);
-}
-
-/** One range that is free in both files, so that uid and gid of a sandbox can be the same number. */
-function firstFreeSubId() {
-  const taken = [...subIdRanges("/etc/subuid"), ...subIdRanges("/etc/subgid")].filter((range) => range.user !== SANDBOX_USER);
-  const own = [...subIdRanges("/etc/subuid"), ...subIdRanges("/etc/subgid")].find(
-    (range) => range.user === SANDBOX_USER && range.count >= 65536,
-  );
-  if (own !== undefined) return own.start;
-  return taken.reduce((first, range) => Math.max(first, range.start + range.count), 100_000);
 }
 
 /** A fingerprint of files by path, size and time; undefined when there are none. */

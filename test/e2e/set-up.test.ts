@@ -37,10 +37,9 @@ describe("set-up", () => {
     // the same program, on a machine without bubblewrap and a compiler
     const text = (await readFile(bootstrap, "utf8")).replaceAll(/"\/usr\/(local\/)?bin\/(bwrap|musl-gcc)"/g, '"/nonexistent"');
     await writeFile(join(checkout, "scripts/bootstrap.mjs"), text);
-    for (const file of ["package.json", "package-lock.json"]) await cp(join(root, file), join(checkout, file));
-    for (const path of ["", "scripts", "scripts/bootstrap.mjs", "package.json", "package-lock.json"]) {
-      await chown(join(checkout, path), user.uid, user.gid);
-    }
+    const others = ["scripts/set-up.mjs", "scripts/sandbox-user.mjs", "package.json", "package-lock.json"];
+    for (const file of others) await cp(join(root, file), join(checkout, file));
+    for (const path of ["", "scripts", "scripts/bootstrap.mjs", ...others]) await chown(join(checkout, path), user.uid, user.gid);
     // a copy: the checkout may lie where this user cannot go
     const ownNode = join(user.home, "node");
     await copyFile(process.execPath, ownNode, constants.COPYFILE_FICLONE);
