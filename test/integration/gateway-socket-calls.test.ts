@@ -1,6 +1,4 @@
 import { once } from "node:events";
-import OpenAI from "openai";
-import { OpenAIRealtimeWS } from "openai/realtime/ws";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { silentLog } from "../../src/base/log.ts";
@@ -373,38 +371,4 @@ test("V28: the `ws` client and server, with and without compression, are metered
     await waitFor(() => at.fixture.seen.exchanges.length === 1);
     server.close();
   }
-});
-
-test("V35: the OpenAI SDK's realtime client is metered, and told of a budget in its own words", async () => {
-  await using at = await setting({ budgets: [testBudget("requests", 1)] });
-  const server = new WebSocketServer({ server: at.upstream.server });
-  const usage = { input_tokens: 132, output_tokens: 121, total_tokens: 253 };
-  server.on("connection", (socket) =>
-    socket.on("message", () => {
-      socket.send('{"type":"response.created","response":{"id":"resp_R1"}}');
-      socket.send(JSON.stringify({ type: "response.done", response: { id: "resp_R1", status: "completed", usage } }));
-    }),
-  );
-  const inside = await tlsInside(at.fixture, OPENAI);
-  const client = new OpenAIRealtimeWS(
-    { model: "gpt-realtime-2", options: { createConnection: () => inside } },
-    new OpenAI({ apiKey: "dummy", baseURL: `https://${OPENAI}/v1` }),
-  );
-  const errors: string[] = [];
-  const done: unknown[] = [];
-  client.on("error", (error) => errors.push(`${error.error?.code ?? ""} ${error.message}`));
-  client.on("response.done", (event) => done.push(event.response.usage));
-  await once(client.socket, "open");
-  client.send({ type: "response.create" });
-  await waitFor(() => done.length === 1);
-  expect(done).toEqual([usage]);
-  const closed = once(client.socket, "close");
-  client.send({ type: "response.create" });
-  expect((await closed)[0]).toBe(1008);
-  expect(errors.some((text) => text.includes("policy_denied") && text.includes("of-requests"))).toBe(true);
-  expect(at.fixture.seen.calls.map(({ model, total_tokens, decision }) => [model, total_tokens, decision])).toEqual([
-    ["gpt-realtime-2", 253, "allow"],
-    ["gpt-realtime-2", null, "deny"],
-  ]);
-  server.close();
 });

@@ -3,6 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { GoogleGenAI, type LiveServerMessage } from "@google/genai";
 import OpenAI from "openai";
+import { OpenAIRealtimeWS } from "openai/realtime/ws";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -15,7 +16,7 @@ import { type Fixture, gatewayFixture } from "../support/gateway/fixture.ts";
 import { testUpstream } from "../support/gateway/upstream.ts";
 import { waitFor } from "../support/wait-for.ts";
 
-/** V27, V59: the providers' own WebSocket clients through the gateway, and sockets that live long. */
+/** V27, V35, V59: the providers' own WebSocket clients through the gateway, and sockets that live long. */
 
 const OPENAI = "api.openai.com";
 const GOOGLE = "generativelanguage.googleapis.com";
@@ -84,6 +85,38 @@ test("V27: the OpenAI SDK's Responses client is metered call by call, and told o
     ["gpt-5.6-terra", "resp_1", 20_480, 18_432, 777, "allow"],
     ["gpt-5-mini", "resp_2", 20_480, 18_432, 777, "allow"],
     ["gpt-5-mini", undefined, null, null, null, "deny"],
+  ]);
+});
+
+test("V35: the OpenAI SDK's realtime client is metered, and told of a budget in its own words", async () => {
+  await using at = await setting(OPENAI, 1);
+  const usage = { input_tokens: 132, output_tokens: 121, total_tokens: 253 };
+  at.server.on("connection", (socket) =>
+    socket.on("message", () => {
+      socket.send('{"type":"response.created","response":{"id":"resp_R1"}}');
+      socket.send(JSON.stringify({ type: "response.done", response: { id: "resp_R1", status: "completed", usage } }));
+    }),
+  );
+  const inside = await tlsInside(at.fixture, OPENAI);
+  const client = new OpenAIRealtimeWS(
+    { model: "gpt-realtime-2", options: { createConnection: () => inside } },
+    new OpenAI({ apiKey: "dummy", baseURL: `https://${OPENAI}/v1` }),
+  );
+  const errors: string[] = [];
+  const done: unknown[] = [];
+  client.on("error", (error) => errors.push(`${error.error?.code ?? ""} ${error.message}`));
+  client.on("response.done", (event) => done.push(event.response.usage));
+  await once(client.socket, "open");
+  client.send({ type: "response.create" });
+  await waitFor(() => done.length === 1);
+  expect(done).toEqual([usage]);
+  const closed = once(client.socket, "close");
+  client.send({ type: "response.create" });
+  expect((await closed)[0]).toBe(1008);
+  expect(errors.some((text) => text.includes("policy_denied") && text.includes("of-requests"))).toBe(true);
+  expect(at.fixture.seen.calls.map(({ model, total_tokens, decision }) => [model, total_tokens, decision])).toEqual([
+    ["gpt-realtime-2", 253, "allow"],
+    ["gpt-realtime-2", null, "deny"],
   ]);
 });
 
