@@ -126,3 +126,21 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     expect(readFileSync(join(project, "a"), "utf8")).toBe("after\n");
   });
 });
+
+it("a server that is told to read its configuration again while it starts goes on, and has read it", async () => {
+  const { child, seen, closed } = start("serve", "--port", "0");
+  const lock = join(home, "run", "serve.lock.holder");
+  await waitFor(() => existsSync(lock), { what: "the server to start", timeoutMs: 20_000 });
+  mkdirSync(join(home, "config", "agentkernel"), { recursive: true });
+  writeFileSync(join(home, "config", "agentkernel", "agentkernel.toml"), '[[egress.rules]]\nhost = "late.example.com"\n');
+  child.kill("SIGHUP");
+  try {
+    await waitFor(() => seen.stdout.includes("listening on"), { what: "the server", timeoutMs: 20_000 });
+    await waitFor(async () => (await cli(["policy", "ls"], { home })).stdout.includes("late.example.com"), {
+      what: "the new configuration",
+    });
+  } finally {
+    child.kill("SIGTERM");
+  }
+  expect(await closed).toBe(0);
+}, 60_000);

@@ -25,6 +25,12 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
   const port = flags.port === undefined ? config.config.server.port : portOf("--port", flags.port, { min: 0 });
   if (flags.stop === true) return await stopServer(cli, config.paths.serveLock, config.paths.socket);
   const background = flags.background === true;
+  // heard while it starts too, when a service manager may say it already: what was read before is read again once it serves
+  let isChanged = false;
+  let reload = (): void => {
+    isChanged = true;
+  };
+  process.on("SIGHUP", () => reload());
   const { takeServeLock } = await import("../../app/serve-lock.ts");
   using lock = takeServeLock(config.paths.serveLock);
   if (lock === undefined) {
@@ -45,8 +51,8 @@ export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
         }),
     ...(flags.apiKeyFile === undefined ? {} : { apiKeyFile: flags.apiKeyFile }),
   });
-  const onReload = (): void => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");
-  process.on("SIGHUP", onReload);
+  reload = () => ignore(serving.reload(), "a reload that fails keeps what there was, and is logged");
+  if (isChanged) reload();
   if (serving.url !== undefined) cli.output.out(`listening on ${serving.url}`);
   while (!stop.aborted) {
     await delay(1_000, undefined, { signal: stop }).catch(() => undefined);
