@@ -111,7 +111,7 @@ describe("options of listings", requires("bwrap", "curl"), () => {
     expect(Object.keys(await json<object>("llm", "usage", "--sandbox", "two"))).toEqual(["two"]);
     expect(Object.keys(await json<object>("llm", "usage"))).toEqual(expect.arrayContaining(["one", "two"]));
     expect(await json<object>("llm", "usage", "--since", LATER)).toEqual({});
-    expect((await json("llm", "usage", "--by", "label")).map(({ key }) => key).toSorted()).toEqual(["is=one", "is=two"]);
+    expect((await json("llm", "usage", "--by", "label")).map(({ key }) => String(key)).toSorted()).toEqual(["is=one", "is=two"]);
     expect(await run("llm", "usage", "--csv")).toContain("sandbox,provider,model");
     await run("create", "again", "--no-workspace", "--allow", HOST);
     await at.inside("again", CHAT);

@@ -29,7 +29,7 @@ const post = (path: string, body: object) => at.api("POST", path, body);
 const run = async (script: string, more: object = {}): Promise<RunOutput> => {
   const { body } = await post("/run", { command: ["sh", "-c", script], workspace: null, ...more });
   if (body.data === undefined) throw new Error(body.error);
-  return body.data as RunOutput;
+  return body.data;
 };
 const directory = async (name: string): Promise<string> => {
   const path = join(at.place.workspace, name);
