@@ -1,6 +1,7 @@
 import { asBuffer, createBodyDecoder, TAP_LIMITS, type BodyDecoder } from "./decode/body-decoder.ts";
 import { compilePaths, type PathNode, type PathSpec } from "./json/paths.ts";
-import { JsonScanner, type JsonSink } from "./json/scanner.ts";
+import { giveBackScanner, takeScanner } from "./json/free-scanners.ts";
+import type { JsonScanner, JsonSink, ScanResult } from "./json/scanner.ts";
 import { asCount, asFields, asName } from "./shapes/fields.ts";
 import { MultipartParser, multipartBoundary, type MultipartSink } from "./multipart.ts";
 import { shapeFor } from "./shapes/registry.ts";
@@ -42,7 +43,9 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
   readonly #recognition: Recognition;
   readonly #table: Readonly<Record<string, RequestFact>>;
   readonly #decoder: BodyDecoder | null;
-  readonly #scanner: JsonScanner;
+  /** until the end of a JSON body */
+  #scanner: JsonScanner | undefined;
+  #scanned: ScanResult = "failed";
   readonly #form: MultipartParser | null;
   readonly #isMultipart: boolean;
   readonly #speaks: boolean;
@@ -55,12 +58,11 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
   constructor(recognition: Recognition, headers: BodyHeaders) {
     this.#recognition = recognition;
     this.#table = shapeFor(recognition.shape).request;
-    const speaks = recognition.operation === "speech";
-    this.#scanner = new JsonScanner(pathsOf(recognition.shape), this, speaks ? TEXT_CAP : VALUE_CAP);
-    this.#speaks = speaks;
+    this.#speaks = recognition.operation === "speech";
     this.#isMultipart = (headers.contentType ?? "").toLowerCase().trimStart().startsWith("multipart/");
     const boundary = this.#isMultipart ? multipartBoundary(headers.contentType ?? "") : null;
     this.#form = boundary === null ? null : new MultipartParser(boundary, this, VALUE_CAP);
+    if (!this.#isMultipart) this.#scanner = takeScanner(pathsOf(recognition.shape), this, this.#speaks ? TEXT_CAP : VALUE_CAP);
     this.#decoder = createBodyDecoder(headers.contentEncoding, TAP_LIMITS, (chunk) => this.#read(chunk));
   }
 
@@ -76,7 +78,7 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
 
   async end(): Promise<RequestFacts> {
     const decoded = this.#decoder === null ? "broken" : await this.#decoder.end();
-    const scanned = this.#isMultipart ? (this.#form?.finish() ?? "failed") : this.#scanner.finish();
+    const scanned = this.#isMultipart ? (this.#form?.finish() ?? "failed") : this.#endDocument();
     const readable = decoded === "complete" && scanned === "complete" && !this.#broken;
     // a GET and a POST without a body say nothing, and nothing is wrong with that
     const isEmpty = decoded === "complete" && scanned === "empty" && !this.#broken;
@@ -122,11 +124,22 @@ class ShapeRequestReader implements RequestReader, JsonSink, MultipartSink {
       this.#bom += 1;
       from += 1;
     }
-    if (this.#broken || from === chunk.length) return;
-    const stopped = this.#scanner.write(chunk, from, chunk.length);
+    const scanner = this.#scanner;
+    if (this.#broken || from === chunk.length || scanner === undefined) return;
+    const stopped = scanner.write(chunk, from, chunk.length);
     // behind the document only white space may stand: the scanner fails on the rest
-    if (stopped < chunk.length) this.#scanner.write(chunk, stopped, chunk.length);
-    if (this.#scanner.failed) this.#broken = true;
+    if (stopped < chunk.length) scanner.write(chunk, stopped, chunk.length);
+    if (scanner.failed) this.#broken = true;
+  }
+
+  #endDocument(): ScanResult {
+    const scanner = this.#scanner;
+    if (scanner !== undefined) {
+      this.#scanner = undefined;
+      this.#scanned = scanner.finish();
+      giveBackScanner(scanner);
+    }
+    return this.#scanned;
   }
 
   #valueOf(fact: RequestFact): unknown {

@@ -215,6 +215,22 @@ describe("the request reader", () => {
     });
   });
 
+  it("keeps bodies apart that are read in turn, and says the same when it is asked again", async () => {
+    const bodies = Array.from({ length: 30 }, (_, i) =>
+      Buffer.from(`{"n":${i},"model":"m-${i}","messages":["${"x".repeat(i)}"],"stream":true}`),
+    );
+    const readers = bodies.map(() => createRequestReader(chat, {}));
+    for (let at = 0; at < 100; at += 7)
+      for (const [i, reader] of readers.entries()) reader.write(bodies[i]?.subarray(at, at + 7) ?? Buffer.alloc(0));
+    for (const [i, reader] of readers.entries()) {
+      const first = await reader.end();
+      expect(first).toMatchObject({ model: `m-${i}`, choices: i, streaming: true, unparsable: false });
+      // what comes behind the end is nobody's: least of all that of the reader who has the scanner now
+      reader.write(Buffer.from('{"model":"late"}'));
+      expect(await reader.end()).toEqual(first);
+    }
+  });
+
   it("flags what parsers disagree on", async () => {
     for (const body of [
       '{"model":"a","model":"b"}',

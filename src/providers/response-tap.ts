@@ -31,6 +31,8 @@ export function createResponseTap(recognition: Recognition, head: ResponseHead):
 /** media types of answers that are no JSON by design */
 const NO_PLACE = /^\s*(?:audio|video|image)\/|^\s*text\/(?:plain|vtt|srt)|^\s*application\/(?:x-subrip|octet-stream)/i;
 
+const NO_CALLS: readonly ResponseFacts[] = [];
+
 type How = "complete" | "aborted" | "error";
 
 class ShapeTap implements ResponseTap, JsonSink {
@@ -60,7 +62,7 @@ class ShapeTap implements ResponseTap, JsonSink {
   }
 
   take(): readonly ResponseFacts[] {
-    return this.#reader.take?.() ?? [];
+    return this.#reader.take?.() ?? NO_CALLS;
   }
 
   async end(how: How): Promise<ResponseFacts> {

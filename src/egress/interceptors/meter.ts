@@ -212,7 +212,12 @@ class CallMeter implements ResponseFilter {
     times.lastAt = now;
     times.count += 1;
     if (tap !== undefined) {
-      this.#safely(() => tap.write(chunk));
+      // no function for each event, as #safely would want
+      try {
+        tap.write(chunk);
+      } catch (error) {
+        this.#warn(error);
+      }
       this.#countInner(tap);
     }
     if (this.#stripper === undefined) return [chunk];
@@ -268,7 +273,11 @@ class CallMeter implements ResponseFilter {
     try {
       work();
     } catch (error) {
-      this.#runtime.log.warn("metering failed on a chunk", { request_id: this.#exchange.id, error: messageOf(error) });
+      this.#warn(error);
     }
+  }
+
+  #warn(error: unknown): void {
+    this.#runtime.log.warn("metering failed on a chunk", { request_id: this.#exchange.id, error: messageOf(error) });
   }
 }

@@ -17,7 +17,7 @@ export function takeScanner(root: PathNode, sink: JsonSink, cap: number): JsonSc
   return free;
 }
 
-/** After the document, and only when no call into the scanner is under way: what a sink's fault left behind is not for others. */
+/** After the document, once, and only when no call into the scanner is under way; the giver forgets it. */
 export function giveBackScanner(scanner: JsonScanner): void {
   if (FREE.length < MAX_FREE) FREE.push(scanner);
 }
