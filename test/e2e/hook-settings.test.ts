@@ -124,6 +124,37 @@ describe("[[proxy.hooks]]", requires("bwrap", "curl"), () => {
     expect([slow.requests.length, judge.received.length]).toEqual([1, 1]);
   }, 60_000);
 
+  it("over the API: what it is told of, where and how, each field of it", async () => {
+    await using upstream = await origin();
+    await using target = await receiver();
+    await using at = await boxed(upstream, () => "[proxy]\nunsafe_allow_private = true\n");
+    const put = (name: string, more: object) =>
+      at.api("POST", "/proxy/hooks", { name, event: "on_response", target: { type: "webhook", url: `${target.url}/${name}` }, ...more });
+    const headers = { authorization: "Bearer k", headers: { "x-tenant": "red" } };
+    const all = { secret: NEW, secrets: [OLD], batch: 1, include_body: "1KiB", filter: { sandbox: "box" } };
+    expect((await put("all", { target: { type: "webhook", url: `${target.url}/all`, ...headers }, ...all })).status).toBe(200);
+    await put("never", { filter: { sandbox: "other" } });
+    await put("denied", { event: "on_deny" });
+    expect(await at.inside("box", CHAT)).toBe("200 ");
+    const sent = await waitFor(() => got(target, "all").find(({ body }) => body.includes("egress.exchange")), {
+      what: "a delivery",
+      timeoutMs: 15_000,
+    });
+    expect(sent.headers).toMatchObject({ authorization: "Bearer k", "x-tenant": "red" });
+    for (const secret of [NEW, OLD]) new Webhook(secret).verify(sent.body, sent.headers as Record<string, string>);
+    expect(JSON.parse(sent.body)).toMatchObject([{ request_body: { content: expect.stringContaining("gpt-4o") as string } }]);
+    expect([got(target, "never"), got(target, "denied")]).toEqual([[], []]);
+    // a decision has its own time, and holds for its own
+    target.behave(() => ({ status: 200, body: '{"verdict":"allow"}' }));
+    await put("asked", { event: "on_request", mode: "decide", timeout_ms: 20_000, cache_ttl: 600 });
+    await waitFor(async () => (await at.inside("box", GET)) === "200 " && got(target, "asked").length > 0, {
+      what: "a question",
+      timeoutMs: 15_000,
+    });
+    await at.inside("box", GET);
+    expect(got(target, "asked")).toHaveLength(1);
+  }, 60_000);
+
   it("unsafe_allow_private opens private addresses to hooks of the API", async () => {
     await using target = await receiver();
     const put = async (toml: string): Promise<number> => {

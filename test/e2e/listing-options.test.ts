@@ -1,6 +1,8 @@
+import { generateKeyPairSync } from "node:crypto";
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startCli } from "../support/cli.ts";
 import { testUpstream, type TestUpstream } from "../support/gateway/upstream.ts";
 import { type Receiver, receiver } from "../support/receiver.ts";
 import { requires } from "../support/requires.ts";
@@ -196,6 +198,72 @@ describe("options of listings", requires("bwrap", "curl"), () => {
       await waitFor(async () => (await letters(...dead)) === 0, { what: "their removal", timeoutMs: 20_000 });
     }
   }, 120_000);
+
+  it("POST /audit/verify heeds from, key and anchors", async () => {
+    const verify = async (body: object) =>
+      (await at.api("POST", "/audit/verify", body)).body.data as unknown as { exit: number; anchor: string; chains: { chain: string }[] };
+    // a chain that has ended is signed to its end
+    await run("run", "--no-workspace", "--", "true");
+    const [head] = (await at.api("GET", "/audit/head")).body.data as unknown as { chain: string; seq: number; hash: string }[];
+    expect((await verify({ from: `${head?.chain}:1` })).chains.map(({ chain }) => chain)).toEqual([head?.chain]);
+    expect((await verify({ anchors: [`${head?.chain}:${head?.seq}:${head?.hash}`] })).anchor).toBe("external");
+    const stranger = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }).toString();
+    expect([(await verify({})).exit, (await verify({ key: stranger })).exit]).toEqual([0, 1]);
+  }, 60_000);
+
+  it("policy --wait ends when the sandboxes of other processes are under the new policy; deny --sandbox is for that one", async () => {
+    const beside = startCli(["run", "--no-workspace", "--", "sleep", "60"], { home: at.place.home, cwd: at.place.workspace });
+    const ended = new Promise((resolve) => beside.once("close", resolve));
+    type Report = {
+      readonly generation: number;
+      readonly rules: { readonly id: string; readonly sandbox?: string }[];
+      readonly sandboxes: { readonly generation: number }[];
+    };
+    const report = async () => (await at.api("GET", "/policy")).body.data as unknown as Report;
+    try {
+      const before = (await report()).sandboxes.length;
+      await waitFor(async () => (await report()).sandboxes.length > before, { what: "the sandbox of the run", timeoutMs: 20_000 });
+      const settled = async (): Promise<boolean> => {
+        const { generation, sandboxes } = await report();
+        return sandboxes.every((one) => one.generation === generation);
+      };
+      await run("policy", "allow", "w.example", "--wait");
+      expect(await settled()).toBe(true);
+      await run("policy", "deny", "x.example", "--wait");
+      expect(await settled()).toBe(true);
+      await run("policy", "rm", (await report()).rules[0]?.id ?? "", "--wait");
+      expect(await settled()).toBe(true);
+    } finally {
+      beside.kill("SIGINT");
+      await ended;
+    }
+    await run("policy", "deny", "y.example", "--sandbox", "one");
+    expect((await report()).rules.at(-1)).toMatchObject({ host: "y.example", sandbox: "one" });
+    await run("policy", "allow", "z.example", "--sandbox", "one");
+    expect((await report()).rules.at(-1)).toMatchObject({ host: "z.example", sandbox: "one" });
+  }, 60_000);
+
+  it.each([
+    ["audit", "tail"],
+    ["policy", "log"],
+  ])(
+    "%s %s -f shows what follows",
+    async (...command) => {
+      const child = startCli([...command, "-f", "-n", "1", "--json"], { home: at.place.home });
+      const ended = new Promise((resolve) => child.once("close", resolve));
+      let said = "";
+      child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+      try {
+        await waitFor(() => said.includes("\n"), { what: "the past", timeoutMs: 20_000 });
+        await at.inside("one", CHAT);
+        await waitFor(() => said.trim().split("\n").length > 1, { what: "what follows", timeoutMs: 20_000 });
+      } finally {
+        child.kill("SIGINT");
+        await ended;
+      }
+    },
+    60_000,
+  );
 
   it("config explain says where a value comes from, --json too", async () => {
     await appendFile(join(at.place.home, "config/agentkernel/agentkernel.toml"), "[server]\nport = 4711\n");

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RunOutput, SandboxInfo } from "../../src/schema/api.ts";
@@ -36,6 +36,8 @@ const directory = async (name: string): Promise<string> => {
   await mkdir(path, { recursive: true });
   // what is mounted to be written must be writable for whoever the sandbox runs as
   await chmod(path, 0o777);
+  // root's own directory is never worked on directly, asked for or not
+  if (process.getuid?.() === 0) await chown(path, 4242, 4242);
   await writeFile(join(path, "file"), "of the host\n");
   return path;
 };
@@ -106,7 +108,7 @@ describe("what run and create share", requires("bwrap", "curl"), () => {
     expect(sentHeader(sent[3]?.rawHeaders, "authorization")).toEqual(["Bearer the-value-of-short-0123456789"]);
   }, 60_000);
 
-  it("allow_host_ports and secret_files", async () => {
+  it("allow_host_ports and secret_files of run", async () => {
     await using service = await testUpstream((_request, response) => response.end("of this machine"), { tls: false });
     const login = join(at.place.home, "..", "auth.json");
     const token = "access-token-of-codex-0123456789abcdefghijklmnopq";
@@ -118,6 +120,17 @@ describe("what run and create share", requires("bwrap", "curl"), () => {
     expect(stdout).toMatch(/^of this machine\{/);
     expect(stdout).toContain("access_token");
     expect(stdout).not.toContain(token);
+  }, 60_000);
+
+  it("apply, allow_host_ports and secret_files of create", async () => {
+    await using service = await testUpstream((_request, response) => response.end("here "), { tls: false });
+    const [project, login] = [await directory("applied"), join(at.place.home, "..", "login.json")];
+    await writeFile(login, JSON.stringify({ tokens: { access_token: "access-token-of-codex-0123456789abcdefghijkl" } }), { mode: 0o600 });
+    const more = { allow_host_ports: [service.port], secret_files: [`codex:${login}`] };
+    await post("/sandboxes", { name: "applied", workspace: project, copy: true, apply: true, ...more });
+    const script = `curl -s http://host.agentkernel.internal:${service.port}/; test -e ~/.codex/auth.json && echo both; echo x > /workspace/new`;
+    expect(await at.inside("applied", script)).toBe("here both\n");
+    expect((await post("/sandboxes/applied/stop", {})).body.data).toContain("workspace changes written back: 1 created");
   }, 60_000);
 
   it.each([

@@ -6,6 +6,8 @@ import { compilePolicy } from "../../src/policy/compile.ts";
 import { parseHost, type CanonicalHost } from "../../src/policy/host.ts";
 import { policyInputFor } from "../../src/policy/policy-input.ts";
 
+// where the effect of every other key, option and field is seen: test/conformance/matrix.test.ts
+
 const host = (text: string): CanonicalHost => {
   const parsed = parseHost(text);
   if (parsed.kind === "invalid") throw new Error(parsed.reason);
