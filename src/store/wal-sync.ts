@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { background } from "../base/background.ts";
+import { AppError, errnoOf, isDiskFull } from "../base/error.ts";
 import type { Log } from "../base/log.ts";
 
 /**
@@ -23,7 +24,7 @@ export class WalSync {
     background("state sync", this.flush(), this.#log);
   }
 
-  /** Resolves when every commit made before the call is on disk. */
+  /** Resolves when every commit made before the call is on disk. @throws AppError STATE_UNUSABLE, DISK_FULL */
   async flush(): Promise<void> {
     if (this.#path === undefined) return;
     // the one under way may have begun before the commit, so it does not count
@@ -44,22 +45,17 @@ export class WalSync {
 
   async #sync(): Promise<void> {
     if (this.#path === undefined) return;
-    let handle: Awaited<ReturnType<typeof open>>;
     try {
-      handle = await open(this.#path, "r");
+      await using handle = await open(this.#path, "r");
+      await handle.datasync();
     } catch (error) {
       // closed meanwhile: the last connection checkpoints into the database itself
-      if (isMissing(error)) return;
-      throw error;
-    }
-    try {
-      await handle.datasync();
-    } finally {
-      await handle.close();
+      if (errnoOf(error) === "ENOENT") return;
+      // some file systems tell only here that there was no room for what was written
+      throw new AppError(isDiskFull(error) ? "DISK_FULL" : "STATE_UNUSABLE", `what was written to ${this.#path} did not reach the disk`, {
+        cause: error,
+        hint: isDiskFull(error) ? "free space on its file system" : "check the disk: dmesg",
+      });
     }
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return typeof error === "object" && error !== null && "code" in error && error.code === "ENOENT";
 }
