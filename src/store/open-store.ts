@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, constants, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, constants, mkdirSync, openSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AppError, isDiskFull, messageOf } from "../base/error.ts";
@@ -16,7 +16,7 @@ import { PolicyRuleTable } from "./policy-rules.ts";
 import { type SandboxRow, SandboxTable } from "./sandboxes.ts";
 import { SecretTable } from "./secrets.ts";
 import { Sql } from "./sql.ts";
-import { primaryCode, translateSqlite } from "./sqlite-error.ts";
+import { isUnopened, primaryCode, translateSqlite } from "./sqlite-error.ts";
 import { UsageQueries } from "./usage-queries.ts";
 import { WalSync } from "./wal-sync.ts";
 
@@ -81,16 +81,20 @@ function prepareFile(file: string): void {
     closeSync(openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600));
     chmodSync(file, 0o600);
   } catch (error) {
-    if (isDiskFull(error))
-      throw new AppError("DISK_FULL", `the state ${file} cannot be written: ${messageOf(error)}`, {
-        cause: error,
-        hint: "free space on its file system",
-      });
-    throw new AppError("STATE_UNUSABLE", `the state ${file} cannot be opened: ${messageOf(error)}`, {
-      cause: error,
-      hint: `make ${dirname(file)} writable for this user, or set AGENTKERNEL_HOME to another directory`,
-    });
+    throw cannotPrepare(file, error);
   }
+}
+
+function cannotPrepare(file: string, cause: unknown): AppError {
+  if (isDiskFull(cause))
+    return new AppError("DISK_FULL", `the state ${file} cannot be written: ${messageOf(cause)}`, {
+      cause,
+      hint: "free space on its file system",
+    });
+  return new AppError("STATE_UNUSABLE", `the state ${file} cannot be opened: ${messageOf(cause)}`, {
+    cause,
+    hint: `make ${dirname(file)} writable for this user, or set AGENTKERNEL_HOME to another directory`,
+  });
 }
 
 function connect(file: string): DatabaseSync {
@@ -101,8 +105,26 @@ function connect(file: string): DatabaseSync {
     database.exec("PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF");
     return database;
   } catch (error) {
-    database?.close();
+    try {
+      if (isUnopened(error)) prepareBeside(file);
+    } finally {
+      database?.close();
+    }
     throw translateSqlite(error, file);
+  }
+}
+
+/**
+ * SQLite says only that it could not open a file, and the database itself could be opened: it is one of those beside it. What the system
+ * says to one of ours there is why.
+ */
+function prepareBeside(file: string): void {
+  const probe = `${file}.${process.pid}.probe`;
+  try {
+    closeSync(openSync(probe, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600));
+    unlinkSync(probe);
+  } catch (error) {
+    throw cannotPrepare(file, error);
   }
 }
 

@@ -65,6 +65,11 @@ export function isFullDatabase(error: unknown): boolean {
   return primaryCode(error) === FULL;
 }
 
+/** A file could not be opened or made. */
+export function isUnopened(error: unknown): boolean {
+  return primaryCode(error) === CANTOPEN;
+}
+
 /** Something else stands where a database was expected. */
 export function isNoDatabase(error: unknown): boolean {
   return primaryCode(error) === NOTADB;

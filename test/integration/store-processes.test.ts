@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,6 +7,7 @@ import { silentLog } from "../../src/base/log.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { SandboxRow } from "../../src/store/sandboxes.ts";
 import { expectNoChildren } from "../support/leftovers.ts";
+import { requires } from "../support/requires.ts";
 import { tempDir } from "../support/temp.ts";
 
 const WRITER = fileURLToPath(new URL("../support/store-writer.ts", import.meta.url));
@@ -99,4 +100,18 @@ test("a directory that cannot be written is one clear error", () => {
   expect(() => openStore("/sys/kernel/state.db", { log: silentLog })).toThrow(
     expect.objectContaining({ code: "STATE_UNUSABLE", hint: expect.stringContaining("make /sys/kernel writable") }),
   );
+});
+
+test("a file system that has no more files says so, not that the state may not be written", requires("root"), async () => {
+  await using dir = await tempDir();
+  // its top, the state, and nothing beside it
+  execFileSync("mount", ["-t", "tmpfs", "-o", "nr_inodes=2,mode=700", "tmpfs", dir.path]);
+  try {
+    const open = () => openStore(join(dir.path, "state.db"), { log: silentLog });
+    expect(open).toThrow(expect.objectContaining({ code: "DISK_FULL", hint: expect.stringContaining("free space") }));
+    execFileSync("mount", ["-o", "remount,nr_inodes=20", dir.path]);
+    await open()[Symbol.asyncDispose]();
+  } finally {
+    execFileSync("umount", ["-l", dir.path]);
+  }
 });
