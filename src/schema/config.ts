@@ -209,7 +209,8 @@ const binding = z
           .meta({ description: "where the value is; absent: the environment's variable of that name, then the vault" }),
         header: z.string().optional().meta({ description: "header it goes into; default by host, mostly `authorization`" }),
         scheme: z.enum(SECRET_SCHEMES).optional().meta({
-          description: "`bearer` puts `Bearer ` before it, `sigv4` signs requests to AWS again; default by name, host and header",
+          description:
+            "`bearer`: it stands in the header alone or behind `Bearer `, as the client writes it; `raw`: alone; `sigv4` signs requests to AWS again; default by name, host and header",
         }),
         query: z.string().optional().meta({ description: "parameter of the URL that it may stand in, too; absent: none" }),
         methods: z

@@ -3,7 +3,6 @@ import { below, type Seen } from "./seen.ts";
 const fields = "e2e/request-fields.test.ts";
 const listing = "e2e/listing-options.test.ts";
 const hooks = "e2e/hook-settings.test.ts";
-const administration = "integration/policy-administration.test.ts";
 const run = (...names: readonly string[]): readonly string[] => below("POST /run: ", ...names);
 const create = (...names: readonly string[]): readonly string[] => below("POST /sandboxes: ", ...names);
 const exec = (...names: readonly string[]): readonly string[] => below("POST /sandboxes/{name}/exec: ", ...names);
@@ -49,11 +48,7 @@ export const REQUESTS: readonly Seen[] = [
     title: "llm budget set keeps",
     keys: below("PUT /llm/budgets/{id}: ", "scope", "unit", "limit", "window", "on_exceed"),
   },
-  {
-    file: "integration/org-keys.test.ts",
-    title: "keys are set, shown without their value",
-    keys: below("PUT /llm/keys/{target}: ", "vault_key_name", "value"),
-  },
+  { file: fields, title: "PUT /llm/keys/{target} names a secret", keys: below("PUT /llm/keys/{target}: ", "vault_key_name", "value") },
   { file: listing, title: "POST /audit/verify heeds", keys: below("POST /audit/verify: ", "from", "key", "anchors") },
   {
     file: listing,
@@ -74,22 +69,15 @@ export const REQUESTS: readonly Seen[] = [
   { file: listing, title: "hooks add keeps", keys: ["POST /proxy/hooks: timeout_ms"] },
   { file: "e2e/secrets.test.ts", title: "a rotated value takes effect at once", keys: below("POST /secrets: ", "name", "value") },
   {
-    file: administration,
-    title: "what GET shows can be sent back changed",
-    keys: ["PUT /policy: rules", "Rule: id"],
-  },
-  { file: administration, title: "a wrong rule, one beyond a locked list and a stale generation", keys: ["PUT /policy: generation"] },
-  {
-    file: administration,
-    title: "rules of the file are read-only",
-    keys: [...below("PUT /policy: ", "file", "default", "mode", "locked"), "Rule: source"],
+    file: fields,
+    title: "keeps a rule that is named, and refuses",
+    keys: [...below("PUT /policy: ", "generation", "file", "default", "mode", "locked"), ...below("Rule: ", "id", "source")],
   },
   {
-    file: "integration/egress-settings.test.ts",
-    title: "a rule of PUT /policy decides",
-    keys: below("Rule: ", "host", "ports", "methods", "paths", "effect"),
+    file: fields,
+    title: "decides by each field of a rule",
+    keys: ["PUT /policy: rules", ...below("Rule: ", "host", "ports", "methods", "paths", "effect", "sandbox")],
   },
-  { file: "e2e/policy.test.ts", title: "a denial names the command that allows it", keys: ["Rule: sandbox"] },
 ];
 
 /** Taken for clients that send them, and without an effect: `docs/reference/api.md` says so. */

@@ -96,11 +96,12 @@ describe("what run and create share", requires("bwrap", "curl"), () => {
         `${CODE} "https://${HOST}/?key=$ASKED"`,
         `${CODE} -H "authorization: $RAW" https://${HOST}/`,
         `${CODE} -H "authorization: Bearer $SHORT" https://${HOST}/`,
+        `${CODE} -H "authorization: Bearer $RAW" https://${HOST}/`,
         `${CODE} https://nobody.example/`,
       ].join(";"),
       { allow: [OTHER], secrets: [scoped, asked, raw, `SHORT=the-value-of-short-0123456789:${HOST}`] },
     );
-    expect(stdout).toBe("200 200 403 403 200 200 200 403 ");
+    expect(stdout).toBe("200 200 403 403 200 200 200 403 403 ");
     const sent = upstream.requests.slice(-4);
     expect(sentHeader(sent[0]?.rawHeaders, "x-key")).toEqual([scoped.value]);
     expect(sent[1]?.url).toBe(`/?key=${asked.value}`);
@@ -204,4 +205,47 @@ describe("commands", requires("bwrap"), () => {
     await waitFor(async () => (await status()) !== "running", { what: "its end", timeoutMs: 10_000 });
     expect((await post("/sandboxes/box/exec/detach", { command: ["id"], sudo: true })).body).toMatchObject({ code: "UNSUPPORTED" });
   }, 60_000);
+});
+
+describe("PUT /policy", requires("bwrap"), () => {
+  const put = (body: object) => at.api("PUT", "/policy", body);
+  type Report = { readonly generation: number; readonly rules: readonly { readonly id: string }[] };
+  const verdicts = async (rule: object, ...urls: readonly string[]): Promise<readonly string[]> => {
+    expect((await put({ rules: [{ host: "a.com", effect: "allow", ...rule }] })).status).toBe(200);
+    const check = async (url: string) =>
+      (await at.api("GET", `/policy/check?url=${encodeURIComponent(url)}`)).body.data as unknown as { verdict: string };
+    return Promise.all(urls.map(async (url) => (await check(url)).verdict));
+  };
+
+  it("decides by each field of a rule", async () => {
+    expect(await verdicts({}, "https://a.com/", "https://b.com/")).toEqual(["allow", "deny"]);
+    expect(await verdicts({ effect: "deny" }, "https://a.com/")).toEqual(["deny"]);
+    expect(await verdicts({ ports: [8443] }, "https://a.com:8443/", "https://a.com/")).toEqual(["allow", "deny"]);
+    expect(await verdicts({ methods: ["POST"] }, "https://a.com/")).toEqual(["deny"]);
+    expect(await verdicts({ paths: ["/x/*"] }, "https://a.com/x/1", "https://a.com/y")).toEqual(["allow", "deny"]);
+    await post("/sandboxes", { name: "ruled", workspace: null });
+    expect(await verdicts({ sandbox: "ruled" }, "https://a.com/")).toEqual(["deny"]);
+  }, 60_000);
+
+  it("keeps a rule that is named, and refuses what is the file's and another generation", async () => {
+    const first = (await put({ rules: [{ host: "a.com", effect: "allow" }] })).body.data as unknown as Report;
+    const again = (await put({ rules: first.rules, generation: first.generation })).body.data as unknown as Report;
+    expect(again.rules).toEqual(first.rules);
+    for (const field of [
+      { generation: first.generation + 7 },
+      { file: "/etc/other.toml" },
+      { default: "allow" },
+      { mode: "observe" },
+      { locked: true },
+      { rules: [{ source: "file", host: "a.com", effect: "allow" }] },
+    ])
+      expect(await put({ rules: [], ...field }), JSON.stringify(field)).toMatchObject({ status: 409, body: { code: "CONFLICT" } });
+  });
+});
+
+it("PUT /llm/keys/{target} names a secret, and keeps the value that comes with it", async () => {
+  const put = (body: object) => at.api("PUT", "/llm/keys/groq", body);
+  expect((await put({ vault_key_name: "NOBODY_SET_THIS" })).status).toBe(404);
+  const { body } = await put({ vault_key_name: "GROQ_ORG", value: "gsk_0123456789abcdef0123456789" });
+  expect(body.data).toMatchObject({ vault_key_name: "GROQ_ORG", available: true });
 });

@@ -23,6 +23,8 @@ describe("[secrets]", requires("bwrap", "curl"), () => {
     await at.place.run(["create", "box", "--no-workspace"]);
     const asked = [`-H "x-key: $HEADED" https://${HOST}/`, `-H "authorization: $RAW" https://${HOST}/`, `"https://${HOST}/?key=$ASKED"`];
     expect(await at.inside("box", asked.map((one) => `${CODE} ${one}`).join(";"))).toBe("200 200 200 ");
+    // the form of another scheme
+    expect(await at.inside("box", `${CODE} -H "authorization: Bearer $RAW" https://${HOST}/`)).toBe("403 ");
     const [headed, raw, query] = upstream.requests;
     expect(sentHeader(headed?.rawHeaders, "x-key")).toEqual([`${REAL}-h`]);
     expect(sentHeader(raw?.rawHeaders, "authorization")).toEqual([`${REAL}-r`]);

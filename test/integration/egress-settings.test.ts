@@ -33,17 +33,3 @@ test("mode and locked are shown as they are in force", async () => {
     code: "POLICY_DENIED",
   });
 });
-
-test("a rule of PUT /policy decides by each of its fields", async () => {
-  await using at = await appSetting('[egress]\ndefault = "deny"\n');
-  const { policy } = at.app;
-  const verdictsUnder = async (rule: object, ...urls: readonly string[]): Promise<readonly string[]> => {
-    await policy.put(TEST_CALLER, { rules: [{ host: "a.com", effect: "allow", ...rule }] });
-    return Promise.all(urls.map(async (url) => (await policy.check({ url })).verdict));
-  };
-  expect(await verdictsUnder({}, "https://a.com/", "https://b.com/")).toEqual(["allow", "deny"]);
-  expect(await verdictsUnder({ effect: "deny" }, "https://a.com/")).toEqual(["deny"]);
-  expect(await verdictsUnder({ ports: [8443] }, "https://a.com:8443/", "https://a.com/")).toEqual(["allow", "deny"]);
-  expect(await verdictsUnder({ methods: ["POST"] }, "https://a.com/")).toEqual(["deny"]);
-  expect(await verdictsUnder({ paths: ["/x/*"] }, "https://a.com/x/1", "https://a.com/y")).toEqual(["allow", "deny"]);
-});
