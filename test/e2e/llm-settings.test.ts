@@ -64,9 +64,7 @@ describe("[llm]", requires("bwrap", "curl"), () => {
     );
     await waitFor(async () => (await at.inside("box", call("gpt-4o"))) === "200 ", { what: "the end of its window", timeoutMs: 30_000 });
     const listed = JSON.parse((await at.place.run(["llm", "budget", "ls", "--json"])).stdout.toString()) as { id: string }[];
-    expect(listed.map(({ id }) => id)).toEqual(
-      ["short", "warned", "label-team-blue-requests-total"].map((id) => expect.stringContaining(id.slice(0, 5))),
-    );
+    expect(listed.map(({ id }) => id)).toEqual(expect.arrayContaining(["short", "warned"]));
   }, 60_000);
 
   it("unknown_price lets a model pass that a budget in dollars cannot count", async () => {

@@ -137,6 +137,7 @@ describe("exec", requires("bwrap"), () => {
     await waitFor(() => said.includes("\n"), { what: "the past", timeoutMs: 20_000 });
     await at.run(["exec", "used", "--", "echo", "afterwards"]);
     await waitFor(() => said.includes("afterwards"), { what: "what follows", timeoutMs: 20_000 });
+    for (const line of said.trim().split("\n")) expect(JSON.parse(line)).toMatchObject({ sandbox: "used" });
     const ended = new Promise((resolve) => following.once("exit", resolve));
     following.kill("SIGINT");
     await ended;
