@@ -28,8 +28,8 @@ const LEFT_OUT_FOLDERS = new Set(["src", "node_modules", "docs", "examples"]);
 export async function stageDemo(parent: string, node: string = process.execPath): Promise<StagedDemo> {
   await mkdir(parent, { recursive: true, mode: 0o711 });
   await removeLeftOvers(parent);
-  const { pid, startTicks } = ownIdentity();
-  const dir = await mkdtemp(join(parent, `demo-${pid}-${startTicks}-`));
+  const { pid, startTicks, pidNamespace } = ownIdentity();
+  const dir = await mkdtemp(join(parent, `demo-${pid}-${startTicks}-${pidNamespace}-`));
   try {
     return await fill(dir, node);
   } catch (error) {
@@ -41,9 +41,10 @@ export async function stageDemo(parent: string, node: string = process.execPath)
 /** Of demos that were killed. One that runs has its folder mounted. */
 async function removeLeftOvers(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
-    const [, pid, startTicks] = /^demo-(\d+)-(\d+)-/.exec(name) ?? [];
-    if (pid === undefined || startTicks === undefined) continue;
-    if (livenessOf({ ...ownIdentity(), pid: Number(pid), startTicks }) === "dead") await removeTree(join(parent, name));
+    const [, pid, startTicks, pidNamespace] = /^demo-(\d+)-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (pid === undefined || startTicks === undefined || pidNamespace === undefined) continue;
+    const maker = { ...ownIdentity(), pid: Number(pid), startTicks, pidNamespace };
+    if (livenessOf(maker) === "dead") await removeTree(join(parent, name));
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash, createPublicKey, hash, type KeyObject, sign, verify } from "node:crypto";
 import { GENESIS } from "./chain.ts";
-import { parseJson } from "./parse-json.ts";
+import { parseJson } from "../base/parse-json.ts";
 
 /**
  * A signed statement about a chain. `checkpoint`: everything up to `seq` is on disk. `seal`: the same, and the segment is

@@ -5,7 +5,7 @@ import { errnoOf } from "../base/error.ts";
 import type { Event } from "../schema/event.ts";
 import { parseLine } from "./chain.ts";
 import { listSegments } from "./layout.ts";
-import { parseJson } from "./parse-json.ts";
+import { parseJson } from "../base/parse-json.ts";
 
 /** Longer than any line of ours, so that a block and what is left of the one before hold a whole line soon. */
 const BLOCK = 128 * 1024;

@@ -2,6 +2,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { AppError, errnoOf, isDiskFull, messageOf } from "../base/error.ts";
+import { membersOf, parseJson } from "../base/parse-json.ts";
 import { livenessOf, ownIdentity, type ProcessIdentity } from "../base/process-identity.ts";
 import { isFullDatabase, isNoDatabase } from "./sqlite-error.ts";
 
@@ -75,14 +76,7 @@ export function lockHolder(file: string): ProcessIdentity | undefined {
 }
 
 function identityFrom(text: string): ProcessIdentity | undefined {
-  let value: Partial<ProcessIdentity> | null;
-  try {
-    value = JSON.parse(text) as Partial<ProcessIdentity> | null;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const { pid, startTicks, bootId, pidNamespace } = value ?? {};
+  const { pid, startTicks, bootId, pidNamespace } = membersOf(parseJson(text));
   if (typeof pid !== "number" || typeof startTicks !== "string" || typeof bootId !== "string" || typeof pidNamespace !== "string")
     return undefined;
   return { pid, startTicks, bootId, pidNamespace };

@@ -6,7 +6,7 @@ import { VERSION } from "../../base/version.ts";
 import type { Judge, JudgedRequest, Judgement, WantedBodies } from "../../egress/gateway.ts";
 import { maskBody } from "../../events/redact.ts";
 import type { AddressVet, HttpClient } from "../../events/sinks/http-client.ts";
-import { field, parseJson } from "../../events/parse-json.ts";
+import { field, parseJson } from "../../base/parse-json.ts";
 import { excerpt } from "../../events/sinks/judge-reply.ts";
 import { webhookHeaders } from "../../events/sinks/standard-webhooks.ts";
 import type { ShownBody } from "../../schema/event.ts";

@@ -3,6 +3,7 @@ import { parseDuration } from "../../base/units.ts";
 import { loadCliConfig } from "../cli-config.ts";
 import { connect } from "../connect.ts";
 import { environmentOf } from "../place-options.ts";
+import { earlyEnd } from "../early-end.ts";
 import type { Cli } from "../cli.ts";
 import { isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
 
@@ -41,9 +42,8 @@ export async function exec(cli: Cli, name: string, command: readonly string[], f
     running.stdin.end();
   }
   const code = await streamExec(running, flags.interactive === true || tty ? { tty } : { tty: false, stdin: false });
-  const { reason } = await running.exited;
-  if (reason === "timeout") cli.output.note(`agentkernel: the command was ended after ${flags.timeout ?? "its sandbox's time"}`);
-  if (reason === "memory") cli.output.note("agentkernel: the sandbox was ended because it exceeded its memory limit");
+  const said = earlyEnd((await running.exited).reason, flags.timeout);
+  if (said !== undefined) cli.output.note(said);
   return code;
 }
 

@@ -11,6 +11,7 @@ import { Interrupts } from "../interrupts.ts";
 import { openLocalApp } from "../local-app.ts";
 import { printable } from "../output.ts";
 import { type PlaceFlags, placeOf } from "../place-options.ts";
+import { earlyEnd } from "../early-end.ts";
 import type { Cli } from "../cli.ts";
 import { isInteractive, streamExec, terminalSize } from "../stream-exec.ts";
 
@@ -66,9 +67,8 @@ async function runForPeople(
   { tty, timeout }: { readonly tty: boolean; readonly timeout: string | undefined },
 ): Promise<number> {
   const code = await streamExec(exec, { tty, forward: false });
-  const end = await exec.exited;
-  if (end.reason === "memory") cli.output.note("agentkernel: the sandbox was ended because it exceeded its memory limit");
-  if (end.reason === "timeout") cli.output.note(`agentkernel: the command was ended after ${timeout ?? "its sandbox's time"}`);
+  const said = earlyEnd((await exec.exited).reason, timeout);
+  if (said !== undefined) cli.output.note(said);
   return await finish(cli, await exec.finished, code);
 }
 

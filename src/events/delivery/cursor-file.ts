@@ -3,7 +3,7 @@ import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { isChainId } from "../chain.ts";
-import { membersOf, parseJson } from "../parse-json.ts";
+import { membersOf, parseJson } from "../../base/parse-json.ts";
 import type { ReadCursor } from "../read-forward.ts";
 import { appendDurably, replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";

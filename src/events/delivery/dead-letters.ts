@@ -3,7 +3,7 @@ import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { forEachLine } from "../lines.ts";
-import { membersOf, parseJson } from "../parse-json.ts";
+import { membersOf, parseJson } from "../../base/parse-json.ts";
 import { parseEvent } from "../read-backward.ts";
 import type { Event } from "../../schema/event.ts";
 import { appendDurably, replaceFile } from "./atomic-file.ts";

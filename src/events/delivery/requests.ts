@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
 import { newId } from "../../base/id.ts";
-import { membersOf, parseJson } from "../parse-json.ts";
+import { membersOf, parseJson } from "../../base/parse-json.ts";
 import { replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";
 

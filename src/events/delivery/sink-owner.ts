@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../base/error.ts";
-import { membersOf, parseJson } from "../parse-json.ts";
+import { membersOf, parseJson } from "../../base/parse-json.ts";
 import { replaceFile } from "./atomic-file.ts";
 import { sinkDirectory } from "./place.ts";
 import type { SinkOwner } from "./sink-spec.ts";

@@ -1,7 +1,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Event } from "../../schema/event.ts";
 import type { HttpClient } from "./http-client.ts";
-import { field, parseJson } from "../parse-json.ts";
+import { field, parseJson } from "../../base/parse-json.ts";
 import { excerpt, judgeReply, reasonOf } from "./judge-reply.ts";
 import { DELIVERED, type Flat, flatten, type Poison, type Sink, type SinkAnswer, type SinkBatch } from "./sink.ts";
 

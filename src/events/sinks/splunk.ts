@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../../base/clock.ts";
 import type { HttpClient, HttpReply } from "./http-client.ts";
-import { field, parseJson } from "../parse-json.ts";
+import { field, parseJson } from "../../base/parse-json.ts";
 import { judgeReply, reasonOf } from "./judge-reply.ts";
 import { DELIVERED, flatten, type Sink, type SinkAnswer, type SinkBatch } from "./sink.ts";
 

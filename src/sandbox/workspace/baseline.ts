@@ -1,5 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { AppError, errnoOf } from "../../base/error.ts";
+import { parseJson } from "../../base/parse-json.ts";
 import type { StoredRow } from "./baseline-schema.ts";
 import type { Entry, Manifest } from "./manifest.ts";
 
@@ -32,23 +33,13 @@ export async function loadBaseline(file: string): Promise<Baseline | undefined> 
   }
   // only a workspace that was copied needs it, and a start does not
   const { storedBaseline } = await import("./baseline-schema.ts");
-  const read = storedBaseline.safeParse(valueOf(text));
+  const read = storedBaseline.safeParse(parseJson(text));
   if (!read.success)
     throw new AppError("STATE_UNUSABLE", `${file}, the list of what the copy was like, is damaged`, {
       hint: "remove the sandbox: its copy is kept, and its path is told",
     });
   const { data } = read;
   return { original: data.original, originalBefore: manifestOf(data.originalBefore), copyBefore: manifestOf(data.copyBefore) };
-}
-
-/** undefined: no JSON */
-function valueOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 function rowsOf(manifest: Manifest): unknown[] {
