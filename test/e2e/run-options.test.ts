@@ -132,14 +132,17 @@ describe("exec", requires("bwrap"), () => {
     expect((await at.run(["exec", "-t", "used", "--", "true"])).stderr).toContain("-t needs a terminal");
     expect(await at.run(["exec", "-t", "--no-tty", "used", "--", "true"])).toMatchObject({ code: 0 });
     const following = startCli(["logs", "used", "-n", "1", "-f", "--json"], { home: at.home });
+    const ended = new Promise((resolve) => following.once("exit", resolve));
     let said = "";
     following.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    await waitFor(() => said.includes("\n"), { what: "the past", timeoutMs: 20_000 });
-    await at.run(["exec", "used", "--", "echo", "afterwards"]);
-    await waitFor(() => said.includes("afterwards"), { what: "what follows", timeoutMs: 20_000 });
-    for (const line of said.trim().split("\n")) expect(JSON.parse(line)).toMatchObject({ sandbox: "used" });
-    const ended = new Promise((resolve) => following.once("exit", resolve));
-    following.kill("SIGINT");
-    await ended;
+    try {
+      await waitFor(() => said.includes("\n"), { what: "the past", timeoutMs: 20_000 });
+      await at.run(["exec", "used", "--", "echo", "afterwards"]);
+      await waitFor(() => said.includes("afterwards"), { what: "what follows", timeoutMs: 20_000 });
+      for (const line of said.trim().split("\n")) expect(JSON.parse(line)).toMatchObject({ sandbox: "used" });
+    } finally {
+      following.kill("SIGINT");
+      await ended;
+    }
   }, 60_000);
 });
