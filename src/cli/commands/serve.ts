@@ -21,6 +21,8 @@ const IDLE_MS = 10 * 60_000;
 
 /** `agentkernel serve`: the API on a Unix socket and, in the foreground, on a TCP port. */
 export async function serve(cli: Cli, flags: ServeFlags): Promise<number> {
+  if (flags.stop === true && (flags.host ?? flags.port ?? flags.apiKeyFile) !== undefined)
+    throw new AppError("VALIDATION", "--stop ends the server that runs, and begins none: give it alone");
   const config = await loadCliConfig(cli);
   const port = flags.port === undefined ? config.config.server.port : portOf("--port", flags.port, { min: 0 });
   if (flags.stop === true) return await stopServer(cli, config.paths.serveLock, config.paths.socket);

@@ -11,18 +11,28 @@ export const systemResolve: Resolve = async (name) => {
 };
 
 /**
- * Resolves at most so many names at a time. The system's resolver has few threads, which names that nobody answers would hold for
- * everybody; whoever asks for such names waits for them alone. A lookup counts until it is really over, whoever still waits for it.
+ * Resolves at most so many names at a time, one that is asked for meanwhile only once. The system's resolver has few threads, which names
+ * that nobody answers would hold for everybody; whoever asks for such names waits for them alone. A lookup counts until it is really
+ * over, whoever still waits for it.
  *
  * @param timeoutMs after which a name that still waits is not looked up any more
  */
 export function inTurn(resolve: Resolve, limit: number, timeoutMs: number): Resolve {
   const turns = new Semaphore(limit);
-  return async (name) => {
+  const pending = new Map<string, Promise<readonly string[]>>();
+  const lookUp = async (name: string): Promise<readonly string[]> => {
     using _turn = await turns.acquire(AbortSignal.timeout(timeoutMs)).catch((cause: unknown) => {
       throw new AppError("TIMEOUT", `${name} was not resolved within ${timeoutMs} ms: others of this sandbox are not answered`, { cause });
     });
     return await resolve(name);
+  };
+  return (name) => {
+    let answer = pending.get(name);
+    if (answer === undefined) {
+      answer = lookUp(name).finally(() => pending.delete(name));
+      pending.set(name, answer);
+    }
+    return answer;
   };
 }
 
