@@ -26,6 +26,8 @@ export class ForgetfulDisk implements LogFiles {
   readonly faults: Faults = {};
   readonly #random: () => number;
   readonly #files = new Map<string, Tracked>();
+  /** calls that have not come back */
+  readonly #underWay = new Set<Promise<void>>();
   #hasPower = true;
 
   constructor(random: () => number = Math.random) {
@@ -38,7 +40,7 @@ export class ForgetfulDisk implements LogFiles {
     const tracked: Tracked = { path, written: 0, synced: 0, isNamed: false };
     this.#files.set(path, tracked);
     return {
-      append: async (bytes) => {
+      append: this.#watched(async (bytes) => {
         const fault = this.faults.append?.(path, bytes.length);
         if (fault !== undefined) {
           // part of it is on the disk all the same
@@ -49,20 +51,20 @@ export class ForgetfulDisk implements LogFiles {
         this.#check(fault);
         await file.append(bytes);
         tracked.written += bytes.length;
-      },
-      datasync: async () => {
+      }),
+      datasync: this.#watched(async () => {
         const upTo = tracked.written;
         // so that writes come between the begin and the end of a sync, as they do on a disk
         await new Promise((resolve) => setImmediate(resolve));
         this.#check(this.faults.datasync?.(path));
         tracked.synced = Math.max(tracked.synced, upTo);
-      },
-      truncate: async (length) => {
+      }),
+      truncate: this.#watched(async (length) => {
         this.#check(this.faults.truncate?.(path));
         await file.truncate(length);
         tracked.written = length;
         tracked.synced = Math.min(tracked.synced, length);
-      },
+      }),
       close: () => file.close(),
     };
   }
@@ -86,6 +88,8 @@ export class ForgetfulDisk implements LogFiles {
   /** From now on nothing gets through, and the files are as the disk remembers them. Returns what it did to each. */
   async cutPower(): Promise<readonly string[]> {
     this.#hasPower = false;
+    // a write that came back after the cut would stand behind it, where no disk puts it
+    await Promise.allSettled(this.#underWay);
     const told: string[] = [];
     for (const file of this.#files.values()) {
       if (!file.isNamed && this.#random() < 0.5) {
@@ -108,6 +112,14 @@ export class ForgetfulDisk implements LogFiles {
       told.push(`${basename(file.path)}: ${file.synced} synced of ${file.written}, kept ${kept}, zeros ${zeros}`);
     }
     return told;
+  }
+
+  #watched<A extends readonly unknown[]>(call: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
+    return (...args) => {
+      const made = call(...args);
+      this.#underWay.add(made);
+      return made.finally(() => this.#underWay.delete(made));
+    };
   }
 
   #check(fault: Error | undefined): void {
