@@ -84,6 +84,8 @@ export async function diagnose(input: DiagnoseInput): Promise<Finding> {
 function isCrashLike(broken: Broken, rest: Rest, chain: string): boolean {
   if (rest.hasZeros) return true;
   if (rest.hasWhole) return false;
+  // of a file that grew before its last byte was on the disk that byte is zero, also where it was to be the newline
+  if (broken.bytes.at(-1) === 0) return true;
   // a whole line and one byte more is a changed newline: no write of ours ends so
   const shorter = parseLine(broken.bytes, 0, broken.bytes.length - 1);
   return !(shorter !== undefined && shorter.chain === chain && isSelfConsistent(broken.bytes.subarray(0, -1), shorter));

@@ -1,6 +1,7 @@
+import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { durabilityOf } from "../../src/events/durability.ts";
-import { change, idsIn, logPlace, openAt, pretendReboot, tunnel, verifyAt } from "../support/event-log.ts";
+import { change, idsIn, logPlace, onlyFile, openAt, pretendReboot, tunnel, verifyAt } from "../support/event-log.ts";
 import { errno, ForgetfulDisk, randomFrom } from "../support/forgetful-disk.ts";
 
 const ROUNDS = process.env["AGENTKERNEL_LONG"] ? 1000 : 60;
@@ -54,4 +55,20 @@ test(`${ROUNDS} power cuts at random points lose no acknowledged durable event, 
   expect(acknowledged.filter((id) => !ids.has(id))).toEqual([]);
   expect(acknowledged.length).toBeGreaterThan(ROUNDS * 10);
   await annotate(`${ROUNDS} power cuts, ${torn} with files left, ${acknowledged.length} acknowledged durable events`);
+});
+
+test.each([0, 512])("a last line whose newline and %i bytes behind it are zeros is an unfinished write", async (more) => {
+  await using place = await logPlace();
+  const disk = new ForgetfulDisk();
+  const log = await openAt(place, { files: disk, limits: { fastSyncMs: 3_600_000 } });
+  await log.append(change("r"));
+  await log.append(tunnel("h"));
+  const segment = await onlyFile(place.dir, "0001.jsonl");
+  const whole = await readFile(segment);
+  await disk.cutPower();
+  await log[Symbol.asyncDispose]();
+  await writeFile(segment, Buffer.concat([whole.subarray(0, -1), Buffer.alloc(1 + more)]));
+  await pretendReboot(place.dir);
+  await (await openAt(place))[Symbol.asyncDispose]();
+  expect(await verifyAt(place)).toMatchObject({ exit: 0 });
 });
