@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServer, type TestServer } from "../support/api-server.ts";
+import { llmCall } from "../support/llm-event.ts";
 import { waitFor } from "../support/wait-for.ts";
 
 let server: TestServer;
@@ -71,7 +72,7 @@ describe("usage, events, secrets, policy", () => {
       resource_id: "x",
       operation: "reload",
     });
-    server.app.emit(llmCall);
+    server.app.emit(llmCall());
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     const { value } = await reader.read();
     expect(value).toMatch(/^id: evt_\w+\nevent: llm\.call\ndata: \{/);
@@ -87,33 +88,3 @@ describe("usage, events, secrets, policy", () => {
     expect((await api("GET", "/policy/log")).body.data).toEqual([]);
   });
 });
-
-const llmCall = {
-  type: "llm.call",
-  actor: { kind: "sandbox", user_id: "web" },
-  outcome: "permit",
-  sandbox: "web",
-  provider: "openai",
-  host: "api.openai.com",
-  method: "POST",
-  path: "/v1/chat/completions",
-  model: "m",
-  response_model: null,
-  operation: "chat",
-  status: 200,
-  latency_ms: 1,
-  ttft_ms: null,
-  streaming: false,
-  input_tokens: null,
-  output_tokens: null,
-  total_tokens: null,
-  cache_read_tokens: null,
-  cache_write_tokens: null,
-  reasoning_tokens: null,
-  usage_source: "none",
-  call_outcome: "ok",
-  cost_usd: null,
-  secret_injected: false,
-  key_source: "none",
-  decision: "allow",
-} as const;
